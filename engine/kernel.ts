@@ -1,0 +1,264 @@
+/**
+ * The `Kernel` port: all that the engine ever asks of an operating system. `LinuxKernel` (`ffi/`)
+ * is one side of it.
+ *
+ * Calls fall into two kinds. Those of {@linkcode Kernel} cannot wait and are synchronous. Those of
+ * {@linkcode Lane} can wait, some without bound (the kernel's revoke waits for importers, and so
+ * may export, probe, reset and close): they are made on a thread of the lane's own, in order, so
+ * that one stuck device delays nobody else.
+ *
+ * Every method throws, or rejects with, {@linkcode KernelError} unless it says otherwise.
+ *
+ * @module
+ */
+import type { Fd } from "./fd.ts";
+
+/** `vfio_device_info` (include/uapi/linux/vfio.h). */
+export interface DeviceInfo {
+  readonly flags: { readonly reset: boolean; readonly pci: boolean };
+  readonly regions: number;
+  readonly interrupts: number;
+}
+
+/** `vfio_region_info` and its capabilities (include/uapi/linux/vfio.h). */
+export interface RegionInfo {
+  readonly index: number;
+  readonly flags: { readonly read: boolean; readonly write: boolean; readonly mmap: boolean };
+  /** Bytes; 0 for a BAR that is not implemented, and for the upper half of a 64-bit one. */
+  readonly size: bigint;
+  /** Where the region starts in the device's file, bytes. */
+  readonly offset: bigint;
+  /** Capability ids: 1 sparse mmap, 2 type, 3 MSI-X mappable. */
+  readonly capabilities: readonly number[];
+}
+
+/** One range of `vfio_region_dma_range`, bytes. */
+export interface DmaRange {
+  readonly offset: bigint;
+  readonly length: bigint;
+}
+
+/**
+ * What a probe of `VFIO_DEVICE_FEATURE_DMA_BUF` says. `present` proves that the driver can export,
+ * not that a given BAR can be exported.
+ */
+export type FeatureAnswer =
+  | { readonly state: "present" }
+  | { readonly state: "absent"; readonly cause: "kernel" | "driver" }
+  | { readonly state: "broken"; readonly errnoName: string };
+
+/** What fstat and fdinfo say of a dma-buf. */
+export interface DmaBufFacts {
+  /** Bytes. */
+  readonly size: bigint;
+  /** Identity: never reused before a reboot. */
+  readonly inode: bigint;
+  /** References to the file: descriptors anywhere, importers, messages in flight. */
+  readonly references: number;
+  /** Name of the exporting module, `vfio_pci_core`. */
+  readonly exporter: string;
+  /** Any holder can set it; never identity. */
+  readonly name?: string;
+  readonly closeOnExec: boolean;
+}
+
+/** A mapping into an I/O address space (`IOMMU_IOAS_MAP_FILE`). */
+export interface MapRequest {
+  readonly iommufd: Fd;
+  readonly ioas: number;
+  readonly dmaBuf: Fd;
+  /** First byte of the buffer to map. */
+  readonly start: bigint;
+  /** Bytes. */
+  readonly length: bigint;
+  /** Where; absent: the kernel chooses. */
+  readonly iova?: bigint;
+  readonly writeable: boolean;
+}
+
+/** Index of an interrupt that tells of an event, not of I/O (`VFIO_PCI_ERR_IRQ_INDEX`, `…_REQ_…`). */
+export type EventInterrupt = "error" | "request";
+
+/** Calls that can wait, made in order on a thread of their own. */
+export interface Lane {
+  readonly name: string;
+  /** How long the oldest unanswered call has been waiting, and which it is; absent: none waits. */
+  readonly waiting: { readonly call: string; readonly sinceMs: number } | undefined;
+
+  /** Opens a VFIO character device (or any node) for reading and writing, close-on-exec. */
+  openNode(path: string): Promise<Fd>;
+  /** Closes; resolves when the kernel's release is done. The `Fd` is given up even when it rejects. */
+  close(fd: Fd): Promise<void>;
+
+  /** `VFIO_DEVICE_BIND_IOMMUFD`. @returns the device id within the iommufd */
+  bindIommufd(device: Fd, iommufd: Fd): Promise<number>;
+  deviceInfo(device: Fd): Promise<DeviceInfo>;
+  /** `VFIO_DEVICE_GET_REGION_INFO`. */
+  regionInfo(device: Fd, index: number): Promise<RegionInfo>;
+  /** Reads from a region (config space is region 7), `offset` bytes into it. */
+  readRegion(device: Fd, region: number, offset: bigint, length: number): Promise<Uint8Array>;
+  /** Writes to a region, as one access where `bytes` is 1, 2, 4 or 8 long. */
+  writeRegion(device: Fd, region: number, offset: bigint, bytes: Uint8Array): Promise<void>;
+  probeDmaBuf(device: Fd): Promise<FeatureAnswer>;
+  /** `VFIO_DEVICE_FEATURE_DMA_BUF`. The descriptor is close-on-exec. A live buffer is not promised: probe. */
+  exportDmaBuf(device: Fd, region: number, ranges: readonly DmaRange[]): Promise<Fd>;
+  /** `VFIO_DEVICE_RESET`. */
+  resetDevice(device: Fd): Promise<void>;
+  /** Arms, or with `undefined` disarms, an eventfd on the interrupt (`VFIO_DEVICE_SET_IRQS`). */
+  armInterrupt(device: Fd, which: EventInterrupt, eventFd: Fd | undefined): Promise<void>;
+  /** `VFIO_DEVICE_ATTACH_IOMMUFD_PT`. */
+  attachIoas(device: Fd, ioas: number): Promise<void>;
+
+  ioasAlloc(iommufd: Fd): Promise<number>;
+  iommuDestroy(iommufd: Fd, id: number): Promise<void>;
+  /** @returns the IOVA */
+  ioasMapFile(request: MapRequest): Promise<bigint>;
+  /** `IOMMU_IOAS_COPY`. @returns the IOVA in the destination */
+  ioasCopy(
+    iommufd: Fd,
+    destination: number,
+    source: number,
+    iova: bigint,
+    length: bigint,
+  ): Promise<bigint>;
+  /** `IOMMU_IOAS_UNMAP`. @returns bytes unmapped */
+  ioasUnmap(iommufd: Fd, ioas: number, iova: bigint, length: bigint): Promise<bigint>;
+
+  /** Ends the thread when its calls are answered. Descriptors stay open. */
+  end(): Promise<void>;
+}
+
+/** Credentials of a socket's peer or of one packet's sender. */
+export interface Credentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** One packet of a SOCK_SEQPACKET socket. */
+export interface Packet {
+  readonly bytes: Uint8Array;
+  /** Descriptors that came with it, close-on-exec; the receiver owns them. */
+  readonly fds: readonly Fd[];
+  /** Who sent it, by the kernel's word (SCM_CREDENTIALS). */
+  readonly sender: Credentials;
+  /** The packet, or its descriptors, did not fit the buffers: content cannot be trusted. */
+  readonly truncated: boolean;
+}
+
+/** A program to start with descriptors. */
+export interface SpawnRequest {
+  /** Absolute path. */
+  readonly path: string;
+  /** Arguments, `argv[0]` included. */
+  readonly argv: readonly string[];
+  /** The whole environment. `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` are added. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Become descriptors 3, 4, … of the child, in this order; names go into `LISTEN_FDNAMES`. */
+  readonly fds: readonly { readonly name: string; readonly fd: Fd }[];
+  /** Account to run as; absent: Bargate's own. */
+  readonly account?: Account;
+  /** Send the child's standard output to standard error. */
+  readonly stdoutToStderr: boolean;
+}
+
+/** A Unix account, resolved. */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+  readonly name: string;
+}
+
+/** A started program. */
+export interface Child {
+  readonly pid: number;
+  /** Readable when the program has ended. */
+  readonly pidfd: Fd;
+}
+
+/** How a program ended. */
+export type ChildEnd =
+  | { readonly how: "exited"; readonly status: number }
+  | { readonly how: "signalled"; readonly signal: number };
+
+/** Stat facts of a file that decide about identity. */
+export interface FileIdentity {
+  readonly device: bigint;
+  readonly inode: bigint;
+  /** `st_rdev` of a device node. */
+  readonly rdev: bigint;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A registration with the one event loop of the process. */
+export interface Watch {
+  /** Stops the calls. The descriptor stays open. */
+  stop(): void;
+}
+
+/** The operating system. */
+export interface Kernel {
+  /** Bytes (`sysconf(_SC_PAGESIZE)`). */
+  readonly pageSize: number;
+  /** `uname -r`. */
+  readonly release: string;
+  readonly pid: number;
+  readonly uid: number;
+
+  /** Nobody without CAP_SYS_PTRACE can take this process's descriptors after this (`PR_SET_DUMPABLE` 0). */
+  makeNonDumpable(): void;
+  /** Starts a lane. @param name for messages: the device's address */
+  openLane(name: string): Lane;
+
+  /** `/dev/iommu`. */
+  openIommufd(): Fd;
+  /** Whether a descriptor that somebody sent is an iommufd. */
+  isIommufd(fd: Fd): boolean;
+  dmaBufFacts(dmaBuf: Fd): DmaBufFacts;
+  /** At most 31 characters (`DMA_BUF_SET_NAME`). */
+  setDmaBufName(dmaBuf: Fd, name: string): void;
+
+  /** A fresh eventfd: non-blocking, close-on-exec. */
+  eventFd(what: string): Fd;
+  /** Takes the counter; 0 when nothing was signalled. */
+  readEventFd(fd: Fd): bigint;
+  /** Calls back whenever the descriptor is readable or hung up, until stopped. */
+  watch(fd: Fd, onReady: () => void): Watch;
+
+  /** A connected pair of SOCK_SEQPACKET sockets that carry credentials; both close-on-exec, non-blocking. */
+  socketPair(what: string): [Fd, Fd];
+  /** Listens on a SOCK_SEQPACKET path with mode 0600; an old socket that nobody listens on is replaced. */
+  listen(path: string): Fd;
+  /** Takes a waiting connection; absent: none. */
+  accept(listener: Fd): Fd | undefined;
+  connect(path: string): Fd;
+  /** SO_PEERCRED. */
+  peerCredentials(socket: Fd): Credentials;
+  /** Sends one packet. @returns false when the peer has gone or does not read */
+  send(socket: Fd, bytes: Uint8Array, fds?: readonly Fd[]): boolean;
+  /** Takes one packet; `empty`: none waits; `end`: the peer has gone. */
+  receive(socket: Fd): Packet | "empty" | "end";
+
+  /** Resolves an account by name or decimal uid; absent: no such account. */
+  account(user: string): Account | undefined;
+  /** Resolves a group by name or decimal gid; absent: no such group. */
+  groupId(group: string): number | undefined;
+  spawn(request: SpawnRequest): Child;
+  /** How the child ended; absent: it runs still. Reaps it the first time. */
+  childEnd(child: Child): ChildEnd | undefined;
+  /** Sends a signal by pidfd; false when the process has gone. */
+  signal(pidfd: Fd, signal: number): boolean;
+
+  /** stat by path, following links. */
+  identify(path: string): FileIdentity;
+  /** Closes what cannot wait (a device fd or a last dma-buf reference can: `Lane.close`). */
+  close(fd: Fd): void;
+  /** All open descriptors of this process with their close-on-exec flag. */
+  ownDescriptors(): readonly {
+    readonly number: number;
+    readonly closeOnExec: boolean;
+    readonly target: string;
+  }[];
+}

@@ -1,0 +1,64 @@
+/**
+ * Snapshot v1: what is on one host, as data. Raw config space is kept, so that capabilities are
+ * derived and not trusted.
+ *
+ * @module
+ */
+
+/** One BAR of a function, from its line in sysfs `resource`. */
+export interface SnapshotBar {
+  /** 0 to 5. The upper half of a 64-bit BAR has no entry. */
+  readonly index: number;
+  readonly kind: "memory32" | "memory64" | "io";
+  /** First bus address, bytes. */
+  readonly start: bigint;
+  /** Bytes; an unimplemented BAR has no entry. */
+  readonly size: bigint;
+  readonly prefetchable: boolean;
+}
+
+/** A field that could not be read, and the right that would have allowed it. */
+export interface Unreadable {
+  readonly field: string;
+  readonly right: string;
+}
+
+/** One PCI function. */
+export interface SnapshotFunction {
+  /** `dddd:bb:dd.f`, lower case. */
+  readonly address: string;
+  /** Four hexadecimal digits, lower case. */
+  readonly vendor: string;
+  readonly device: string;
+  /** `vvvv:dddd` */
+  readonly subsystem?: string;
+  /** Six hexadecimal digits. */
+  readonly class: string;
+  readonly driver?: string;
+  readonly iommuGroup?: number;
+  /** Address of the physical function if this is a virtual one. */
+  readonly physfn?: string;
+  /** Address of the bridge above, or the name of the root bus (`pci0000:00`). */
+  readonly parent: string;
+  /** Path of the VFIO character device, `/dev/vfio/devices/vfioN`. */
+  readonly cdev?: string;
+  /** Path of the VFIO group node. */
+  readonly groupNode?: string;
+  readonly resetMethods: readonly string[];
+  readonly powerState?: string;
+  /** As many bytes of config space as could be read: 64 for an ordinary user, 256 or 4096 for root. */
+  readonly config: Uint8Array;
+  readonly bars: readonly SnapshotBar[];
+  readonly unreadable: readonly Unreadable[];
+}
+
+/** One host. */
+export interface HostSnapshot {
+  readonly kernel: { readonly release: string };
+  /** Bytes. */
+  readonly pageSize: number;
+  /** Kinds of IOMMU at work, as `/sys/class/iommu` names them; empty: none. */
+  readonly iommu: readonly string[];
+  /** Sorted by address. */
+  readonly functions: readonly SnapshotFunction[];
+}

@@ -1,0 +1,122 @@
+/**
+ * The checked meaning of policies: what parsing and checking leave behind, and all that later
+ * layers see of a policy file. Every number is exact (`bigint`, bytes); everything is immutable.
+ *
+ * @module
+ */
+import type { Span } from "./position.ts";
+
+/** A value together with the place in the policy file where it is written. */
+export interface Placed<T> {
+  readonly value: T;
+  readonly at: Span;
+}
+
+/** `[offset, offset + length)` of one BAR, in bytes; `rest` runs to the end of the BAR. */
+export interface SliceRule {
+  readonly offset: bigint;
+  readonly length: bigint | "rest";
+  readonly at: Span;
+}
+
+/** Which PCI function a rule's device is. Every field given must hold; a list holds if one of it does. */
+export interface DeviceMatch {
+  /** `vvvv:dddd`, lower case hexadecimal. */
+  readonly id?: readonly string[];
+  /** `dddd:bb:dd.f`, lower case. */
+  readonly address?: readonly string[];
+  /** `vvvv:dddd` of the subsystem. */
+  readonly subsystem?: readonly string[];
+  /** Six hexadecimal digits of the class code, or a prefix of two or four. */
+  readonly class?: readonly string[];
+  readonly at: Span;
+}
+
+/** A device as a policy names it. */
+export interface DeviceRule {
+  readonly name: string;
+  readonly match: DeviceMatch;
+  /** Bargate opens the device itself. */
+  readonly acquire: "open";
+  readonly at: Span;
+}
+
+/** Who a recipient process must be. Every field given must hold. */
+export interface ImporterIdentity {
+  /** Account name, or a decimal uid. */
+  readonly user?: Placed<string>;
+  /** Group name, or a decimal gid. */
+  readonly group?: Placed<string>;
+  /** Absolute path of the executable. */
+  readonly executable?: Placed<string>;
+}
+
+/** A recipient of grants as a policy names it. */
+export interface ImporterRule {
+  readonly name: string;
+  readonly identity: ImporterIdentity;
+  /** The kernel driver that will attach to the buffer: a name of `IMPORTER_DRIVERS`. */
+  readonly driver: Placed<string>;
+  /**
+   * `bargate`: the importer sends its iommufd and never sees the dma-buf; `importer`: it gets the
+   * dma-buf and maps it itself.
+   */
+  readonly mapping: "bargate" | "importer";
+  readonly at: Span;
+}
+
+/** A protected range that a rule exports all the same, and why. */
+export interface AllowProtected {
+  readonly range: "msix-table" | "msix-pba";
+  readonly reason: string;
+  readonly at: Span;
+}
+
+/** One entry under `exports`: each of its importers gets one grant with a dma-buf of its own. */
+export interface ExportRule {
+  readonly name: string;
+  /** `policy/export`, unique in a policy set. */
+  readonly qualifiedName: string;
+  readonly device: Placed<string>;
+  readonly bar: Placed<number>;
+  /** In buffer order; slices that touch in that order have been merged. */
+  readonly slices: readonly SliceRule[];
+  readonly importers: readonly Placed<string>[];
+  readonly access: "read-only" | "read-write";
+  readonly onReset: "revoke" | "restore";
+  /** Milliseconds an importer may take to let go in a graceful end. */
+  readonly graceMs: number;
+  /** Milliseconds from delivery to the end; absent: no limit. */
+  readonly expiresMs?: number;
+  /** `device`: ending this rule's grants may end and renew the other grants of the device. */
+  readonly collateral?: "device";
+  readonly allowProtected: readonly AllowProtected[];
+  readonly at: Span;
+}
+
+/** One entry under `deny`. Without `bar` the whole device, without `slices` the whole BAR. */
+export interface DenyRule {
+  readonly device: Placed<string>;
+  readonly bar?: number;
+  readonly slices?: readonly SliceRule[];
+  readonly reason: string;
+  readonly at: Span;
+}
+
+/** One `ExportPolicy` document. */
+export interface Policy {
+  readonly name: string;
+  readonly description?: string;
+  readonly devices: ReadonlyMap<string, DeviceRule>;
+  readonly importers: ReadonlyMap<string, ImporterRule>;
+  readonly exports: readonly ExportRule[];
+  readonly deny: readonly DenyRule[];
+  readonly at: Span;
+}
+
+/** Everything that is in force together. */
+export interface PolicySet {
+  readonly policies: readonly Policy[];
+  /** `sha256:<hex>` of the checked meaning (not of the text): equal for files that mean the same. */
+  readonly digest: string;
+}
