@@ -1,0 +1,68 @@
+/**
+ * What a verb sees of its process: where to write, and how to say the exit status. Results go to
+ * `stdout`, everything else to `stderr`.
+ *
+ * @module
+ */
+import type { ApplicationContext, StricliProcess } from "@stricli/core";
+
+/** A stream of text; `isTerminal` decides about colours and frames. */
+export interface TextOutput {
+  write(text: string): void;
+  readonly isTerminal: boolean;
+}
+
+/** `this` of every verb. */
+export interface Context extends ApplicationContext {
+  readonly process: StricliProcess & {
+    readonly stdout: TextOutput;
+    readonly stderr: TextOutput;
+  };
+  /** Whether colours are welcome where a terminal is (`NO_COLOR` is not set). */
+  readonly colours: boolean;
+  /** All of standard input. */
+  readonly readStdin: () => Promise<Uint8Array>;
+  /** Sets what the process exits with when the verb returns. */
+  exitWith(status: number): void;
+}
+
+interface SyncStream {
+  writeSync(bytes: Uint8Array): number;
+  isTerminal(): boolean;
+}
+
+/** Wraps one of Deno's own standard streams. A reader that went away (`| head`) is no error. */
+export function textOutput(stream: SyncStream): TextOutput {
+  const encoder = new TextEncoder();
+  let open = true;
+  return {
+    isTerminal: stream.isTerminal(),
+    write(text) {
+      let rest = encoder.encode(text);
+      while (open && rest.length > 0) {
+        try {
+          rest = rest.subarray(stream.writeSync(rest));
+        } catch (error) {
+          if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+          open = false;
+        }
+      }
+    },
+  };
+}
+
+/** The context of the running process. */
+export function processContext(): Context {
+  const process: { exitCode?: number } & Pick<Context["process"], "stdout" | "stderr"> = {
+    stdout: textOutput(Deno.stdout),
+    stderr: textOutput(Deno.stderr),
+  };
+  return {
+    process,
+    colours: !Deno.noColor,
+    readStdin: async () => new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer()),
+    exitWith(status) {
+      process.exitCode = status;
+    },
+  };
+}

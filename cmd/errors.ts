@@ -1,0 +1,73 @@
+/**
+ * Errors as people see them: one readable line, with the chain of causes, never a stack trace
+ * unless it was asked for.
+ *
+ * @module
+ */
+import { ExitStatus } from "./exit_status.ts";
+
+/** Something that ends the verb, with the exit status that says why. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  readonly status: ExitStatus;
+
+  /**
+   * @param message "Cannot X: why (received Y)"
+   * @param status what the process exits with
+   */
+  constructor(message: string, status: ExitStatus, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+  }
+}
+
+/** How many causes are printed; a longer chain is a loop. */
+const MAX_CAUSES = 8;
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error);
+}
+
+/**
+ * Describes a thrown value for people.
+ *
+ * @param error what was thrown
+ * @param withStack whether to append stack traces, for people who debug Bargate itself
+ * @returns the message, then that of each cause that adds something
+ *
+ * @example
+ * ```ts
+ * import { describeError } from "./errors.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const cause = new Error("no such file");
+ * assert.equal(describeError(new Error("Cannot read a.yaml", { cause })), "Cannot read a.yaml: no such file");
+ * ```
+ */
+export function describeError(error: unknown, withStack = false): string {
+  const chain = causes(error);
+  const parts: string[] = [];
+  for (const message of chain.map(messageOf)) {
+    // A message often already quotes its cause; saying it twice helps nobody.
+    if (!parts.some((part) => part.includes(message))) parts.push(message);
+  }
+  const line = parts.join(": ");
+  if (!withStack) return line;
+  const stacks = chain.flatMap((e) => e instanceof Error && e.stack !== undefined ? [e.stack] : []);
+  return [line, ...stacks].join("\n");
+}
+
+function causes(error: unknown): readonly unknown[] {
+  const chain: unknown[] = [error];
+  let current = error;
+  while (current instanceof Error && current.cause !== undefined && chain.length < MAX_CAUSES) {
+    current = current.cause;
+    chain.push(current);
+  }
+  return chain;
+}
+
+/** What the process exits with after `error` ended a verb. */
+export function exitStatusOf(error: unknown): ExitStatus {
+  return error instanceof CommandError ? error.status : ExitStatus.refused;
+}

@@ -1,0 +1,111 @@
+/**
+ * The command line's entry. It only lists the verbs: each is a file of its own, loaded only when it
+ * is the one asked for, so that a verb neither starts slower for the others nor needs their rights.
+ *
+ * @module
+ */
+import {
+  buildApplication,
+  buildCommand,
+  buildRouteMap,
+  type Command,
+  run,
+  text_en,
+} from "@stricli/core";
+import { type Context, processContext } from "./context.ts";
+import { describeError, exitStatusOf } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+
+/** A verb: its line in the help, and where it is. */
+export interface Verb {
+  /** The same text as in the command's own documentation. */
+  readonly brief: string;
+  readonly load: () => Promise<{ readonly command: Command<Context> }>;
+}
+
+/** All verbs, in the order of the help text. */
+export const VERBS: Readonly<Record<string, Verb>> = {
+  validate: {
+    brief: "Check policy files and say exactly where they are wrong",
+    load: () => import("./validate.ts"),
+  },
+};
+
+/** Stands in for a verb that was not asked for: enough for the list of verbs, nothing more. */
+function placeholder(brief: string): Command<Context> {
+  return buildCommand<NonNullable<unknown>, [], Context>({
+    func: () => new Error(`Cannot run a verb that was not loaded: ${brief}`),
+    parameters: {},
+    docs: { brief },
+  });
+}
+
+async function routes(wanted: string | undefined): Promise<Record<string, Command<Context>>> {
+  const entries = Object.entries(VERBS).map(async ([name, verb]) =>
+    [name, name === wanted ? (await verb.load()).command : placeholder(verb.brief)] as const
+  );
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+/** Whether to print stack traces. Asked only where that needs no permission prompt. */
+function debugging(): boolean {
+  const variable = "BARGATE_DEBUG";
+  const right = Deno.permissions.querySync({ name: "env", variable });
+  return right.state === "granted" && Boolean(Deno.env.get(variable));
+}
+
+/** Stricli's own codes are negative; all that can be wrong with a command line is a usage error. */
+function toExitStatus(code: number | string | null | undefined): number {
+  const status = Number(code ?? ExitStatus.done);
+  if (status >= 0) return status;
+  const usage = [-4, -5];
+  return usage.includes(status) ? ExitStatus.usage : ExitStatus.refused;
+}
+
+function errorText(error: unknown): string {
+  return `error: ${describeError(error, debugging())}`;
+}
+
+/**
+ * Runs one command line.
+ *
+ * @param args what follows `bargate`
+ * @param context the process's side, replaceable for tests
+ * @returns the exit status
+ */
+export async function main(args: readonly string[], context: Context): Promise<number> {
+  if (args.length === 0) {
+    await main(["--help"], context);
+    return ExitStatus.usage;
+  }
+  const root = buildRouteMap<string, Context>({
+    routes: await routes(args[0]),
+    docs: { brief: "Decide, export and revoke slices of PCI BARs as dma-bufs, by policy" },
+  });
+  const app = buildApplication(root, {
+    name: "bargate",
+    scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
+    determineExitCode: exitStatusOf,
+    localization: {
+      text: {
+        ...text_en,
+        exceptionWhileRunningCommand: errorText,
+        exceptionWhileLoadingCommandFunction: errorText,
+        exceptionWhileLoadingCommandContext: errorText,
+        commandErrorResult: errorText,
+      },
+    },
+  });
+  await run(app, args, context);
+  return toExitStatus(context.process.exitCode);
+}
+
+if (import.meta.main) {
+  const context = processContext();
+  try {
+    Deno.exitCode = await main(Deno.args, context);
+  } catch (error) {
+    context.process.stderr.write(`${errorText(error)}\n`);
+    Deno.exitCode = exitStatusOf(error);
+  }
+}
