@@ -1,0 +1,97 @@
+/**
+ * The laboratory's machine: which device sits where, as data. `docs/laboratory.md` draws it.
+ *
+ * Addresses are fixed by `addr=` on the root bus; the firmware numbers the buses behind the root
+ * ports in the order of their slots.
+ *
+ * @module
+ */
+
+/** What a test case calls a device. */
+export type Role = "nvme" | "nvme2" | "nativeNvme" | "edu" | "ivshmem";
+
+/** A device of the laboratory. */
+export interface LabDevice {
+  readonly role: Role;
+  /** Where the guest finds it. */
+  readonly address: string;
+  /** vendor:device. */
+  readonly id: string;
+  /** Serial number, where the device has one. */
+  readonly serial?: string;
+  /** The driver that the guest binds to it before the first case. */
+  readonly driver: "vfio-pci" | "nvme";
+  readonly about: string;
+  /** QEMU's `-device` values (bridges first) and other options. */
+  readonly qemu: readonly (readonly [option: string, value: string])[];
+}
+
+/** Bytes of the controller memory buffer of `nvme` and `nvme2` (BAR 2). */
+export const CMB_BYTES = 16 * 1024 * 1024;
+
+/** Bytes of `ivshmem`'s memory (BAR 2). */
+export const IVSHMEM_BYTES = 1024 * 1024;
+
+function nvme(
+  role: Role,
+  slot: number,
+  serial: string,
+  driver: LabDevice["driver"],
+  about: string,
+): LabDevice {
+  const port = `${role}-port`;
+  return {
+    role,
+    address: `0000:0${slot}:00.0`,
+    id: "1b36:0010",
+    serial,
+    driver,
+    about,
+    qemu: [
+      [
+        "-device",
+        `pcie-root-port,id=${port},chassis=${slot},slot=${slot},addr=0x${
+          (0xf + slot).toString(16)
+        }`,
+      ],
+      [
+        "-device",
+        `nvme,id=${role},bus=${port},serial=${serial},cmb_size_mb=${CMB_BYTES / 1024 / 1024}`,
+      ],
+    ],
+  };
+}
+
+/**
+ * @param sharedMemory file on the host that backs `ivshmem`'s BAR 2
+ * @returns the devices, in slot order
+ */
+export function labDevices(sharedMemory: string): readonly LabDevice[] {
+  return [
+    nvme("nvme", 1, "bargate-1", "vfio-pci", "exporter: NVMe controller, memory buffer in BAR 2"),
+    nvme("nvme2", 2, "bargate-2", "vfio-pci", "a second exporter with the same id"),
+    nvme("nativeNvme", 3, "bargate-3", "nvme", "a controller in use by the kernel's own driver"),
+    {
+      role: "edu",
+      address: "0000:00:14.0",
+      id: "1234:11e8",
+      driver: "vfio-pci",
+      about: "importer's DMA engine",
+      qemu: [["-device", "edu,id=edu,addr=0x14"]],
+    },
+    {
+      role: "ivshmem",
+      address: "0000:00:15.0",
+      id: "1af4:1110",
+      driver: "vfio-pci",
+      about: "plain memory in BAR 2, BAR 0 of 256 bytes, no reset",
+      qemu: [
+        [
+          "-object",
+          `memory-backend-file,id=shared,size=${IVSHMEM_BYTES},mem-path=${sharedMemory},share=on`,
+        ],
+        ["-device", "ivshmem-plain,id=ivshmem,memdev=shared,addr=0x15"],
+      ],
+    },
+  ];
+}
