@@ -1,0 +1,414 @@
+/*
+ * An importer that shares no code with Bargate: it is written against the kernel's headers alone,
+ * does what it is told over a Unix socket, and says what the kernel answered. A friendly importer
+ * or a hostile one, as the case wants it.
+ *
+ * importer SOCKET
+ *
+ * Commands, one a line; each is answered by one line of JSON, {"ok":true,…} or
+ * {"ok":false,"call":…,"error":"ENODEV",…}:
+ *
+ *   fds                        descriptors by name, as they came or were received
+ *   ids                        uid, gid, pid and effective capabilities
+ *   setup-edu CDEV             opens a DMA engine: bind to /dev/iommu, a new IOAS, attach
+ *   use-edu N                  the following commands use the Nth engine (0 is the first)
+ *   map NAME IOVA              IOMMU_IOAS_MAP_FILE of the whole buffer, at a fixed address
+ *   map-fd NUMBER IOVA         the same, of a descriptor by number
+ *   unmap IOVA LENGTH          IOMMU_IOAS_UNMAP
+ *   copy SOURCE LENGTH IOVA    IOMMU_IOAS_COPY inside the IOAS
+ *   dma-read IOVA LENGTH [AT]  the engine reads into its buffer, at offset AT
+ *   dma-write IOVA LENGTH [AT] the engine writes from its buffer
+ *   channel-connect PATH       connects to a listening Bargate instead of the inherited channel
+ *   channel-send JSON          sends a packet
+ *   channel-send-fd NAME JSON  sends a packet with a descriptor; "iommufd" is the engine's
+ *   channel-recv MS            waits for a packet; its descriptors are kept as received0, …
+ *   getfd PID FD               pidfd_getfd
+ *   close NAME                 closes a descriptor
+ *   sleep-forever              answers and then does nothing until it is killed
+ *   exit STATUS                ends, without an answer
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <linux/iommufd.h>
+
+#include "answer.h"
+#include "channel.h"
+#include "edu.h"
+#include "named_fds.h"
+
+#define CHANNEL_NAME "bargate"
+#define MAX_ENGINES 8
+
+static struct edu engines[MAX_ENGINES];
+static int engine_count;
+static struct edu *engine;
+static int received;
+
+/* The words that follow a command, taken one by one. */
+static char *rest_of_line;
+
+static char *word(void)
+{
+	char *next;
+
+	do {
+		next = strsep(&rest_of_line, " ");
+	} while (next && !*next);
+	return next ? next : "";
+}
+
+static uint64_t number(void)
+{
+	return strtoull(word(), NULL, 0);
+}
+
+static void list_fds(void)
+{
+	answer_begin(1);
+	answer_number("count", named_fds_count());
+	for (int i = 0; i < named_fds_count(); i++)
+		answer_number(named_fds_at(i)->name, named_fds_at(i)->fd);
+	answer_end();
+}
+
+static void show_ids(void)
+{
+	char text[256];
+	uint64_t capabilities = 0;
+	FILE *status = fopen("/proc/self/status", "re");
+
+	while (status && fgets(text, sizeof(text), status))
+		sscanf(text, "CapEff: %" SCNx64, &capabilities);
+	if (status)
+		fclose(status);
+	answer_begin(1);
+	answer_number("uid", getuid());
+	answer_number("gid", getgid());
+	answer_number("pid", getpid());
+	answer_hex("capabilities", capabilities);
+	answer_end();
+}
+
+/* All engines share one iommufd, as engines of one IOMMU group must. */
+static int shared_iommufd(void)
+{
+	if (engine_count)
+		return engines[0].iommufd;
+	return open("/dev/iommu", O_RDWR | O_CLOEXEC);
+}
+
+static void setup_edu(void)
+{
+	const char *cdev = word();
+	const char *failed;
+	int iommufd = shared_iommufd();
+
+	if (engine_count == MAX_ENGINES)
+		return answer_usage("too many engines");
+	if (iommufd < 0)
+		return answer_errno("open /dev/iommu", errno);
+	failed = edu_open(&engines[engine_count], cdev, iommufd);
+	if (failed)
+		return answer_errno(failed, errno);
+	engine = &engines[engine_count++];
+	answer_begin(1);
+	answer_number("engine", engine_count - 1);
+	answer_number("iommufd", engine->iommufd);
+	answer_number("device", engine->device_id);
+	answer_number("ioas", engine->ioas);
+	answer_end();
+}
+
+static void use_edu(void)
+{
+	uint64_t index = number();
+
+	if (index >= (uint64_t)engine_count)
+		return answer_usage("no such engine");
+	engine = &engines[index];
+	answer_ok();
+}
+
+static void map_descriptor(int fd)
+{
+	uint64_t iova = number();
+	off_t size = lseek(fd, 0, SEEK_END);
+	struct iommu_ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.fd = fd,
+		.iova = iova,
+	};
+
+	if (!engine)
+		return answer_usage("setup-edu comes first");
+	if (size < 0)
+		return answer_errno("lseek", errno);
+	map.ioas_id = engine->ioas;
+	map.length = size;
+	if (ioctl(engine->iommufd, IOMMU_IOAS_MAP_FILE, &map))
+		return answer_errno("IOMMU_IOAS_MAP_FILE", errno);
+	answer_begin(1);
+	answer_hex("iova", map.iova);
+	answer_number("length", size);
+	answer_end();
+}
+
+static void map_by_name(void)
+{
+	int fd = named_fds_find(word());
+
+	if (fd < 0)
+		return answer_usage("no descriptor of that name");
+	map_descriptor(fd);
+}
+
+static void map_by_number(void)
+{
+	map_descriptor(number());
+}
+
+static void unmap(void)
+{
+	struct iommu_ioas_unmap unmap = { .size = sizeof(unmap) };
+
+	if (!engine)
+		return answer_usage("setup-edu comes first");
+	unmap.ioas_id = engine->ioas;
+	unmap.iova = number();
+	unmap.length = number();
+	if (ioctl(engine->iommufd, IOMMU_IOAS_UNMAP, &unmap))
+		return answer_errno("IOMMU_IOAS_UNMAP", errno);
+	answer_begin(1);
+	answer_number("length", unmap.length);
+	answer_end();
+}
+
+static void copy(void)
+{
+	struct iommu_ioas_copy copy = {
+		.size = sizeof(copy),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+	};
+
+	if (!engine)
+		return answer_usage("setup-edu comes first");
+	copy.dst_ioas_id = copy.src_ioas_id = engine->ioas;
+	copy.src_iova = number();
+	copy.length = number();
+	copy.dst_iova = number();
+	if (ioctl(engine->iommufd, IOMMU_IOAS_COPY, &copy))
+		return answer_errno("IOMMU_IOAS_COPY", errno);
+	answer_begin(1);
+	answer_hex("iova", copy.dst_iova);
+	answer_end();
+}
+
+static void dma(enum edu_direction direction)
+{
+	uint64_t iova = number();
+	uint32_t length = number();
+	uint32_t offset = number();
+	const char *failed;
+
+	if (!engine)
+		return answer_usage("setup-edu comes first");
+	failed = edu_dma(engine, direction, iova, offset, length);
+	if (failed)
+		return answer_errno(failed, errno);
+	answer_ok();
+}
+
+static void connect_channel(void)
+{
+	int fd = channel_connect(word());
+
+	if (fd < 0)
+		return answer_errno("connect", errno);
+	named_fds_add(CHANNEL_NAME, fd);
+	answer_ok();
+}
+
+static void send_packet(int fd)
+{
+	int channel = named_fds_find(CHANNEL_NAME);
+
+	if (channel < 0)
+		return answer_usage("no channel");
+	if (channel_send(channel, rest_of_line ? rest_of_line : "", fd))
+		return answer_errno("sendmsg", errno);
+	answer_ok();
+}
+
+static void send_packet_with_fd(void)
+{
+	const char *name = word();
+	int fd = engine && !strcmp(name, "iommufd") ? engine->iommufd : named_fds_find(name);
+
+	if (fd < 0)
+		return answer_usage("no descriptor of that name");
+	send_packet(fd);
+}
+
+static void receive_packet(void)
+{
+	static struct channel_packet packet;
+	int channel = named_fds_find(CHANNEL_NAME);
+	int limit_ms = number();
+
+	if (channel < 0)
+		return answer_usage("no channel");
+	int got = channel_receive(channel, limit_ms, &packet);
+	if (got < 0)
+		return answer_errno("recvmsg", errno);
+	answer_begin(1);
+	answer_string("state", got ? "packet" : "eof");
+	if (got) {
+		answer_text("packet", packet.text, packet.length);
+		answer_number("fds", packet.fd_count);
+		answer_number("truncated", packet.truncated);
+		answer_number("first", received);
+		for (int i = 0; i < packet.fd_count; i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "received%d", received++);
+			named_fds_add(name, packet.fds[i]);
+		}
+	}
+	answer_end();
+}
+
+static void steal_fd(void)
+{
+	pid_t pid = number();
+	int wanted = number();
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+
+	if (pidfd < 0)
+		return answer_errno("pidfd_open", errno);
+	int fd = syscall(SYS_pidfd_getfd, pidfd, wanted, 0);
+	int error = errno;
+	close(pidfd);
+	if (fd < 0)
+		return answer_errno("pidfd_getfd", error);
+	named_fds_add("stolen", fd);
+	answer_begin(1);
+	answer_number("fd", fd);
+	answer_end();
+}
+
+static void close_fd(void)
+{
+	if (named_fds_close(word()))
+		return answer_errno("close", errno);
+	answer_ok();
+}
+
+static void sleep_forever(void)
+{
+	answer_ok();
+	for (;;)
+		pause();
+}
+
+static void end(void)
+{
+	exit(number());
+}
+
+static void dma_read(void)
+{
+	dma(EDU_FROM_MEMORY);
+}
+
+static void dma_write(void)
+{
+	dma(EDU_TO_MEMORY);
+}
+
+static void send_plain_packet(void)
+{
+	send_packet(-1);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} commands[] = {
+	{ "fds", list_fds },
+	{ "ids", show_ids },
+	{ "setup-edu", setup_edu },
+	{ "use-edu", use_edu },
+	{ "map", map_by_name },
+	{ "map-fd", map_by_number },
+	{ "unmap", unmap },
+	{ "copy", copy },
+	{ "dma-read", dma_read },
+	{ "dma-write", dma_write },
+	{ "channel-connect", connect_channel },
+	{ "channel-send", send_plain_packet },
+	{ "channel-send-fd", send_packet_with_fd },
+	{ "channel-recv", receive_packet },
+	{ "getfd", steal_fd },
+	{ "close", close_fd },
+	{ "sleep-forever", sleep_forever },
+	{ "exit", end },
+};
+
+static void obey(char *line)
+{
+	rest_of_line = line;
+	const char *name = word();
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(commands[i].name, name))
+			return commands[i].run();
+	answer_usage("no such command");
+}
+
+static int connect_control(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address))) {
+		perror(path);
+		exit(2);
+	}
+	return fd;
+}
+
+int main(int argc, char **argv)
+{
+	char *line = NULL;
+	size_t capacity = 0;
+	ssize_t length;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: importer SOCKET\n");
+		return 2;
+	}
+	named_fds_adopt();
+	answer_fd = connect_control(argv[1]);
+	FILE *control = fdopen(dup(answer_fd), "re");
+	while ((length = getline(&line, &capacity, control)) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		obey(line);
+	}
+	return 0;
+}
