@@ -1,0 +1,98 @@
+/**
+ * From drafts without mistakes to the model.
+ *
+ * @module
+ */
+import type { DenyDraft, DeviceDraft, ExportDraft, ImporterDraft, PolicyDraft } from "./draft.ts";
+import type {
+  DenyRule,
+  DeviceMatch,
+  DeviceRule,
+  ExportRule,
+  ImporterRule,
+  Policy,
+} from "./model.ts";
+import { mergeAdjacent } from "./slices.ts";
+
+/**
+ * Builds a policy from a draft in which nothing was wrong.
+ *
+ * @throws {TypeError} when something that the schema requires is not there
+ */
+export function buildPolicy(draft: PolicyDraft): Policy {
+  const name = required(draft.name, "metadata.name").value;
+  return {
+    name,
+    ...(draft.description === undefined ? {} : { description: draft.description }),
+    devices: mapValues(draft.devices, buildDevice),
+    importers: mapValues(draft.importers, buildImporter),
+    exports: draft.exports.map((rule) => buildExport(name, rule)),
+    deny: draft.deny.map(buildDeny),
+    at: draft.at,
+  };
+}
+
+function required<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new TypeError(`Cannot build the policy: ${what} is missing`);
+  return value;
+}
+
+function mapValues<A, B>(
+  map: ReadonlyMap<string, A>,
+  build: (value: A) => B,
+): ReadonlyMap<string, B> {
+  return new Map([...map].map(([name, value]) => [name, build(value)]));
+}
+
+function buildDevice({ name, match, at }: DeviceDraft): DeviceRule {
+  const fields = required(match, "match");
+  const given = (["id", "address", "subsystem", "class"] as const).filter((key) =>
+    fields[key].length > 0
+  );
+  const lists: Omit<DeviceMatch, "at"> = Object.fromEntries(given.map((key) => [key, fields[key]]));
+  return { name, match: { ...lists, at: fields.at }, acquire: "open", at };
+}
+
+function buildImporter(draft: ImporterDraft): ImporterRule {
+  const { name, user, group, executable, mapping, at } = draft;
+  return {
+    name,
+    identity: {
+      ...(user === undefined ? {} : { user }),
+      ...(group === undefined ? {} : { group }),
+      ...(executable === undefined ? {} : { executable }),
+    },
+    driver: required(draft.driver, "driver"),
+    mapping: mapping.value,
+    at,
+  };
+}
+
+function buildExport(policy: string, draft: ExportDraft): ExportRule {
+  const name = required(draft.name, "name").value;
+  return {
+    name,
+    qualifiedName: `${policy}/${name}`,
+    device: required(draft.device, "device"),
+    bar: required(draft.bar, "bar"),
+    slices: mergeAdjacent(draft.slices.map((slice) => slice.rule)),
+    importers: draft.importers,
+    access: draft.access.value,
+    onReset: draft.onReset.value,
+    graceMs: draft.graceMs,
+    ...(draft.expiresMs === undefined ? {} : { expiresMs: draft.expiresMs }),
+    ...(draft.collateral ? { collateral: "device" as const } : {}),
+    allowProtected: draft.allowProtected,
+    at: draft.at,
+  };
+}
+
+function buildDeny(draft: DenyDraft): DenyRule {
+  return {
+    device: required(draft.device, "device"),
+    ...(draft.bar === undefined ? {} : { bar: draft.bar }),
+    ...(draft.slices === undefined ? {} : { slices: draft.slices.map((slice) => slice.rule) }),
+    reason: draft.reason,
+    at: draft.at,
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * What checks work on: all drafts of a set, and where to tell what they find.
+ *
+ * @module
+ */
+import { deviceKey } from "../device_key.ts";
+import type { DeviceDraft, ExportDraft, PolicyDraft, Report } from "../draft.ts";
+import type { Placed } from "../model.ts";
+
+/** The page size that offsets and lengths are held against. */
+export interface PageSize {
+  readonly bytes: bigint;
+  /** Nobody said it; messages do. */
+  readonly assumed: boolean;
+}
+
+/** Everything a check needs. */
+export interface CheckContext {
+  readonly drafts: readonly PolicyDraft[];
+  readonly pageSize: PageSize;
+  readonly report: Report;
+}
+
+/** An export with the policy it is in. */
+export interface ExportInPolicy {
+  readonly policy: PolicyDraft;
+  readonly rule: ExportDraft;
+}
+
+/** All exports of a set. */
+export function allExports(drafts: readonly PolicyDraft[]): readonly ExportInPolicy[] {
+  return drafts.flatMap((policy) => policy.exports.map((rule) => ({ policy, rule })));
+}
+
+/** Equal for devices that are the same; absent when the device is unknown. */
+export function keyOfDevice(
+  policy: PolicyDraft,
+  name: Placed<string> | undefined,
+): string | undefined {
+  const device = name === undefined ? undefined : policy.devices.get(name.value);
+  return device === undefined ? undefined : keyOf(device);
+}
+
+/** A match that could not be read is equal to no other. */
+function keyOf(device: DeviceDraft): string {
+  const { match, name, at } = device;
+  const empty = match === undefined || deviceKey(match) === deviceKey({});
+  return empty ? `${at.file}:${at.line}:${at.column}:${name}` : deviceKey(match);
+}

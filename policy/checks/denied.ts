@@ -1,0 +1,72 @@
+/**
+ * Exports that a deny of the same set touches: they could never be made.
+ *
+ * @module
+ */
+import type { DenyDraft, PolicyDraft, SliceDraft } from "../draft.ts";
+import { type Interval, IntervalIndex } from "../interval.ts";
+import type { Span } from "../position.ts";
+import { QUANTITY_LIMIT } from "../quantity.ts";
+import { related } from "../report.ts";
+import { intervalOf } from "../slices.ts";
+import { allExports, type CheckContext, type ExportInPolicy, keyOfDevice } from "./context.ts";
+
+interface Denied extends Interval {
+  readonly at: Span;
+  readonly reason: string;
+}
+
+const BARS = [0, 1, 2, 3, 4, 5];
+
+/** Checks exports against denies of the same device, in any policy of the set. */
+export function checkDenied(context: CheckContext): void {
+  const indices = denyIndices(context.drafts);
+  for (const found of allExports(context.drafts)) {
+    const { policy, rule } = found;
+    const index = indices.get(`${keyOfDevice(policy, rule.device)} ${rule.bar?.value}`);
+    if (index !== undefined) checkExport(found, index, context);
+  }
+}
+
+function checkExport(
+  { rule }: ExportInPolicy,
+  index: IntervalIndex<Denied>,
+  context: CheckContext,
+): void {
+  for (const slice of rule.slices) {
+    const { start, end } = intervalOf(slice.rule);
+    const denied = index.overlapping(start, end);
+    if (denied === undefined) continue;
+    const message = `Cannot export a slice that is denied: ${denied.reason}`;
+    const place = related(denied.at, "denied here");
+    context.report("BG1406", slice.rule.at, message, { related: [place] });
+  }
+}
+
+function denyIndices(drafts: readonly PolicyDraft[]): ReadonlyMap<string, IntervalIndex<Denied>> {
+  const byBar = new Map<string, Denied[]>();
+  for (const draft of drafts) {
+    for (const rule of draft.deny) collect(draft, rule, byBar);
+  }
+  return new Map([...byBar].map(([key, denied]) => [key, new IntervalIndex(denied)]));
+}
+
+function collect(draft: PolicyDraft, rule: DenyDraft, byBar: Map<string, Denied[]>): void {
+  const device = keyOfDevice(draft, rule.device);
+  if (device === undefined) return;
+  const denied = rule.slices?.map((slice) => deniedSlice(slice, rule)) ?? [wholeBar(rule)];
+  for (const bar of rule.bar === undefined ? BARS : [rule.bar]) {
+    const key = `${device} ${bar}`;
+    const known = byBar.get(key);
+    if (known === undefined) byBar.set(key, [...denied]);
+    else for (const one of denied) known.push(one);
+  }
+}
+
+function deniedSlice({ rule }: SliceDraft, { reason }: DenyDraft): Denied {
+  return { ...intervalOf(rule), at: rule.at, reason };
+}
+
+function wholeBar({ at, reason }: DenyDraft): Denied {
+  return { start: 0n, end: QUANTITY_LIMIT, at, reason };
+}

@@ -1,0 +1,87 @@
+/**
+ * Ranges: whole pages, not empty, within 64 bits, and apart from each other inside one buffer.
+ *
+ * @module
+ */
+import type { Report, SliceDraft } from "../draft.ts";
+import { findOverlaps } from "../interval.ts";
+import { formatQuantity, QUANTITY_LIMIT } from "../quantity.ts";
+import { related } from "../report.ts";
+import { intervalOf } from "../slices.ts";
+import type { CheckContext, PageSize } from "./context.ts";
+
+/** Checks the slices of exports and denies. */
+export function checkRanges({ drafts, pageSize, report }: CheckContext): void {
+  for (const draft of drafts) {
+    for (const rule of draft.exports) {
+      for (const slice of rule.slices) {
+        checkAlignment(slice, pageSize, report);
+        checkExtent(slice, report);
+      }
+      checkApart(rule.slices, report);
+    }
+    // A deny may be any bytes: whatever page it touches cannot be exported.
+    for (const slice of draft.deny.flatMap((rule) => rule.slices ?? [])) checkExtent(slice, report);
+  }
+}
+
+function checkAlignment({ offset, length }: SliceDraft, pageSize: PageSize, report: Report): void {
+  const { bytes } = pageSize;
+  const pages = `${formatQuantity(bytes)}${pageSize.assumed ? ", assumed" : ""}`;
+  if (offset.value % bytes !== 0n) {
+    const message =
+      `Cannot export from inside a page: the offset is no multiple of the page size ${pages} (received ${
+        hex(offset.value)
+      })`;
+    report("BG1401", offset.at, message, { fix: nearest(offset.value, bytes) });
+  }
+  if (length.value !== "rest" && length.value % bytes !== 0n) {
+    const message =
+      `Cannot export part of a page: the length is no multiple of the page size ${pages} (received ${
+        hex(length.value)
+      })`;
+    report("BG1402", length.at, message, { fix: nearest(length.value, bytes) });
+  }
+}
+
+function nearest(value: bigint, page: bigint): string {
+  const below = value - value % page;
+  return below === 0n ? `write ${hex(page)}` : `write ${hex(below)} or ${hex(below + page)}`;
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}
+
+function checkExtent({ offset, length }: SliceDraft, report: Report): void {
+  if (length.value === "rest") return;
+  if (length.value === 0n) {
+    report("BG1403", length.at, "Cannot accept a slice of length zero");
+  }
+  const end = offset.value + length.value;
+  if (end > QUANTITY_LIMIT) {
+    report(
+      "BG1404",
+      length.at,
+      `Cannot accept a slice that ends past 64 bits (its end would be ${hex(end)})`,
+    );
+  }
+}
+
+function checkApart(slices: readonly SliceDraft[], report: Report): void {
+  const intervals = slices.map(({ rule }) => intervalOf(rule));
+  for (const [first, second] of findOverlaps(intervals)) {
+    const [a, b] = [slices[first], slices[second]];
+    if (a === undefined || b === undefined) continue;
+    const message = `Cannot put bytes into one buffer twice: the slice overlaps ${
+      describe(a)
+    } (received ${describe(b)})`;
+    report("BG1405", b.rule.at, message, { related: [related(a.rule.at, "overlaps this slice")] });
+  }
+}
+
+function describe({ rule }: SliceDraft): string {
+  return rule.length === "rest"
+    ? `${hex(rule.offset)} to the end`
+    : `${hex(rule.offset)} to ${hex(rule.offset + rule.length)}`;
+}

@@ -1,0 +1,162 @@
+/**
+ * Decisions: may this importer have these bytes? A request is allowed only if slices of rules for
+ * the same importer and device, with enough access, cover all of it, and no deny touches it.
+ *
+ * @module
+ */
+import { deviceKey } from "./device_key.ts";
+import { type Interval, IntervalIndex } from "./interval.ts";
+import type { DenyRule, ExportRule, Policy, PolicySet } from "./model.ts";
+import { QUANTITY_LIMIT } from "./quantity.ts";
+import { intervalOf } from "./slices.ts";
+
+/** Who asks for which bytes. Names are those of the policy. */
+export interface AccessRequest {
+  readonly policy: string;
+  readonly importer: string;
+  readonly device: string;
+  readonly bar: number;
+  readonly offset: bigint;
+  readonly length: bigint;
+  readonly access: "read-only" | "read-write";
+}
+
+/** The answer, with the rules that decided. */
+export type Decision =
+  | { readonly outcome: "allowed"; readonly rules: readonly ExportRule[] }
+  /** A deny touches the bytes; whether a rule allows them does not matter. */
+  | { readonly outcome: "denied"; readonly policy: string; readonly rule: DenyRule }
+  /** No deny, but also no rule for all of the bytes. */
+  | { readonly outcome: "no-rule" };
+
+interface Allowed extends Interval {
+  readonly rule: ExportRule;
+}
+
+interface Denied extends Interval {
+  readonly rule: DenyRule;
+  readonly policy: string;
+}
+
+/** What is allowed on one BAR to one importer. */
+interface Grants {
+  readonly reading: IntervalIndex<Allowed>;
+  readonly writing: IntervalIndex<Allowed>;
+}
+
+const BARS = [0, 1, 2, 3, 4, 5];
+
+/** A policy set prepared for decisions in logarithmic time. */
+export class Decider {
+  readonly #grants: ReadonlyMap<string, Grants>;
+  readonly #denied: ReadonlyMap<string, IntervalIndex<Denied>>;
+  readonly #devices: ReadonlyMap<string, string>;
+
+  /**
+   * @param set a checked policy set
+   *
+   * @example
+   * ```ts
+   * import { Decider } from "./decide.ts";
+   * import { loadPolicySet } from "./load.ts";
+   * import assert from "node:assert/strict";
+   *
+   * const { set } = loadPolicySet([{ file: "demo.yaml", text: `
+   * apiVersion: bargate/v1
+   * kind: ExportPolicy
+   * metadata: { name: demo }
+   * devices: { ssd: { match: { id: "1b36:0010" } } }
+   * importers: { engine: { identity: { user: nobody }, driver: iommufd } }
+   * exports: [{ name: data, device: ssd, bar: 2, slices: [{ offset: 0, length: 8KiB }], importers: [engine] }]
+   * ` }]);
+   * assert.ok(set);
+   * const request = { policy: "demo", importer: "engine", device: "ssd", bar: 2, access: "read-write" } as const;
+   * const decider = new Decider(set);
+   * assert.equal(decider.decide({ ...request, offset: 0n, length: 4096n }).outcome, "allowed");
+   * assert.equal(decider.decide({ ...request, offset: 4096n, length: 8192n }).outcome, "no-rule");
+   * ```
+   */
+  constructor(set: PolicySet) {
+    this.#grants = indexGrants(set);
+    this.#denied = indexDenied(set);
+    this.#devices = new Map(set.policies.flatMap(deviceKeys));
+  }
+
+  /** Decides one request. */
+  decide(request: AccessRequest): Decision {
+    const { policy, device, bar, offset, access } = request;
+    const end = offset + request.length;
+    if (request.length <= 0n || offset < 0n || end > QUANTITY_LIMIT) return { outcome: "no-rule" };
+    const key = this.#devices.get(`${policy}/${device}`);
+    const denied = this.#denied.get(`${key} ${bar}`)?.overlapping(offset, end);
+    if (denied !== undefined) {
+      return { outcome: "denied", policy: denied.policy, rule: denied.rule };
+    }
+    const grants = this.#grants.get(grantKey(policy, request.importer, device, bar));
+    const index = access === "read-only" ? grants?.reading : grants?.writing;
+    const cover = index?.cover(offset, end);
+    if (cover === undefined) return { outcome: "no-rule" };
+    return { outcome: "allowed", rules: [...new Set(cover.map(({ rule }) => rule))] };
+  }
+}
+
+/** Names hold no blank, so the parts cannot run into each other. */
+function grantKey(policy: string, importer: string, device: string, bar: number): string {
+  return `${policy} ${importer} ${device} ${bar}`;
+}
+
+function deviceKeys(policy: Policy): readonly (readonly [string, string])[] {
+  return [...policy.devices.values()].map(({ name, match }) =>
+    [`${policy.name}/${name}`, deviceKey(match)] as const
+  );
+}
+
+function indexGrants(set: PolicySet): ReadonlyMap<string, Grants> {
+  const lists = new Map<string, Allowed[]>();
+  for (const policy of set.policies) {
+    for (const rule of policy.exports) {
+      const allowed = rule.slices.map((slice) => ({ ...intervalOf(slice), rule }));
+      for (const importer of rule.importers) {
+        append(
+          lists,
+          grantKey(policy.name, importer.value, rule.device.value, rule.bar.value),
+          allowed,
+        );
+      }
+    }
+  }
+  return new Map([...lists].map(([key, list]) => [key, grantsOf(list)]));
+}
+
+function grantsOf(list: readonly Allowed[]): Grants {
+  return {
+    reading: new IntervalIndex(list),
+    writing: new IntervalIndex(list.filter(({ rule }) => rule.access === "read-write")),
+  };
+}
+
+function indexDenied(set: PolicySet): ReadonlyMap<string, IntervalIndex<Denied>> {
+  const lists = new Map<string, Denied[]>();
+  for (const policy of set.policies) {
+    for (const rule of policy.deny) {
+      const match = policy.devices.get(rule.device.value)?.match;
+      if (match === undefined) continue;
+      const denied = deniedBy(policy, rule);
+      for (const bar of rule.bar === undefined ? BARS : [rule.bar]) {
+        append(lists, `${deviceKey(match)} ${bar}`, denied);
+      }
+    }
+  }
+  return new Map([...lists].map(([key, list]) => [key, new IntervalIndex(list)]));
+}
+
+function deniedBy(policy: Policy, rule: DenyRule): readonly Denied[] {
+  const intervals = rule.slices?.map(intervalOf) ?? [{ start: 0n, end: QUANTITY_LIMIT }];
+  return intervals.map((interval) => ({ ...interval, rule, policy: policy.name }));
+}
+
+function append<T>(lists: Map<string, T[]>, key: string, more: readonly T[]): void {
+  const known = lists.get(key);
+  if (known === undefined) lists.set(key, [...more]);
+  else for (const one of more) known.push(one);
+}

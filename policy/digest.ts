@@ -1,0 +1,71 @@
+/**
+ * The digest of what policies mean: equal for files that mean the same, however they are written.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { DenyRule, DeviceRule, ExportRule, ImporterRule, Policy, SliceRule } from "./model.ts";
+
+/**
+ * `sha256:` and the hash of the canonical form. Places, descriptions and the order of rules do not
+ * count; the order of slices does, because it is the buffer's layout.
+ */
+export function digestOf(policies: readonly Policy[]): string {
+  const canonical = JSON.stringify(sortedTexts(policies.map(policyForm)));
+  return `sha256:${createHash("sha256").update(canonical).digest("hex")}`;
+}
+
+/** Forms in an order of their own, so that the order written does not count. */
+function sortedTexts(forms: readonly unknown[]): readonly string[] {
+  return forms.map((form) => JSON.stringify(form)).sort();
+}
+
+function policyForm(policy: Policy): unknown {
+  return {
+    name: policy.name,
+    devices: sortedTexts([...policy.devices.values()].map(deviceForm)),
+    importers: sortedTexts([...policy.importers.values()].map(importerForm)),
+    exports: sortedTexts(policy.exports.map(exportForm)),
+    deny: sortedTexts(policy.deny.map(denyForm)),
+  };
+}
+
+function anyOf(list: readonly string[] | undefined): readonly string[] | null {
+  return list === undefined ? null : [...new Set(list)].sort();
+}
+
+function deviceForm({ name, match, acquire }: DeviceRule): unknown {
+  const lists = [match.id, match.address, match.subsystem, match.class].map(anyOf);
+  return [name, acquire, lists];
+}
+
+function importerForm({ name, identity, driver, mapping }: ImporterRule): unknown {
+  const { user, group, executable } = identity;
+  const who = [user, group, executable].map((field) => field?.value ?? null);
+  return [name, who, driver.value, mapping];
+}
+
+function sliceForm({ offset, length }: SliceRule): unknown {
+  return [offset.toString(16), length === "rest" ? length : length.toString(16)];
+}
+
+function exportForm(rule: ExportRule): unknown {
+  return {
+    name: rule.name,
+    device: rule.device.value,
+    bar: rule.bar.value,
+    slices: rule.slices.map(sliceForm),
+    importers: sortedTexts(rule.importers.map((name) => name.value)),
+    access: rule.access,
+    onReset: rule.onReset,
+    graceMs: rule.graceMs,
+    expiresMs: rule.expiresMs ?? null,
+    collateral: rule.collateral ?? null,
+    allowProtected: sortedTexts(rule.allowProtected.map(({ range, reason }) => [range, reason])),
+  };
+}
+
+function denyForm(rule: DenyRule): unknown {
+  const slices = rule.slices === undefined ? null : sortedTexts(rule.slices.map(sliceForm));
+  return [rule.device.value, rule.bar ?? null, slices, rule.reason];
+}

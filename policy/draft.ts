@@ -1,0 +1,99 @@
+/**
+ * A policy as far as it could be read: everything with its place, whatever is unreadable left out.
+ * Checks work on drafts, so that one mistake does not hide the next.
+ *
+ * @module
+ */
+import type { Placed, SliceRule } from "./model.ts";
+import type { Span } from "./position.ts";
+import type { Code } from "./codes.ts";
+import type { Details } from "./report.ts";
+
+/** Takes what a check finds. */
+export type Report = (code: Code, at: Span, message: string, details?: Details) => void;
+
+/** A slice whose two numbers could be read. */
+export interface SliceDraft {
+  readonly rule: SliceRule;
+  readonly offset: Placed<bigint>;
+  readonly length: Placed<bigint | "rest">;
+}
+
+/** What is in `match`. */
+export interface MatchDraft {
+  readonly id: readonly string[];
+  readonly address: readonly string[];
+  readonly subsystem: readonly string[];
+  readonly class: readonly string[];
+  readonly at: Span;
+}
+
+/** An entry of `devices`. */
+export interface DeviceDraft {
+  readonly name: string;
+  readonly match?: MatchDraft;
+  /** Where its name is written. */
+  readonly at: Span;
+}
+
+/** An entry of `importers`. */
+export interface ImporterDraft {
+  readonly name: string;
+  readonly user?: Placed<string>;
+  readonly group?: Placed<string>;
+  readonly executable?: Placed<string>;
+  /** Where `identity` is written. */
+  readonly identityAt: Span;
+  readonly driver?: Placed<string>;
+  readonly mapping: Placed<"bargate" | "importer">;
+  /** Where its name is written. */
+  readonly at: Span;
+}
+
+/** An entry of `exports`. */
+export interface ExportDraft {
+  readonly name?: Placed<string>;
+  readonly device?: Placed<string>;
+  readonly bar?: Placed<number>;
+  /** As written, in buffer order. */
+  readonly slices: readonly SliceDraft[];
+  readonly importers: readonly Placed<string>[];
+  readonly access: Placed<"read-only" | "read-write">;
+  readonly onReset: Placed<"revoke" | "restore">;
+  readonly graceMs: number;
+  readonly expiresMs?: number;
+  readonly collateral: boolean;
+  readonly allowProtected: readonly {
+    readonly range: "msix-table" | "msix-pba";
+    readonly reason: string;
+    readonly at: Span;
+  }[];
+  /** Where the rule is best pointed at: its name. */
+  readonly at: Span;
+}
+
+/** An entry of `deny`. */
+export interface DenyDraft {
+  readonly device?: Placed<string>;
+  readonly bar?: number;
+  /** Absent: the whole BAR. */
+  readonly slices?: readonly SliceDraft[];
+  readonly reason: string;
+  readonly at: Span;
+}
+
+/** One document. */
+export interface PolicyDraft {
+  readonly name?: Placed<string>;
+  readonly description?: string;
+  readonly devices: ReadonlyMap<string, DeviceDraft>;
+  /** Whether `devices` could be read: only then is a name that is not in it known to be wrong. */
+  readonly devicesReadable: boolean;
+  readonly importers: ReadonlyMap<string, ImporterDraft>;
+  readonly importersReadable: boolean;
+  readonly exports: readonly ExportDraft[];
+  readonly deny: readonly DenyDraft[];
+  /** Whether the schema found nothing wrong: only then is what is absent known to be absent. */
+  readonly sound: boolean;
+  readonly at: Span;
+}

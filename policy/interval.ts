@@ -1,0 +1,132 @@
+/**
+ * Half-open intervals `[start, end)` of exact numbers, and questions about many of them at once.
+ * Nothing here is worse than O(n log n).
+ *
+ * @module
+ */
+
+/** `[start, end)`; empty when `end` is not greater than `start`. */
+export interface Interval {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+/** Whether the two share a number. */
+export function overlaps(a: Interval, b: Interval): boolean {
+  return a.start < b.end && b.start < a.end && a.start < a.end && b.start < b.end;
+}
+
+/** An interval together with where it stands in the list it came from. */
+interface Indexed<T extends Interval> {
+  readonly interval: T;
+  readonly index: number;
+}
+
+function compareStarts<T extends Interval>(a: Indexed<T>, b: Indexed<T>): number {
+  if (a.interval.start < b.interval.start) return -1;
+  if (a.interval.start > b.interval.start) return 1;
+  return a.index - b.index;
+}
+
+function sorted<T extends Interval>(intervals: readonly T[]): Indexed<T>[] {
+  return intervals
+    .map((interval, index) => ({ interval, index }))
+    .filter(({ interval }) => interval.start < interval.end)
+    .sort(compareStarts);
+}
+
+/**
+ * Finds intervals that overlap another one of the list.
+ *
+ * @param intervals in any order; empty ones overlap nothing
+ * @returns pairs of list positions, earlier first; every interval that overlaps one with a lower
+ * start is in one pair as the overlapping one, so the list is as long as the input at most
+ *
+ * @example
+ * ```ts
+ * import { findOverlaps } from "./interval.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const intervals = [{ start: 8n, end: 16n }, { start: 0n, end: 9n }, { start: 16n, end: 20n }];
+ * assert.deepEqual(findOverlaps(intervals), [[0, 1]]);
+ * ```
+ */
+export function findOverlaps(
+  intervals: readonly Interval[],
+): readonly (readonly [number, number])[] {
+  const pairs: [number, number][] = [];
+  let reach: Indexed<Interval> | undefined;
+  for (const current of sorted(intervals)) {
+    if (reach !== undefined && current.interval.start < reach.interval.end) {
+      pairs.push([Math.min(reach.index, current.index), Math.max(reach.index, current.index)]);
+    }
+    if (reach === undefined || current.interval.end > reach.interval.end) reach = current;
+  }
+  return pairs.sort(([, a], [, b]) => a - b);
+}
+
+/** Many intervals, prepared for questions in logarithmic time. */
+export class IntervalIndex<T extends Interval> {
+  readonly #starts: readonly bigint[];
+  /** At position i: which of the first i + 1 intervals reaches farthest. */
+  readonly #reach: readonly T[];
+
+  /** @param intervals in any order; empty ones are left out */
+  constructor(intervals: readonly T[]) {
+    const order = sorted(intervals);
+    this.#starts = order.map(({ interval }) => interval.start);
+    const reach: T[] = [];
+    for (const { interval } of order) {
+      const best = reach.at(-1);
+      reach.push(best === undefined || interval.end > best.end ? interval : best);
+    }
+    this.#reach = reach;
+  }
+
+  /** An interval that shares a number with `[start, end)`. */
+  overlapping(start: bigint, end: bigint): T | undefined {
+    if (start >= end) return undefined;
+    const best = this.#farthestFrom(end - 1n);
+    return best !== undefined && best.end > start ? best : undefined;
+  }
+
+  /**
+   * Intervals that together cover all of `[start, end)`, lowest first.
+   *
+   * @returns absent when some number of it is in none, or when it is empty
+   *
+   * @example
+   * ```ts
+   * import { IntervalIndex } from "./interval.ts";
+   * import assert from "node:assert/strict";
+   *
+   * const index = new IntervalIndex([{ start: 4n, end: 8n }, { start: 0n, end: 4n }]);
+   * assert.equal(index.cover(2n, 6n)?.length, 2);
+   * assert.equal(index.cover(2n, 9n), undefined);
+   * ```
+   */
+  cover(start: bigint, end: bigint): readonly T[] | undefined {
+    if (start >= end) return undefined;
+    const cover: T[] = [];
+    let covered = start;
+    while (covered < end) {
+      const best = this.#farthestFrom(covered);
+      if (best === undefined || best.end <= covered) return undefined;
+      cover.push(best);
+      covered = best.end;
+    }
+    return cover;
+  }
+
+  /** Of the intervals that start at or before `point`, the one that reaches farthest. */
+  #farthestFrom(point: bigint): T | undefined {
+    let low = 0;
+    let high = this.#starts.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#starts[middle] ?? 0n) <= point) low = middle + 1;
+      else high = middle;
+    }
+    return this.#reach[low - 1];
+  }
+}

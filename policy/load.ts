@@ -1,0 +1,161 @@
+/**
+ * The way in: from the texts of policy files to a checked policy set, or to everything that is
+ * wrong with them.
+ *
+ * @module
+ */
+import { buildPolicy } from "./build.ts";
+import type { CheckContext } from "./checks/context.ts";
+import { checkDenied } from "./checks/denied.ts";
+import { checkImporters } from "./checks/importers.ts";
+import { checkNames } from "./checks/names.ts";
+import { checkRanges } from "./checks/ranges.ts";
+import { checkReferences } from "./checks/references.ts";
+import { checkRevocability } from "./checks/revocability.ts";
+import type { Diagnostic } from "./diagnostic.ts";
+import { digestOf } from "./digest.ts";
+import type { PolicyDraft, Report } from "./draft.ts";
+import type { LineMap } from "./lines.ts";
+import type { PolicySet } from "./model.ts";
+import type { Node } from "./node.ts";
+import { DraftReader } from "./read_draft.ts";
+import { diagnostic, DiagnosticSink } from "./report.ts";
+import { checkSchema } from "./schema_check.ts";
+import { readSource } from "./source.ts";
+import { parseYaml } from "./yaml.ts";
+
+/** One policy file. */
+export interface PolicySource {
+  /** Name as the user gave it; `-` is standard input. */
+  readonly file: string;
+  readonly text?: string;
+  /** Instead of text: checked to be UTF-8. */
+  readonly bytes?: Uint8Array;
+}
+
+/** How to check. */
+export interface LoadOptions {
+  /** Page size of the host, bytes; absent: 4096 is assumed, and messages say so. */
+  readonly pageSize?: number;
+}
+
+/** What became of the files. */
+export interface LoadResult {
+  /** Absent if and only if there is an error. */
+  readonly set?: PolicySet;
+  /** In order of files and places, each once. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Entries under `exports`, as far as they could be read. */
+  readonly exports: number;
+  readonly files: number;
+}
+
+const ASSUMED_PAGE_SIZE = 4096;
+
+/**
+ * Loads and checks policy files as one set: whole or not at all.
+ *
+ * @param sources in the order in which diagnostics are told
+ * @throws {RangeError} when the page size is not a power of two of at least 4096
+ *
+ * @example
+ * ```ts
+ * import { loadPolicySet } from "./load.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const text = `
+ * apiVersion: bargate/v1
+ * kind: ExportPolicy
+ * metadata: { name: demo }
+ * devices: { ssd: { match: { id: "1b36:0010" } } }
+ * importers: { engine: { identity: { user: nobody }, driver: iommufd } }
+ * exports:
+ *   - { name: data, device: ssd, bar: 2, slices: [{ offset: 4KiB, length: 8KiB }], importers: [engine] }
+ * `;
+ * const { set, diagnostics } = loadPolicySet([{ file: "demo.yaml", text }]);
+ * assert.deepEqual(diagnostics, []);
+ * assert.equal(set?.policies[0]?.exports[0]?.slices[0]?.offset, 4096n);
+ * ```
+ */
+export function loadPolicySet(
+  sources: readonly PolicySource[],
+  options: LoadOptions = {},
+): LoadResult {
+  const pageSize = checkedPageSize(options);
+  const sink = new DiagnosticSink(sources.map((source) => source.file));
+  const report: Report = (code, at, message, details) =>
+    sink.add(diagnostic(code, at, message, details));
+  const drafts = sources.flatMap((source) => readDrafts(source, sink, report));
+  check({ drafts, pageSize, report });
+  const exports = drafts.reduce((count, draft) => count + draft.exports.length, 0);
+  const result = { diagnostics: sink.sorted(), exports, files: sources.length };
+  return sink.hasErrors ? result : { ...result, set: buildSet(drafts) };
+}
+
+function checkedPageSize({ pageSize }: LoadOptions): CheckContext["pageSize"] {
+  const bytes = pageSize ?? ASSUMED_PAGE_SIZE;
+  if (!isPageSize(bytes)) {
+    throw new RangeError(
+      `Cannot use the page size: it is no power of two from 4096 up (received ${bytes})`,
+    );
+  }
+  return { bytes: BigInt(bytes), assumed: pageSize === undefined };
+}
+
+/** Whether a host could have this page size. */
+export function isPageSize(bytes: number): boolean {
+  return Number.isSafeInteger(bytes) && bytes >= 4096 && Number.isInteger(Math.log2(bytes));
+}
+
+function readDrafts(source: PolicySource, sink: DiagnosticSink, report: Report): PolicyDraft[] {
+  const read = readSource({ file: source.file, content: source.bytes ?? source.text ?? "" });
+  if (!read.ok) {
+    read.diagnostics.forEach((found) => sink.add(found));
+    return [];
+  }
+  const { documents, diagnostics } = parseYaml(read.text, read.lines);
+  diagnostics.forEach((found) => sink.add(found));
+  if (diagnostics.some(hidesMeaning)) return [];
+  if (documents.length === 0) {
+    report("BG1013", read.lines.span(0, 0), "Cannot find a policy in the file: it is empty");
+  }
+  return documents.flatMap((root) => readDraft(root, read.lines, sink, report));
+}
+
+/** After these, parts of the tree are missing, and whatever else is told would be their echo. */
+function hidesMeaning({ code }: Diagnostic): boolean {
+  return ["BG1004", "BG1005", "BG1008", "BG1009", "BG1010", "BG1011"].includes(code);
+}
+
+function readDraft(
+  root: Node,
+  lines: LineMap,
+  sink: DiagnosticSink,
+  report: Report,
+): PolicyDraft[] {
+  if (root.kind === "scalar" && root.type === "null") {
+    report(
+      "BG1013",
+      lines.span(root.start, root.end),
+      "Cannot find a policy in the document: it is empty",
+    );
+    return [];
+  }
+  const violations = checkSchema(root, lines);
+  violations.forEach((found) => sink.add(found));
+  return [new DraftReader(lines, report).policy(root, violations.length === 0)];
+}
+
+function check(context: CheckContext): void {
+  checkNames(context);
+  checkReferences(context);
+  checkRanges(context);
+  checkDenied(context);
+  checkImporters(context);
+  checkRevocability(context);
+}
+
+function buildSet(drafts: readonly PolicyDraft[]): PolicySet {
+  const policies = drafts.map(buildPolicy);
+  return { policies, digest: digestOf(policies) };
+}

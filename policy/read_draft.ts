@@ -1,0 +1,264 @@
+/**
+ * From a document's tree to a draft. Shape has been checked by the schema before; here, values that
+ * have the wrong one are left out silently, and numbers are read from their exact text.
+ *
+ * @module
+ */
+import type {
+  DenyDraft,
+  DeviceDraft,
+  ExportDraft,
+  ImporterDraft,
+  MatchDraft,
+  PolicyDraft,
+  Report,
+  SliceDraft,
+} from "./draft.ts";
+import { parseDuration } from "./duration.ts";
+import type { LineMap } from "./lines.ts";
+import type { Placed } from "./model.ts";
+import {
+  asMapping,
+  asScalar,
+  entriesOf,
+  type Entry,
+  get,
+  itemsOf,
+  type MappingNode,
+  type Node,
+  oneOrMany,
+  type ScalarNode,
+} from "./node.ts";
+import type { Span } from "./position.ts";
+import { parseQuantity } from "./quantity.ts";
+
+const DEFAULT_GRACE_MS = 2000;
+
+/** Reads one document. */
+export class DraftReader {
+  readonly #lines: LineMap;
+  readonly #report: Report;
+
+  /**
+   * @param lines of the document's file
+   * @param report takes mistakes in the texts of numbers, durations and accounts
+   */
+  constructor(lines: LineMap, report: Report) {
+    this.#lines = lines;
+    this.#report = report;
+  }
+
+  /** @param sound whether the schema found nothing wrong */
+  policy(root: Node, sound: boolean): PolicyDraft {
+    const metadata = get(root, "metadata");
+    return {
+      ...optional("name", this.#text(get(metadata, "name"))),
+      ...optional("description", this.#text(get(metadata, "description"))?.value),
+      devices: named(get(root, "devices"), (entry) => this.#device(entry)),
+      devicesReadable: get(root, "devices")?.kind === "mapping",
+      importers: named(get(root, "importers"), (entry) => this.#importer(entry)),
+      importersReadable: (get(root, "importers")?.kind ?? "mapping") === "mapping",
+      exports: itemsOf(get(root, "exports")).flatMap((node) =>
+        this.#mapped(node, (m) => this.#export(m))
+      ),
+      deny: itemsOf(get(root, "deny")).flatMap((node) => this.#mapped(node, (m) => this.#deny(m))),
+      sound,
+      at: this.#span(root),
+    };
+  }
+
+  #mapped<T>(node: Node, read: (mapping: MappingNode) => T): T[] {
+    const mapping = asMapping(node);
+    return mapping === undefined ? [] : [read(mapping)];
+  }
+
+  #device({ key, value }: Entry): DeviceDraft {
+    const match = asMapping(get(value, "match"));
+    return {
+      name: key.text,
+      ...optional("match", match === undefined ? undefined : this.#match(match)),
+      at: this.#span(key),
+    };
+  }
+
+  #match(node: MappingNode): MatchDraft {
+    for (const address of oneOrMany(get(node, "address"))) this.#checkQuotes(address);
+    const texts = (key: string) =>
+      oneOrMany(get(node, key)).flatMap((item) => this.#text(item)?.value ?? []);
+    return {
+      id: texts("id"),
+      address: texts("address"),
+      subsystem: texts("subsystem"),
+      class: texts("class"),
+      at: this.#span(node),
+    };
+  }
+
+  #checkQuotes(node: Node): void {
+    if (node.kind !== "scalar" || !node.plain || node.type !== "string") return;
+    const message =
+      `A PCI address should be quoted: readers of YAML 1.1 take it for a number (received ${node.text})`;
+    this.#report("BG1109", this.#span(node), message, { fix: `write "${node.text}"` });
+  }
+
+  #importer({ key, value }: Entry): ImporterDraft {
+    const identity = asMapping(value)?.entries.get("identity");
+    return {
+      name: key.text,
+      ...optional("user", this.#account(get(identity?.value, "user"))),
+      ...optional("group", this.#account(get(identity?.value, "group"))),
+      ...optional("executable", this.#text(get(identity?.value, "executable"))),
+      identityAt: this.#span(identity?.key ?? key),
+      ...optional("driver", this.#text(get(value, "driver"))),
+      mapping: this.#choice(get(value, "mapping"), ["bargate", "importer"], "importer", key),
+      at: this.#span(key),
+    };
+  }
+
+  #account(node: Node | undefined): Placed<string> | undefined {
+    const scalar = asScalar(node);
+    if (scalar === undefined || !["string", "integer"].includes(scalar.type)) return undefined;
+    const at = this.#span(scalar);
+    if (scalar.type === "integer" && !/^(?:0|[1-9][0-9]*)$/.test(scalar.text)) {
+      const message = `Cannot accept the account: the id is not decimal (received ${scalar.text})`;
+      this.#report("BG1111", at, message);
+    }
+    return { value: scalar.text, at };
+  }
+
+  #export(node: MappingNode): ExportDraft {
+    const name = node.entries.get("name");
+    const head = name?.value ?? node.entries.values().next().value?.key ?? node;
+    const expires = this.#duration(get(node, "expires"));
+    return {
+      ...optional("name", this.#text(name?.value)),
+      ...optional("device", this.#text(get(node, "device"))),
+      ...optional("bar", this.#bar(get(node, "bar"))),
+      slices: itemsOf(get(node, "slices")).flatMap((item) => this.#slice(item)),
+      importers: itemsOf(get(node, "importers")).flatMap((item) => this.#text(item) ?? []),
+      access: this.#choice(get(node, "access"), ["read-only", "read-write"], "read-write", head),
+      onReset: this.#choice(get(node, "onReset"), ["revoke", "restore"], "revoke", head),
+      graceMs: this.#duration(get(node, "grace")) ?? DEFAULT_GRACE_MS,
+      ...optional("expiresMs", expires === undefined ? undefined : this.#positive(expires, node)),
+      collateral: this.#text(get(node, "collateral"))?.value === "device",
+      allowProtected: itemsOf(get(node, "allowProtected")).flatMap((item) => this.#allowed(item)),
+      at: this.#span(head),
+    };
+  }
+
+  #positive(ms: number, rule: MappingNode): number {
+    const node = get(rule, "expires");
+    if (ms === 0 && node !== undefined) {
+      const message =
+        "Cannot accept the duration: a grant that expires at once grants nothing (received 0)";
+      this.#report("BG1203", this.#span(node), message, {
+        fix: "write a longer time, or remove the key",
+      });
+    }
+    return ms;
+  }
+
+  #allowed(node: Node): ExportDraft["allowProtected"] {
+    const range = this.#text(get(node, "range"))?.value;
+    const reason = this.#text(get(node, "reason"))?.value;
+    if (reason === undefined || (range !== "msix-table" && range !== "msix-pba")) return [];
+    return [{ range, reason, at: this.#span(node) }];
+  }
+
+  #deny(node: MappingNode): DenyDraft {
+    const slices = get(node, "slices");
+    return {
+      ...optional("device", this.#text(get(node, "device"))),
+      ...optional("bar", this.#bar(get(node, "bar"))?.value),
+      ...optional(
+        "slices",
+        slices === undefined ? undefined : itemsOf(slices).flatMap((item) => this.#slice(item)),
+      ),
+      reason: this.#text(get(node, "reason"))?.value ?? "",
+      at: this.#span(node),
+    };
+  }
+
+  #slice(node: Node): SliceDraft[] {
+    const offset = this.#quantity(get(node, "offset"));
+    const length = this.#length(get(node, "length"));
+    if (offset === undefined || length === undefined) return [];
+    const at = this.#span(node);
+    return [{ rule: { offset: offset.value, length: length.value, at }, offset, length }];
+  }
+
+  #length(node: Node | undefined): Placed<bigint | "rest"> | undefined {
+    const scalar = asScalar(node);
+    if (scalar?.text === "rest") return { value: "rest", at: this.#span(scalar) };
+    return this.#quantity(node);
+  }
+
+  #quantity(node: Node | undefined): Placed<bigint> | undefined {
+    const scalar = asScalar(node);
+    if (scalar === undefined) return undefined;
+    const at = this.#span(scalar);
+    const result = parseQuantity(scalar.text);
+    if (result.ok) return { value: result.value, at };
+    const message = `Cannot accept the number of bytes: ${result.why} (received ${quoted(scalar)})`;
+    this.#report(result.problem === "range" ? "BG1202" : "BG1201", at, message, {
+      fix: result.fix,
+    });
+    return undefined;
+  }
+
+  #duration(node: Node | undefined): number | undefined {
+    const scalar = asScalar(node);
+    if (scalar === undefined) return undefined;
+    const result = parseDuration(scalar.text);
+    if (result.ok) return result.ms;
+    const message = `Cannot accept the duration: ${result.why} (received ${quoted(scalar)})`;
+    this.#report("BG1203", this.#span(scalar), message, { fix: result.fix });
+    return undefined;
+  }
+
+  #bar(node: Node | undefined): Placed<number> | undefined {
+    const scalar = asScalar(node);
+    if (scalar?.type !== "integer") return undefined;
+    const value = Number(scalar.text);
+    return value >= 0 && value <= 5 ? { value, at: this.#span(scalar) } : undefined;
+  }
+
+  #choice<T extends string>(
+    node: Node | undefined,
+    choices: readonly T[],
+    fallback: T,
+    place: Node,
+  ): Placed<T> {
+    const text = asScalar(node)?.text;
+    const value = choices.find((choice) => choice === text) ?? fallback;
+    return { value, at: this.#span(node ?? place) };
+  }
+
+  #text(node: Node | undefined): Placed<string> | undefined {
+    const scalar = asScalar(node);
+    if (scalar?.type !== "string") return undefined;
+    return { value: scalar.text, at: this.#span(scalar) };
+  }
+
+  #span(node: Node): Span {
+    return this.#lines.span(node.start, node.end);
+  }
+}
+
+/** Long texts are cut: a message must stay readable. */
+function quoted(node: ScalarNode): string {
+  const text = node.text.length > 80 ? `${node.text.slice(0, 80)}…` : node.text;
+  return node.type === "string" ? JSON.stringify(text) : text || "nothing";
+}
+
+function named<T>(node: Node | undefined, read: (entry: Entry) => T): ReadonlyMap<string, T> {
+  return new Map(entriesOf(node).map((entry) => [entry.key.text, read(entry)]));
+}
+
+/** An object with the key, or without it: absent is not `undefined` in the model. */
+function optional<K extends string, V>(
+  key: K,
+  value: V | undefined,
+): { readonly [P in K]?: V } {
+  return value === undefined ? {} : { [key]: value } as { readonly [P in K]: V };
+}

@@ -1,0 +1,272 @@
+/**
+ * Checks a document against the schema and says each violation in the words of policies.
+ *
+ * @module
+ */
+import type { Diagnostic } from "./diagnostic.ts";
+import type { LineMap } from "./lines.ts";
+import { asMapping, type MappingNode, type Node, toPlain } from "./node.ts";
+import type { Span } from "./position.ts";
+import { diagnostic } from "./report.ts";
+import { type SchemaError, validate } from "./schema_validator.js";
+import { generalPath, LATER_VALUES, SHAPES } from "./shape.ts";
+import { suggest } from "./suggest.ts";
+
+/** One violation with everything about its place. */
+interface Violation {
+  readonly error: SchemaError;
+  readonly path: readonly string[];
+  /** Path with names and numbers replaced by `*`. */
+  readonly general: string;
+  readonly node: Node;
+  readonly lines: LineMap;
+  readonly root: Node;
+}
+
+/**
+ * Checks the shape of one document.
+ *
+ * @returns what is wrong; the texts of quantities and durations are left to their own parsers
+ */
+export function checkSchema(root: Node, lines: LineMap): readonly Diagnostic[] {
+  if (validate(toPlain(root))) return [];
+  const errors = validate.errors ?? [];
+  const mistyped = new Set(errors.filter((e) => e.keyword === "type").map((e) => e.instancePath));
+  return errors.flatMap((error) => {
+    // What a value of the wrong type also is not, adds nothing.
+    if (error.keyword !== "type" && mistyped.has(error.instancePath)) return [];
+    const path = pathOf(error.instancePath);
+    const node = nodeAt(root, path);
+    if (node === undefined) return [];
+    const violation = { error, path, general: generalPath(path), node, lines, root };
+    return tell(violation);
+  });
+}
+
+/** Parts of a JSON Pointer. */
+function pathOf(pointer: string): readonly string[] {
+  return pointer.split("/").slice(1).map((part) =>
+    part.replaceAll("~1", "/").replaceAll("~0", "~")
+  );
+}
+
+function nodeAt(root: Node, path: readonly string[]): Node | undefined {
+  let node: Node | undefined = root;
+  for (const part of path) {
+    if (node?.kind === "mapping") node = node.entries.get(part)?.value;
+    else if (node?.kind === "sequence") node = node.items[Number(part)];
+    else return undefined;
+  }
+  return node;
+}
+
+function tell(violation: Violation): readonly Diagnostic[] {
+  if (hasOwnParser(violation)) return [];
+  switch (violation.error.keyword) {
+    case "additionalProperties":
+      return [unknownKey(violation)];
+    case "required":
+    case "dependentRequired":
+      return [missingKey(violation)];
+    case "type":
+      return [wrongType(violation)];
+    case "enum":
+      return [notAllowed(violation)];
+    case "pattern":
+      return [wrongForm(violation)];
+    case "propertyNames":
+      // The pattern that the name breaks is told by itself.
+      return [];
+    default:
+      return [outOfLimits(violation)];
+  }
+}
+
+/** Quantities and durations explain their own texts better than a pattern can. */
+function hasOwnParser({ general, node }: Violation): boolean {
+  return node.kind === "scalar" && /\/(?:offset|length|grace|expires)$/.test(general);
+}
+
+function spanOf(node: Node, lines: LineMap): Span {
+  return lines.span(node.start, node.end);
+}
+
+/** Where a mapping begins for a reader: the key that holds it, or its first own key. */
+function headOf({ node, path, root, lines }: Violation): Span {
+  const name = path.at(-1) ?? "";
+  const holder = asMapping(nodeAt(root, path.slice(0, -1)))?.entries.get(name);
+  if (holder !== undefined && path.length > 0) return spanOf(holder.key, lines);
+  const flow = node.kind !== "mapping" || node.flow;
+  const first = flow ? undefined : node.entries.values().next().value;
+  return spanOf(first?.key ?? node, lines);
+}
+
+function text(value: unknown): string {
+  return JSON.stringify(value);
+}
+
+function unknownKey(violation: Violation): Diagnostic {
+  const { error, general, node, lines } = violation;
+  const key = String(error.params["additionalProperty"]);
+  const at = keySpan(asMapping(node), key, violation);
+  const shape = SHAPES.get(general);
+  if (shape?.later.includes(key)) {
+    const message = `Cannot accept ${
+      text(key)
+    } in ${shape.name}: this version of Bargate does not know it`;
+    return diagnostic("BG1102", lines.span(at.start, at.end), message);
+  }
+  const meant = suggest(key, shape?.keys ?? []);
+  const place = shape === undefined ? "" : ` in ${shape.name}`;
+  const message = `Cannot accept an unknown key${place} (received ${text(key)})`;
+  const fix = meant === undefined
+    ? `use one of ${shape?.keys.join(", ") ?? "the keys of docs/policy.md"}`
+    : `did you mean ${text(meant)}?`;
+  return diagnostic("BG1101", lines.span(at.start, at.end), message, { fix });
+}
+
+function keySpan(mapping: MappingNode | undefined, key: string, violation: Violation): Node {
+  return mapping?.entries.get(key)?.key ?? violation.node;
+}
+
+function missingKey(violation: Violation): Diagnostic {
+  const { error, general } = violation;
+  const key = String(error.params["missingProperty"]);
+  const shape = SHAPES.get(general)?.name ?? "this mapping";
+  const because = error.keyword === "dependentRequired"
+    ? ` beside ${text(error.params["property"])}`
+    : "";
+  const message = `Cannot accept ${shape} without ${text(key)}${because}`;
+  return diagnostic("BG1103", headOf(violation), message, { fix: `add ${text(key)}` });
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  string: "text",
+  array: "a list",
+  object: "a mapping (key: value)",
+  integer: "a whole number",
+};
+
+function wrongType(violation: Violation): Diagnostic {
+  const { error, node, lines } = violation;
+  const types = [error.params["type"]].flat().map(String);
+  const expected = types.map((type) => TYPE_NAMES[type] ?? type).join(" or ");
+  const message = `Cannot accept this value: expected ${expected} (received ${describe(node)})`;
+  const fix = typeFix(types, node) ?? `write ${expected}`;
+  const at = node.kind === "scalar" ? spanOf(node, lines) : headOf(violation);
+  return diagnostic("BG1104", at, message, { fix });
+}
+
+function describe(node: Node): string {
+  if (node.kind === "mapping") return "a mapping";
+  if (node.kind === "sequence") return "a list";
+  if (node.type === "null") return "nothing";
+  return node.type === "string" ? text(node.text) : `the ${node.type} ${node.text}`;
+}
+
+function typeFix(types: readonly string[], node: Node): string | undefined {
+  if (node.kind !== "scalar" || node.type === "null") return undefined;
+  if (types.includes("string") && node.plain) return `put it into quotes: ${text(node.text)}`;
+  return types.includes("array") ? `write it as a list: [${node.text}]` : undefined;
+}
+
+function notAllowed({ error, general, node, lines }: Violation): Diagnostic {
+  const allowed = [error.params["allowedValues"]].flat().map(String);
+  const value = node.kind === "scalar" ? node.text : "";
+  const at = spanOf(node, lines);
+  if (LATER_VALUES.get(general)?.includes(value)) {
+    const message = `Cannot accept ${text(value)}: this version of Bargate does not know it`;
+    return diagnostic("BG1102", at, message, { fix: `use ${allowed.join(" or ")}` });
+  }
+  const meant = suggest(value, allowed);
+  const message = `Cannot accept this value: expected ${allowed.join(" or ")} (received ${
+    text(value)
+  })`;
+  const fix = meant === undefined ? `write ${allowed.join(" or ")}` : `did you mean ${meant}?`;
+  return diagnostic("BG1105", at, message, { fix });
+}
+
+const FORMS: readonly (readonly [path: RegExp, what: string, form: string])[] = [
+  [
+    /\/match\/(?:id|subsystem)/,
+    "a PCI id",
+    'vendor:device in lower-case hexadecimal, as in "144d:a80a"',
+  ],
+  [
+    /\/match\/address/,
+    "a PCI address",
+    'domain:bus:device.function, lower case, as in "0000:03:00.0"',
+  ],
+  [
+    /\/match\/class/,
+    "a PCI class",
+    'two, four or six lower-case hexadecimal digits, as in "010802"',
+  ],
+];
+
+function wrongForm(violation: Violation): Diagnostic {
+  const { error, general, node, lines } = violation;
+  const value = node.kind === "scalar" ? node.text : "";
+  if (error.propertyName !== undefined) return wrongKeyName(violation, error.propertyName);
+  if (general.endsWith("/executable")) {
+    const message = `Cannot accept the executable: it is not a plain path from the root (received ${
+      text(value)
+    })`;
+    return diagnostic("BG1110", spanOf(node, lines), message);
+  }
+  if (/\/identity\/(?:user|group)$/.test(general)) {
+    const message = `Cannot accept the account: it is neither a name nor a decimal id (received ${
+      text(value)
+    })`;
+    return diagnostic("BG1111", spanOf(node, lines), message);
+  }
+  const form = FORMS.find(([path]) => path.test(general));
+  if (form === undefined) return wrongName(value, spanOf(node, lines));
+  const [, what, shape] = form;
+  const message = `Cannot accept the value: it is not ${what} (received ${text(value)})`;
+  return diagnostic("BG1108", spanOf(node, lines), message, { fix: formFix(value, shape, error) });
+}
+
+/** Upper case is the usual mistake; the right text is then known. */
+function formFix(value: string, shape: string, error: SchemaError): string {
+  const lower = value.toLowerCase();
+  const right = new RegExp(String(error.params["pattern"])).test(lower);
+  return right ? `write ${text(lower)}` : `write ${shape}`;
+}
+
+function wrongKeyName({ node, lines }: Violation, name: string): Diagnostic {
+  const key = asMapping(node)?.entries.get(name)?.key ?? node;
+  return wrongName(name, spanOf(key, lines));
+}
+
+function wrongName(name: string, at: Span): Diagnostic {
+  const message = `Cannot accept the name: it must match [a-z0-9][a-z0-9._-]{0,62} (received ${
+    text(name)
+  })`;
+  const repaired = name.toLowerCase().replace(/[^a-z0-9._-]+/g, "-").replace(/^[._-]+/, "").slice(
+    0,
+    63,
+  );
+  const fix = repaired === "" ? {} : { fix: `write ${repaired}` };
+  return diagnostic("BG1107", at, message, fix);
+}
+
+const LIMITS: Readonly<Record<string, (limit: string) => string>> = {
+  minItems: (limit) => `it needs at least ${limit} item`,
+  minProperties: (limit) => `it needs at least ${limit} key`,
+  minLength: (limit) => `it needs at least ${limit} character`,
+  maxLength: (limit) => `it has more than ${limit} characters`,
+  minimum: (limit) => `it is less than ${limit}`,
+  maximum: (limit) => `it is more than ${limit}`,
+};
+
+function outOfLimits(violation: Violation): Diagnostic {
+  const { error, node, lines } = violation;
+  const why = LIMITS[error.keyword]?.(String(error.params["limit"])) ??
+    `it breaks ${error.keyword}`;
+  const value = node.kind === "scalar" && error.keyword !== "maxLength"
+    ? ` (received ${describe(node)})`
+    : "";
+  const at = node.kind === "scalar" ? spanOf(node, lines) : headOf(violation);
+  return diagnostic("BG1106", at, `Cannot accept this value: ${why}${value}`);
+}

@@ -1,0 +1,113 @@
+/**
+ * Which keys each mapping of a policy has: for "did you mean", and to tell a misspelt key from one
+ * that a later version of the language will have. A test holds it equal to the schema.
+ *
+ * @module
+ */
+
+/** One kind of mapping. */
+export interface Shape {
+  /** What messages call it. */
+  readonly name: string;
+  readonly keys: readonly string[];
+  /** Keys of the language that this version does not know. */
+  readonly later: readonly string[];
+}
+
+const POLICY: Shape = {
+  name: "a policy",
+  keys: ["apiVersion", "kind", "metadata", "devices", "importers", "exports", "deny"],
+  later: ["defaults"],
+};
+const METADATA: Shape = {
+  name: "metadata",
+  keys: ["name", "description"],
+  later: ["labels"],
+};
+const DEVICE: Shape = {
+  name: "a device",
+  keys: ["match", "acquire"],
+  later: ["owner", "many", "labels"],
+};
+const MATCH: Shape = {
+  name: "a match",
+  keys: ["id", "address", "subsystem", "class"],
+  later: ["serial", "driver", "numaNode", "iommuGroup", "barSizes", "many"],
+};
+const IMPORTER: Shape = {
+  name: "an importer",
+  keys: ["identity", "driver", "mapping"],
+  later: ["device", "labels"],
+};
+const IDENTITY: Shape = {
+  name: "an identity",
+  keys: ["user", "group", "executable"],
+  later: ["unit", "cgroup", "sha256"],
+};
+const EXPORT: Shape = {
+  name: "an export",
+  keys: [
+    "name",
+    "device",
+    "bar",
+    "slices",
+    "importers",
+    "access",
+    "onReset",
+    "grace",
+    "expires",
+    "collateral",
+    "allowProtected",
+  ],
+  later: ["region", "revocation", "shared", "labels"],
+};
+const SLICE: Shape = { name: "a slice", keys: ["offset", "length"], later: [] };
+const ALLOW_PROTECTED: Shape = {
+  name: "an entry of allowProtected",
+  keys: ["range", "reason"],
+  later: [],
+};
+const DENY: Shape = {
+  name: "a deny",
+  keys: ["device", "bar", "slices", "reason"],
+  later: ["region", "importers"],
+};
+
+/** Mappings by their path; `*` is any name or number. */
+export const SHAPES: ReadonlyMap<string, Shape> = new Map([
+  ["", POLICY],
+  ["/metadata", METADATA],
+  ["/devices/*", DEVICE],
+  ["/devices/*/match", MATCH],
+  ["/importers/*", IMPORTER],
+  ["/importers/*/identity", IDENTITY],
+  ["/exports/*", EXPORT],
+  ["/exports/*/slices/*", SLICE],
+  ["/exports/*/allowProtected/*", ALLOW_PROTECTED],
+  ["/deny/*", DENY],
+  ["/deny/*/slices/*", SLICE],
+]);
+
+/** Values of the language that this version does not know, by path. */
+export const LATER_VALUES: ReadonlyMap<string, readonly string[]> = new Map([
+  ["/kind", ["PolicyTest", "PolicySet"]],
+  ["/devices/*/acquire", ["borrow"]],
+]);
+
+/**
+ * The path with names and numbers replaced by `*`.
+ *
+ * @example
+ * ```ts
+ * import { generalPath } from "./shape.ts";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(generalPath(["exports", "0", "slices", "3"]), "/exports/*\/slices/*");
+ * ```
+ */
+export function generalPath(path: readonly string[]): string {
+  const named = path[0] === "devices" || path[0] === "importers";
+  return path.map((part, depth) =>
+    `/${(named && depth === 1) || (depth > 0 && /^[0-9]+$/.test(part)) ? "*" : part}`
+  ).join("");
+}

@@ -1,0 +1,333 @@
+/**
+ * From text to trees: YAML 1.2 with the core schema, and nothing that hides meaning.
+ *
+ * @module
+ */
+import {
+  type AliasEvent,
+  COLLECTION_STYLE,
+  type Event,
+  EVENT_ID,
+  getScalarValue,
+  type MappingEvent,
+  parseEvents,
+  SCALAR_STYLE,
+  type ScalarEvent,
+  type SequenceEvent,
+  YAMLException,
+} from "js-yaml";
+import type { Code } from "./codes.ts";
+import type { Diagnostic } from "./diagnostic.ts";
+import type { LineMap } from "./lines.ts";
+import type { Entry, MappingNode, Node, ScalarNode, ScalarType, SequenceNode } from "./node.ts";
+import type { Span } from "./position.ts";
+import { type Details, diagnostic, related } from "./report.ts";
+import { scalarType } from "./scalar_type.ts";
+
+/** Collections inside each other. */
+export const MAX_DEPTH = 32;
+/** Nodes that all aliases of a file together may stand for. */
+export const MAX_ALIASED_NODES = 10_000;
+
+/** The documents of one file, in order; none when its syntax is broken. */
+export interface ParsedFile {
+  readonly documents: readonly Node[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * Parses one file.
+ *
+ * @param text without byte order mark
+ * @param lines of the same text
+ *
+ * @example
+ * ```ts
+ * import { LineMap } from "./lines.ts";
+ * import { parseYaml } from "./yaml.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const text = "kind: ExportPolicy\n";
+ * assert.equal(parseYaml(text, new LineMap("a.yaml", text)).documents.length, 1);
+ * ```
+ */
+export function parseYaml(text: string, lines: LineMap): ParsedFile {
+  let events: Event[];
+  try {
+    events = parseEvents(text, { maxDepth: MAX_DEPTH });
+  } catch (error) {
+    if (!(error instanceof YAMLException)) throw error;
+    return { documents: [], diagnostics: [syntaxError(error, text, lines)] };
+  }
+  const builder = new TreeBuilder(text, lines);
+  for (const event of events) builder.take(event);
+  return {
+    documents: builder.documents,
+    diagnostics: [...builder.problems, ...directives(events, text, lines)],
+  };
+}
+
+function syntaxError(error: YAMLException, text: string, lines: LineMap): Diagnostic {
+  const offset = Math.min(error.mark?.position ?? 0, text.length);
+  const at = lines.span(offset, oneCharacter(text, offset));
+  const deep = error.reason.startsWith("nesting exceeded");
+  const message = deep
+    ? `Cannot read the policy: more than ${MAX_DEPTH} collections inside each other`
+    : `Cannot read the policy: ${error.reason}`;
+  return diagnostic(deep ? "BG1005" : "BG1004", at, message);
+}
+
+/** The end of the character at `offset`, so that a frame has something to underline. */
+function oneCharacter(text: string, offset: number): number {
+  return offset < text.length && !"\r\n".includes(text[offset] ?? "") ? offset + 1 : offset;
+}
+
+/** Finds directives other than `%YAML 1.2`. Events carry no place for them, lines do. */
+function directives(events: readonly Event[], text: string, lines: LineMap): Diagnostic[] {
+  const refused = events.some((event) =>
+    event.type === EVENT_ID.DOCUMENT &&
+    event.directives.some((d) => d.kind === "tag" || d.version !== "1.2")
+  );
+  if (!refused) return [];
+  return [...text.matchAll(/^%(?!YAML[ \t]+1\.2(?![0-9]))[^\r\n]*/gm)].map((match) => {
+    const at = lines.span(match.index, match.index + match[0].length);
+    return diagnostic("BG1012", at, `Cannot accept the directive ${JSON.stringify(match[0])}`);
+  });
+}
+
+/** A collection whose end has not come yet. */
+interface Frame {
+  readonly kind: "document" | "sequence" | "mapping";
+  readonly start: number;
+  readonly flow: boolean;
+  readonly anchor: string | undefined;
+  readonly items: Node[];
+  readonly entries: Map<string, Entry>;
+  /** A key that waits for its value. */
+  key: Node | undefined;
+  /** Where the last child ended. */
+  end: number;
+  /** Nodes in here, aliases expanded. */
+  weight: number;
+}
+
+const CORE_TAGS: Readonly<Record<string, ScalarType | "map" | "seq">> = {
+  "!!str": "string",
+  "!!int": "integer",
+  "!!float": "float",
+  "!!bool": "boolean",
+  "!!null": "null",
+  "!!map": "map",
+  "!!seq": "seq",
+};
+
+/** Turns the parser's flat list of events into trees. */
+class TreeBuilder {
+  readonly documents: Node[] = [];
+  readonly problems: Diagnostic[] = [];
+  readonly #text: string;
+  readonly #lines: LineMap;
+  readonly #stack: Frame[] = [];
+  readonly #anchors = new Map<string, { readonly node: Node; readonly weight: number }>();
+  #aliased = 0;
+
+  constructor(text: string, lines: LineMap) {
+    this.#text = text;
+    this.#lines = lines;
+  }
+
+  take(event: Event): void {
+    switch (event.type) {
+      case EVENT_ID.DOCUMENT:
+        this.#anchors.clear();
+        this.#open("document", 0, false, undefined);
+        break;
+      case EVENT_ID.SEQUENCE:
+      case EVENT_ID.MAPPING:
+        this.#openCollection(event);
+        break;
+      case EVENT_ID.SCALAR:
+        this.#scalar(event);
+        break;
+      case EVENT_ID.ALIAS:
+        this.#alias(event);
+        break;
+      case EVENT_ID.POP:
+        this.#close();
+        break;
+    }
+  }
+
+  #report(code: Code, at: Span, message: string, details?: Details): void {
+    this.problems.push(diagnostic(code, at, message, details));
+  }
+
+  #open(kind: Frame["kind"], start: number, flow: boolean, anchor: string | undefined): void {
+    const frame: Frame = {
+      kind,
+      start,
+      flow,
+      anchor,
+      items: [],
+      entries: new Map(),
+      key: undefined,
+      end: start + (flow ? 1 : 0),
+      weight: 1,
+    };
+    this.#stack.push(frame);
+  }
+
+  #openCollection(event: SequenceEvent | MappingEvent): void {
+    const kind = event.type === EVENT_ID.MAPPING ? "mapping" : "sequence";
+    this.#checkTag(event, kind === "mapping" ? "map" : "seq");
+    this.#open(kind, event.start, event.style === COLLECTION_STYLE.FLOW, this.#anchorOf(event));
+  }
+
+  #close(): void {
+    const frame = this.#stack.pop();
+    if (frame === undefined) return;
+    if (frame.kind === "document") {
+      this.documents.push(...frame.items.slice(0, 1));
+      return;
+    }
+    const end = frame.flow ? this.#closingBracket(frame.end) : frame.end;
+    const node: MappingNode | SequenceNode = frame.kind === "mapping"
+      ? { kind: "mapping", start: frame.start, end, flow: frame.flow, entries: frame.entries }
+      : { kind: "sequence", start: frame.start, end, items: frame.items };
+    this.#add(node, end, frame.weight, frame.anchor);
+  }
+
+  /** Between the last item and the bracket only blanks, commas and comments can stand. */
+  #closingBracket(from: number): number {
+    const filler = /(?:[\s,?:]|#[^\r\n]*)*/y;
+    filler.lastIndex = from;
+    filler.exec(this.#text);
+    return Math.min(filler.lastIndex + 1, this.#text.length);
+  }
+
+  #scalar(event: ScalarEvent): void {
+    const [start, end] = this.#scalarRange(event);
+    const plain = event.style === SCALAR_STYLE.PLAIN;
+    const text = event.valueStart < 0 ? "" : getScalarValue(this.#text, event);
+    const resolved = plain ? scalarType(text) : "string";
+    const type = this.#tagged(event, resolved);
+    const node: ScalarNode = { kind: "scalar", start, end, text, plain, type };
+    this.#add(node, end, 1, this.#anchorOf(event));
+  }
+
+  /** With quotes; an empty value stands right behind what came before it. */
+  #scalarRange(event: ScalarEvent): readonly [number, number] {
+    if (event.valueStart < 0) {
+      const after = Math.max(this.#top()?.end ?? 0, event.tagEnd, event.anchorEnd);
+      return [after, after];
+    }
+    const quoted = event.style === SCALAR_STYLE.SINGLE_QUOTED ||
+      event.style === SCALAR_STYLE.DOUBLE_QUOTED;
+    const quote = quoted ? 1 : 0;
+    return [event.valueStart - quote, event.valueEnd + quote];
+  }
+
+  #tagged(event: ScalarEvent, resolved: ScalarType): ScalarType {
+    const tag = this.#tagOf(event);
+    if (tag === undefined || CORE_TAGS[tag] === resolved) return resolved;
+    if (CORE_TAGS[tag] === "string" || tag === "!") return "string";
+    this.#checkTag(event, resolved);
+    return resolved;
+  }
+
+  #checkTag(event: ScalarEvent | SequenceEvent | MappingEvent, expected: string): void {
+    const tag = this.#tagOf(event);
+    if (tag === undefined || tag === "!" || CORE_TAGS[tag] === expected) return;
+    const at = this.#lines.span(event.tagStart, event.tagEnd);
+    const why = tag in CORE_TAGS ? `the value is no ${tag}` : "policies have no such tag";
+    this.#report("BG1007", at, `Cannot accept the tag: ${why} (received ${tag})`);
+  }
+
+  #tagOf(event: ScalarEvent | SequenceEvent | MappingEvent): string | undefined {
+    return event.tagStart < 0 ? undefined : this.#text.slice(event.tagStart, event.tagEnd);
+  }
+
+  #anchorOf(event: ScalarEvent | SequenceEvent | MappingEvent): string | undefined {
+    return event.anchorStart < 0 ? undefined : this.#text.slice(event.anchorStart, event.anchorEnd);
+  }
+
+  #alias(event: AliasEvent): void {
+    const name = this.#text.slice(event.anchorStart, event.anchorEnd);
+    const at = this.#lines.span(event.anchorStart - 1, event.anchorEnd);
+    const target = this.#anchors.get(name);
+    if (target === undefined) {
+      this.#report(
+        "BG1008",
+        at,
+        `Cannot resolve the alias: no complete anchor before it (received *${name})`,
+      );
+    } else {
+      this.#aliased += target.weight;
+      if (this.#aliased <= MAX_ALIASED_NODES) {
+        this.#add(target.node, event.anchorEnd, target.weight, undefined);
+        return;
+      }
+      this.#report(
+        "BG1009",
+        at,
+        `Cannot expand the alias: aliases stand for more than ${MAX_ALIASED_NODES} values (received *${name})`,
+      );
+    }
+    this.#add(this.#nothing(event), event.anchorEnd, 1, undefined);
+  }
+
+  /** Stands where a value could not be had; the mistake has been told. */
+  #nothing(event: AliasEvent): ScalarNode {
+    const [start, end] = [event.anchorStart - 1, event.anchorEnd];
+    return { kind: "scalar", start, end, text: "", plain: true, type: "null" };
+  }
+
+  #top(): Frame | undefined {
+    return this.#stack.at(-1);
+  }
+
+  #add(node: Node, end: number, weight: number, anchor: string | undefined): void {
+    if (anchor !== undefined) this.#anchors.set(anchor, { node, weight });
+    const parent = this.#top();
+    if (parent === undefined) return;
+    parent.end = Math.max(parent.end, end);
+    parent.weight += weight;
+    if (parent.kind !== "mapping") {
+      parent.items.push(node);
+    } else if (parent.key === undefined) {
+      parent.key = node;
+      // An empty value stands behind the colon, not on the key.
+      parent.end = this.#afterColon(parent.end);
+    } else {
+      this.#pair(parent, parent.key, node);
+      parent.key = undefined;
+    }
+  }
+
+  #afterColon(from: number): number {
+    const colon = /[ \t]*:/y;
+    colon.lastIndex = from;
+    return colon.test(this.#text) ? colon.lastIndex : from;
+  }
+
+  #pair(parent: Frame, key: Node, value: Node): void {
+    const at = this.#lines.span(key.start, key.end);
+    if (key.kind !== "scalar" || key.type === "null") {
+      this.#report("BG1011", at, "Cannot accept the key: it is not a name");
+      return;
+    }
+    if (key.plain && key.text === "<<") {
+      this.#report("BG1010", at, "Cannot accept a merge key (received <<)");
+      return;
+    }
+    const first = parent.entries.get(key.text);
+    if (first === undefined) {
+      parent.entries.set(key.text, { key, value });
+      return;
+    }
+    const place = related(this.#lines.span(first.key.start, first.key.end), "first here");
+    this.#report("BG1006", at, `Cannot accept the key twice (received ${key.text})`, {
+      related: [place],
+    });
+  }
+}
