@@ -23,3 +23,16 @@ export class KernelError extends Error {
     super(`${call} on ${subject} failed: ${errnoName}`);
   }
 }
+
+/** A lane's thread is no more: it was ended, or it died with this call unanswered. */
+export class LaneEndedError extends Error {
+  override readonly name = "LaneEndedError";
+
+  /**
+   * @param lane the lane's name
+   * @param why what ended it
+   */
+  constructor(readonly lane: string, readonly why: string) {
+    super(`Cannot make a call on lane ${lane}: ${why}`);
+  }
+}

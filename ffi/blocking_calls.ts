@@ -1,0 +1,51 @@
+/**
+ * The calls that a lane makes, by the names of the `Lane` port.
+ *
+ * @module
+ */
+import type { Fd } from "../engine/fd.ts";
+import { closeDescriptor, openPath } from "./descriptors.ts";
+import { ioasAlloc, ioasCopy, ioasMapFile, ioasUnmap, iommuDestroy } from "./iommufd.ts";
+import { C } from "./layouts.ts";
+import {
+  armInterrupt,
+  attachIoas,
+  bindIommufd,
+  deviceInfo,
+  exportDmaBuf,
+  probeDmaBuf,
+  readRegion,
+  regionInfo,
+  resetDevice,
+  writeRegion,
+} from "./vfio.ts";
+
+/** Every call that can wait. All are synchronous, and block the thread that makes them. */
+export const BLOCKING_CALLS = {
+  openNode: (path: string): Fd => openPath(path, C.O_RDWR),
+  close: closeDescriptor,
+  bindIommufd,
+  deviceInfo,
+  regionInfo,
+  readRegion,
+  writeRegion,
+  probeDmaBuf,
+  exportDmaBuf,
+  resetDevice,
+  armInterrupt,
+  attachIoas,
+  ioasAlloc,
+  iommuDestroy,
+  ioasMapFile,
+  ioasCopy,
+  ioasUnmap,
+} as const;
+
+/** Name of a call. */
+export type BlockingCall = keyof typeof BLOCKING_CALLS;
+
+/** What a call takes. */
+export type Arguments<K extends BlockingCall> = Parameters<(typeof BLOCKING_CALLS)[K]>;
+
+/** What a call answers. */
+export type Answer<K extends BlockingCall> = ReturnType<(typeof BLOCKING_CALLS)[K]>;

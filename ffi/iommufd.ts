@@ -1,0 +1,151 @@
+/**
+ * iommufd (include/uapi/linux/iommufd.h): I/O address spaces and what is mapped in them.
+ *
+ * @module
+ */
+import type { Fd } from "../engine/fd.ts";
+import type { MapRequest } from "../engine/kernel.ts";
+import { KernelError } from "../engine/kernel_error.ts";
+import { openPath } from "./descriptors.ts";
+import { identifyDescriptor, identifyPath, isType } from "./file_identity.ts";
+import { ioctl } from "./ioctl.ts";
+import { C, STRUCTS } from "./layouts.ts";
+import { encode, getBig, getNumber } from "./struct.ts";
+
+/** Where the kernel offers iommufds. */
+export const IOMMU_NODE = "/dev/iommu";
+
+/**
+ * Opens a fresh iommufd.
+ *
+ * @returns the descriptor; the caller owns it
+ * @throws {KernelError} ENOENT where the kernel has no iommufd
+ */
+export function openIommufd(): Fd {
+  return openPath(IOMMU_NODE, C.O_RDWR, "iommufd");
+}
+
+/**
+ * Whether a descriptor that somebody sent is an iommufd: a character device of the same number as
+ * `/dev/iommu`.
+ *
+ * @param fd from anywhere
+ * @returns false too where there is no `/dev/iommu`
+ * @throws {KernelError} if the descriptor cannot be looked at
+ */
+export function isIommufd(fd: Fd): boolean {
+  const file = identifyDescriptor(fd);
+  const node = iommuNode();
+  return node !== undefined && isType(file, C.S_IFCHR) && file.rdev === node.rdev;
+}
+
+function iommuNode() {
+  try {
+    return identifyPath(IOMMU_NODE);
+  } catch (error) {
+    if (error instanceof KernelError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * `IOMMU_IOAS_ALLOC`.
+ *
+ * @param iommufd where
+ * @returns the id of an empty I/O address space
+ * @throws {KernelError}
+ */
+export function ioasAlloc(iommufd: Fd): number {
+  const layout = STRUCTS.iommu_ioas_alloc;
+  const argument = encode(layout, { size: layout.size });
+  ioctl(iommufd, "IOMMU_IOAS_ALLOC", argument);
+  return getNumber(argument, layout.fields.out_ioas_id);
+}
+
+/**
+ * `IOMMU_DESTROY`.
+ *
+ * @param iommufd where
+ * @param id of any object
+ * @throws {KernelError} EBUSY while it is used; ENOENT where it is unknown
+ */
+export function iommuDestroy(iommufd: Fd, id: number): void {
+  const layout = STRUCTS.iommu_destroy;
+  ioctl(iommufd, "IOMMU_DESTROY", encode(layout, { size: layout.size, id }));
+}
+
+/**
+ * `IOMMU_IOAS_MAP_FILE`.
+ *
+ * @param request what to map, and where
+ * @returns the IOVA
+ * @throws {KernelError} ENODEV where the buffer is revoked
+ */
+export function ioasMapFile(request: MapRequest): bigint {
+  const layout = STRUCTS.iommu_ioas_map_file;
+  const argument = encode(layout, {
+    size: layout.size,
+    flags: mapFlags(request.iova, request.writeable),
+    ioas_id: request.ioas,
+    fd: request.dmaBuf.number,
+    start: request.start,
+    length: request.length,
+    iova: request.iova ?? 0n,
+  });
+  ioctl(request.iommufd, "IOMMU_IOAS_MAP_FILE", argument);
+  return getBig(argument, layout.fields.iova);
+}
+
+function mapFlags(iova: bigint | undefined, writeable: boolean): number {
+  return C.IOMMU_IOAS_MAP_READABLE |
+    (writeable ? C.IOMMU_IOAS_MAP_WRITEABLE : 0) |
+    (iova === undefined ? 0 : C.IOMMU_IOAS_MAP_FIXED_IOVA);
+}
+
+/**
+ * `IOMMU_IOAS_COPY`: maps an area once more, readable and writeable, where the kernel chooses.
+ *
+ * @param iommufd where
+ * @param destination I/O address space
+ * @param source I/O address space
+ * @param iova of the area in the source
+ * @param length of the whole area, bytes
+ * @returns the IOVA in the destination
+ * @throws {KernelError}
+ */
+export function ioasCopy(
+  iommufd: Fd,
+  destination: number,
+  source: number,
+  iova: bigint,
+  length: bigint,
+): bigint {
+  const layout = STRUCTS.iommu_ioas_copy;
+  const argument = encode(layout, {
+    size: layout.size,
+    flags: mapFlags(undefined, true),
+    dst_ioas_id: destination,
+    src_ioas_id: source,
+    length,
+    src_iova: iova,
+  });
+  ioctl(iommufd, "IOMMU_IOAS_COPY", argument);
+  return getBig(argument, layout.fields.dst_iova);
+}
+
+/**
+ * `IOMMU_IOAS_UNMAP`. The range must cover whole areas; 0 and 2^64-1 mean everything.
+ *
+ * @param iommufd where
+ * @param ioas I/O address space
+ * @param iova start
+ * @param length bytes
+ * @returns bytes unmapped
+ * @throws {KernelError} ENOENT where nothing is there
+ */
+export function ioasUnmap(iommufd: Fd, ioas: number, iova: bigint, length: bigint): bigint {
+  const layout = STRUCTS.iommu_ioas_unmap;
+  const argument = encode(layout, { size: layout.size, ioas_id: ioas, iova, length });
+  ioctl(iommufd, "IOMMU_IOAS_UNMAP", argument);
+  return getBig(argument, layout.fields.length);
+}

@@ -1,0 +1,163 @@
+/**
+ * The real `Files`: sysfs and procfs through libc, for the runtime refuses both under anything
+ * short of all permissions.
+ *
+ * @module
+ */
+import { type Files, FilesError, type UnreadableReason } from "../host/files.ts";
+import { KernelError } from "../engine/kernel_error.ts";
+import { toCString } from "./c_string.ts";
+import { ERRNO, reissued } from "./errno.ts";
+import { C } from "./layouts.ts";
+import { libc } from "./libc.ts";
+import { listDirectory } from "./list_directory.ts";
+import { readFile, readLink } from "./read_file.ts";
+
+const DEFAULT_LIMIT = 64 * 1024;
+
+/** Links that are followed before the kernel's own answer is given: ELOOP. */
+const LINKS_LIMIT = 40;
+
+const REASONS: ReadonlyMap<number, UnreadableReason> = new Map([
+  [ERRNO.ENOENT, "absent"],
+  [ERRNO.ENOTDIR, "absent"],
+  [ERRNO.EACCES, "forbidden"],
+  [ERRNO.EPERM, "forbidden"],
+  [ERRNO.ENODEV, "gone"],
+  [ERRNO.ENXIO, "gone"],
+  [ERRNO.ESRCH, "gone"],
+]);
+
+const SAID: Readonly<Record<UnreadableReason, string>> = {
+  absent: "there is no such file or folder",
+  forbidden: "this account may not",
+  gone: "the device or process has gone",
+  other: "the kernel refused",
+};
+
+/**
+ * Reads below one root.
+ *
+ * @example
+ * ```ts
+ * import "./ffi/preload.ts";
+ * import { LinuxFiles } from "./ffi/linux_files.ts";
+ *
+ * const files = new LinuxFiles();
+ * if (files.readText("/proc/sys/kernel/ostype") !== "Linux") throw new Error("not Linux");
+ * ```
+ */
+export class LinuxFiles implements Files {
+  readonly #root: string;
+
+  /** @param root folder that stands for `/`; links in it, absolute ones too, stay within */
+  constructor(root = "") {
+    this.#root = root.replace(/\/+$/, "");
+  }
+
+  read(path: string, limit = DEFAULT_LIMIT): Uint8Array {
+    return this.#attempt("read", path, () => readFile(this.#locate(path), limit));
+  }
+
+  readText(path: string, limit = DEFAULT_LIMIT): string {
+    return new TextDecoder().decode(this.read(path, limit)).replace(/\n$/, "");
+  }
+
+  list(path: string): string[] {
+    return this.#attempt("list", path, () => [...listDirectory(this.#locate(path)).names].sort());
+  }
+
+  readLink(path: string): string {
+    return this.#attempt("read the link", path, () => readLink(this.#locateLink(path)));
+  }
+
+  realPath(path: string): string {
+    return this.#attempt("resolve", path, () => {
+      const resolved = this.#resolve(path);
+      if (!isThere(this.#root + resolved)) {
+        throw new KernelError("access", ERRNO.ENOENT, "ENOENT", path);
+      }
+      return resolved;
+    });
+  }
+
+  exists(path: string): boolean {
+    try {
+      return this.#attempt("look for", path, () => isThere(this.#locate(path)));
+    } catch (error) {
+      if (error instanceof FilesError) return false;
+      throw error;
+    }
+  }
+
+  /** The kernel follows links by itself where the root is the real one. */
+  #locate(path: string): string {
+    return this.#root === "" ? path : this.#root + this.#resolve(path);
+  }
+
+  /** Links on the way are followed, the last name is not. */
+  #locateLink(path: string): string {
+    const cut = path.lastIndexOf("/");
+    return `${this.#locate(path.slice(0, cut) || "/")}/${path.slice(cut + 1)}`;
+  }
+
+  /** Follows links and `..` as if the root were `/`. A name that is not there is taken as it is. */
+  #resolve(path: string): string {
+    let names = path.split("/");
+    const done: string[] = [];
+    for (let links = 0; names.length > 0;) {
+      const [name = "", ...rest] = names;
+      names = rest;
+      if (name === "" || name === ".") continue;
+      if (name === "..") {
+        done.pop();
+        continue;
+      }
+      const target = linkText(`${this.#root}/${[...done, name].join("/")}`);
+      if (target === undefined) {
+        done.push(name);
+        continue;
+      }
+      if (++links > LINKS_LIMIT) throw new KernelError("readlink", ERRNO.ELOOP, "ELOOP", path);
+      if (target.startsWith("/")) done.length = 0;
+      names = [...target.split("/"), ...names];
+    }
+    return `/${done.join("/")}`;
+  }
+
+  #attempt<T>(what: string, path: string, step: () => T): T {
+    try {
+      return step();
+    } catch (error) {
+      throw filesError(what, path, error);
+    }
+  }
+}
+
+function isThere(path: string): boolean {
+  const name = toCString(path);
+  return reissued(() => libc().access(name, C.F_OK)) === 0;
+}
+
+/** The text of a link; absent where it is none, or cannot be looked at. */
+function linkText(path: string): string | undefined {
+  try {
+    return readLink(path);
+  } catch (error) {
+    if (error instanceof KernelError) return undefined;
+    throw error;
+  }
+}
+
+function filesError(what: string, path: string, cause: unknown): unknown {
+  if (cause instanceof KernelError) {
+    const reason = REASONS.get(cause.errno) ?? "other";
+    const message = `Cannot ${what} ${path}: ${SAID[reason]} (${cause.errnoName})`;
+    return new FilesError(path, reason, message, { cause });
+  }
+  if (cause instanceof TypeError) {
+    const message = `Cannot ${what} ${JSON.stringify(path)}: no path has NUL in it`;
+    return new FilesError(path, "absent", message, { cause });
+  }
+  return cause;
+}

@@ -1,0 +1,66 @@
+/**
+ * Listing folders (`getdents64`).
+ *
+ * @module
+ */
+import { closeDescriptor, openPath } from "./descriptors.ts";
+import { fromCString } from "./c_string.ts";
+import { checked, reissued } from "./errno.ts";
+import { C, STRUCTS } from "./layouts.ts";
+import { libc } from "./libc.ts";
+import { getNumber } from "./struct.ts";
+
+const ENTRY = STRUCTS.dirent64.fields;
+
+/** Room for some hundreds of entries at a time, bytes. */
+const CHUNK = 32 * 1024;
+
+/** The names of a folder, and the number of the descriptor that it was read with. */
+export interface Listing {
+  /** In the kernel's order, without `.` and `..`; bytes that are no UTF-8 are U+FFFD. */
+  readonly names: readonly string[];
+  /** Closed by now; it appears in a listing of `/proc/self/fd`. */
+  readonly through: number;
+}
+
+/**
+ * Lists a folder.
+ *
+ * @param path the folder
+ * @throws {KernelError} ENOTDIR where it is none
+ */
+export function listDirectory(path: string): Listing {
+  const folder = openPath(path, C.O_RDONLY | C.O_NONBLOCK | C.O_NOCTTY);
+  try {
+    const all = entries(folder.number, path);
+    return { names: all.filter((it) => it !== "." && it !== ".."), through: folder.number };
+  } finally {
+    closeDescriptor(folder);
+  }
+}
+
+function entries(fd: number, path: string): string[] {
+  const names: string[] = [];
+  const chunk = new Uint8Array(new ArrayBuffer(CHUNK));
+  while (true) {
+    const got = reissued(() => libc().getdents64(fd, chunk, BigInt(chunk.length)));
+    if (checked("getdents64", path, got) === 0) return names;
+    names.push(...namesIn(chunk.subarray(0, got)));
+  }
+}
+
+/**
+ * The names in what `getdents64` wrote.
+ *
+ * @param records `struct dirent64` one behind the other
+ */
+export function namesIn(records: Uint8Array<ArrayBuffer>): string[] {
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  const names: string[] = [];
+  for (let at = 0; at < records.length;) {
+    const length = getNumber(view, ENTRY.d_reclen, at);
+    names.push(fromCString(records.subarray(at + ENTRY.d_name.offset, at + length)));
+    at += length;
+  }
+  return names;
+}
