@@ -212,6 +212,9 @@ export interface Kernel {
   /** Starts a lane. @param name for messages: the device's address */
   openLane(name: string): Lane;
 
+  /** PCI address that the fdinfo of a device fd tells (`vfio-device-syspath`); absent: it tells none. */
+  deviceAddress(device: Fd): string | undefined;
+
   /** `/dev/iommu`. */
   openIommufd(): Fd;
   /** Whether a descriptor that somebody sent is an iommufd. */

@@ -1,0 +1,256 @@
+/**
+ * The importer channel: packets between Bargate and a recipient, one JSON object each
+ * (docs/protocol.md). What comes from an importer is untrusted.
+ *
+ * @module
+ */
+import type { After } from "./event.ts";
+import type { Fd } from "./fd.ts";
+import type { EndReason } from "./grant.ts";
+import type { Kernel, Packet, Watch } from "./kernel.ts";
+
+/** Version of the protocol. */
+export const PROTOCOL = 1;
+/** A packet is at most this long, bytes. */
+export const PACKET_LIMIT = 65536;
+/** Packets taken in one go before the event loop gets its turn again. */
+const BATCH = 32;
+
+/** What an importer may ask. */
+export type ImporterPacket =
+  | { readonly type: "hello"; readonly v: number }
+  | { readonly type: "list" }
+  | {
+    readonly type: "request";
+    readonly export: string;
+    readonly ioas: number;
+    readonly iova?: bigint;
+  }
+  | { readonly type: "release"; readonly grant: string }
+  | { readonly type: "ack"; readonly grant: string };
+
+/** What Bargate tells an importer. 64-bit numbers are hexadecimal strings. */
+export type BargatePacket =
+  | { readonly type: "hello"; readonly v: number }
+  | {
+    readonly type: "granted";
+    readonly grant: string;
+    readonly export: string;
+    /** Name in `LISTEN_FDNAMES` of a descriptor given at the start. */
+    readonly fdName?: string;
+    readonly size: string;
+    readonly access: "read-only" | "read-write";
+    /** Where Bargate mapped it. */
+    readonly iova?: string;
+  }
+  | {
+    readonly type: "grants";
+    readonly grants: readonly { grant: string; export: string; state: string }[];
+  }
+  | { readonly type: "suspended"; readonly grant: string }
+  | { readonly type: "restored"; readonly grant: string; readonly after: After }
+  | {
+    readonly type: "revoking";
+    readonly grant: string;
+    readonly reason: EndReason;
+    /** Milliseconds left to let go. */
+    readonly withinMs: number;
+  }
+  | {
+    readonly type: "revoked";
+    readonly grant: string;
+    readonly reason: EndReason;
+    readonly after: "dead";
+  }
+  | { readonly type: "refused"; readonly message: string };
+
+/** A packet that is none of the protocol's. */
+export class PacketError extends Error {
+  override readonly name = "PacketError";
+}
+
+/**
+ * Reads an importer's packet.
+ *
+ * @param bytes one packet
+ * @returns what it asks
+ * @throws {PacketError} that says what is wrong, fit to be sent back
+ *
+ * @example
+ * ```ts
+ * import { parseImporterPacket } from "./engine/channel.ts";
+ *
+ * const bytes = new TextEncoder().encode('{"type":"release","grant":"g1"}');
+ * if (parseImporterPacket(bytes).type !== "release") throw new Error("wrong");
+ * ```
+ */
+export function parseImporterPacket(bytes: Uint8Array): ImporterPacket {
+  const fields = parseObject(bytes);
+  switch (fields.type) {
+    case "hello":
+      if (fields.v !== PROTOCOL) throw new PacketError(`"v" must be ${PROTOCOL}`);
+      return { type: "hello", v: PROTOCOL };
+    case "list":
+      return { type: "list" };
+    case "request":
+      return {
+        type: "request",
+        export: textField(fields, "export"),
+        ioas: idField(fields, "ioas"),
+        ...(fields.iova === undefined ? {} : { iova: hexField(fields, "iova") }),
+      };
+    case "release":
+    case "ack":
+      return { type: fields.type, grant: textField(fields, "grant") };
+    default:
+      throw new PacketError('"type" must be one of hello, list, request, release, ack');
+  }
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads a packet as a JSON object.
+ *
+ * @param bytes one packet
+ * @returns its fields, unchecked
+ * @throws {PacketError} if it is no JSON object in UTF-8
+ */
+export function parseObject(bytes: Uint8Array): Fields {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new PacketError("the packet is no JSON in UTF-8", { cause: error });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new PacketError("the packet is no JSON object");
+  }
+  return value as Fields;
+}
+
+/**
+ * @param fields of a packet
+ * @param name of a field that must hold a short text
+ * @returns the text
+ * @throws {PacketError} if it does not
+ */
+export function textField(fields: Fields, name: string): string {
+  const value = fields[name];
+  if (typeof value !== "string" || value === "" || value.length > 255) {
+    throw new PacketError(`"${name}" must be a text of 1 to 255 characters`);
+  }
+  return value;
+}
+
+function idField(fields: Fields, name: string): number {
+  const value = fields[name];
+  if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > 0xffffffff) {
+    throw new PacketError(`"${name}" must be a 32-bit unsigned integer`);
+  }
+  return value;
+}
+
+function hexField(fields: Fields, name: string): bigint {
+  const value = fields[name];
+  if (typeof value !== "string" || !/^0x[0-9a-f]{1,16}$/i.test(value)) {
+    throw new PacketError(`"${name}" must be a hexadecimal string of at most 64 bits`);
+  }
+  return BigInt(value);
+}
+
+/** What the guardian does with what comes in. */
+export interface ChannelHandler {
+  /** A well-formed packet of the importer itself; the handler owns the descriptors. */
+  packet(packet: ImporterPacket, fds: readonly Fd[]): void;
+  /** Somebody else used the socket, or the packet made no sense. */
+  refused(why: string): void;
+  /** The importer has closed its side. */
+  ended(): void;
+}
+
+/** Bargate's end of one importer channel. */
+export class ImporterChannel {
+  #watch: Watch | undefined;
+
+  /**
+   * @param kernel the port
+   * @param socket Bargate's end; the channel owns it
+   * @param sender only packets from this process count
+   */
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly socket: Fd,
+    private readonly sender: () => { readonly pid: number } | undefined,
+  ) {}
+
+  /** Begins to take packets. */
+  listen(handler: ChannelHandler): void {
+    this.#watch = this.kernel.watch(this.socket, () => this.#drain(handler));
+  }
+
+  /**
+   * Sends a packet.
+   *
+   * @param packet what to tell
+   * @param fds descriptors to send with it
+   * @returns false if the importer has gone or does not read
+   */
+  send(packet: BargatePacket, fds: readonly Fd[] = []): boolean {
+    if (!this.socket.open) return false;
+    const bytes = new TextEncoder().encode(JSON.stringify({ v: PROTOCOL, ...packet }));
+    return this.kernel.send(this.socket, bytes, fds);
+  }
+
+  /** Closes Bargate's end; the importer reads EOF. */
+  close(): void {
+    this.#watch?.stop();
+    this.#watch = undefined;
+    if (this.socket.open) this.kernel.close(this.socket);
+  }
+
+  #drain(handler: ChannelHandler): void {
+    for (let taken = 0; taken < BATCH && this.socket.open; taken++) {
+      const packet = this.kernel.receive(this.socket);
+      if (packet === "empty") return;
+      if (packet === "end") {
+        this.close();
+        handler.ended();
+        return;
+      }
+      this.#take(packet, handler);
+    }
+  }
+
+  #take(packet: Packet, handler: ChannelHandler): void {
+    const parsed = this.#parse(packet);
+    if (typeof parsed === "string") {
+      for (const fd of packet.fds) this.kernel.close(fd);
+      handler.refused(parsed);
+      this.send({ type: "refused", message: parsed });
+      return;
+    }
+    handler.packet(parsed, packet.fds);
+  }
+
+  /** @returns what it asks, or why it does not count */
+  #parse(packet: Packet): ImporterPacket | string {
+    const unfit = this.#unfit(packet);
+    if (unfit !== undefined) return unfit;
+    try {
+      return parseImporterPacket(packet.bytes);
+    } catch (error) {
+      if (!(error instanceof PacketError)) throw error;
+      return error.message;
+    }
+  }
+
+  #unfit(packet: Packet): string | undefined {
+    if (packet.truncated) return `the packet is longer than ${PACKET_LIMIT} bytes`;
+    const expected = this.sender();
+    if (expected === undefined || packet.sender.pid !== expected.pid) {
+      return `the packet came from process ${packet.sender.pid}, which is not the importer`;
+    }
+    return undefined;
+  }
+}

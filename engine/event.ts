@@ -1,0 +1,87 @@
+/**
+ * Event v1: everything that happens to grants, devices and importers, in one shape.
+ *
+ * @module
+ */
+import type { EndReason, Means } from "./grant.ts";
+
+/** What happened. The names of grant events are those of the states they lead to. */
+export type EventType =
+  | "device-opened"
+  | "device-reset"
+  | "device-closed"
+  | "planned"
+  | "exported"
+  | "delivered"
+  | "suspended"
+  | "restored"
+  | "revoking"
+  | "means-insufficient"
+  | "ended"
+  | "late"
+  | "importer-started"
+  | "importer-refused"
+  | "importer-ended";
+
+/** Where Bargate learned of the cause. */
+export interface Cause {
+  /** `request-interrupt`, `error-interrupt`, `pidfd`, `operator`, `signal`, `timer`, `channel`, `probe` … */
+  readonly source: string;
+  readonly detail?: string;
+}
+
+/** Whether an importer's old mapping can work again after a bounce. */
+export type After = "dead" | "resumable";
+
+/** Event v1, as written to `--format jsonl`. */
+export interface Event {
+  readonly v: 1;
+  /** Counts from 1 in one run. */
+  readonly seq: number;
+  /** RFC 3339, UTC, with milliseconds. */
+  readonly time: string;
+  readonly type: EventType;
+  /** Digest of the policy set in force. */
+  readonly policy: string;
+  readonly generation?: number;
+  readonly grant?: string;
+  /** `policy/export` */
+  readonly export?: string;
+  /** PCI address */
+  readonly device?: string;
+  readonly importer?: string;
+  readonly reason?: EndReason;
+  readonly cause?: Cause;
+  readonly means?: Means;
+  readonly after?: After;
+}
+
+/** What an event says beyond its number, time and policy. */
+export type EventFacts = Omit<Event, "v" | "seq" | "time" | "policy">;
+
+/** Numbers and dates events, and hands them to whoever writes them. */
+export class EventLog {
+  #seq = 0;
+
+  /**
+   * @param policy digest of the policy set in force
+   * @param now milliseconds since the epoch
+   * @param write gets each event, in order
+   */
+  constructor(
+    readonly policy: string,
+    private readonly now: () => number,
+    private readonly write: (event: Event) => void,
+  ) {}
+
+  /** Records one event. */
+  record(facts: EventFacts): void {
+    this.write({
+      v: 1,
+      seq: ++this.#seq,
+      time: new Date(this.now()).toISOString(),
+      policy: this.policy,
+      ...facts,
+    });
+  }
+}

@@ -1,0 +1,473 @@
+/**
+ * The process that holds devices open while importers use slices of them. Its death is the end of
+ * everything it granted; while it lives, it watches devices and importers, and ends what must end.
+ *
+ * @module
+ */
+import { type BargatePacket, ImporterChannel, type ImporterPacket, PROTOCOL } from "./channel.ts";
+import type { Clock } from "./clock.ts";
+import { DeviceGuard, grantedPacket, type ResetMethod } from "./device_guard.ts";
+import { DeniedError, RefusedError } from "./errors.ts";
+import type { Cause, EventLog } from "./event.ts";
+import type { Fd } from "./fd.ts";
+import type { EndReason } from "./grant.ts";
+import { type HeldGrant, isActive } from "./held_grant.ts";
+import type { Child, ChildEnd, Kernel, Watch } from "./kernel.ts";
+import type { Plan, PlannedGrant } from "./plan.ts";
+import type { Recipient } from "./recipient.ts";
+import { explained, ready } from "./refusal.ts";
+import { DeviceSession, type DeviceTarget } from "./session.ts";
+
+/** How often what is and what should be are compared, ms. */
+const RECONCILE_EVERY_MS = 5_000;
+/** Name of the importer channel in `LISTEN_FDNAMES`. */
+const CHANNEL_NAME = "bargate";
+const SIGTERM = 15;
+
+/** What a guardian needs from around it. */
+export interface GuardianContext {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly log: EventLog;
+  /** How long a call of an end may take before it is late, ms. */
+  readonly limitMs: number;
+}
+
+/** The program to give the grants to. */
+export interface Command {
+  readonly recipient: Recipient;
+  /** `argv[0]` included. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdoutToStderr: boolean;
+}
+
+/** How a guarded run ended. */
+export interface GuardedEnd {
+  readonly child: ChildEnd;
+  /** A revoke was late, or its end could not be seen. */
+  readonly trouble: boolean;
+}
+
+/** A started importer. */
+interface Importer {
+  readonly name: string;
+  readonly child: Child;
+  readonly channel: ImporterChannel;
+}
+
+/** Holds devices, grants and one importer. */
+export class Guardian {
+  readonly #guards = new Map<string, DeviceGuard>();
+  readonly #iommufds = new Map<string, Fd>();
+  readonly #watches: { readonly watch: Watch; readonly fd: Fd }[] = [];
+  #importer: Importer | undefined;
+  #trouble = false;
+  #callOffReconcile: (() => void) | undefined;
+
+  /**
+   * @param plan what to export; it has grants of one importer
+   * @param context what is around the guardian
+   */
+  constructor(private readonly plan: Plan, private readonly context: GuardianContext) {}
+
+  /** PCI addresses of the devices that are open. */
+  get devices(): readonly string[] {
+    return [...this.#guards.values()].filter(({ session }) => session.isOpen)
+      .map(({ session }) => session.target.address);
+  }
+
+  /**
+   * Opens the devices and makes the exports. All or nothing.
+   *
+   * @throws {HostNotReadyError} if a device cannot be opened, or is another one
+   * @throws {RefusedError} if the kernel refuses an export
+   */
+  async open(): Promise<void> {
+    this.context.kernel.makeNonDumpable();
+    try {
+      for (const [, grants] of Map.groupBy(this.plan.grants, ({ device }) => device.address)) {
+        const guard = await this.#openDevice(grants);
+        for (const grant of grants) await guard.export(grant);
+      }
+    } catch (error) {
+      await this.#finish("failed", { source: "engine", detail: "an export failed" });
+      throw error;
+    }
+    this.#scheduleReconcile();
+  }
+
+  /**
+   * Starts the importer with its descriptors and stays until it has ended and all grants with it.
+   *
+   * @param command the program
+   * @returns how the program ended
+   * @throws {RefusedError} if it cannot be started; everything has ended then
+   */
+  async run(command: Command): Promise<GuardedEnd> {
+    try {
+      const importer = await this.#start(command);
+      const child = await this.#childEnd(importer.child);
+      this.context.log.record({
+        type: "importer-ended",
+        importer: importer.name,
+        cause: { source: "pidfd", detail: describeEnd(child) },
+      });
+      await this.#finish("importer-gone", { source: "pidfd" });
+      return { child, trouble: this.#trouble };
+    } catch (error) {
+      await this.#finish("failed", { source: "engine", detail: "the importer was not started" });
+      throw error;
+    }
+  }
+
+  /**
+   * Ends all grants gracefully, then asks the importer to end.
+   *
+   * @param detail what asked for it: `SIGTERM`
+   */
+  async shutdown(detail: string): Promise<void> {
+    await this.#endAll("shutdown", { source: "signal", detail }, "graceful");
+    const importer = this.#importer;
+    if (importer !== undefined) this.context.kernel.signal(importer.child.pidfd, SIGTERM);
+  }
+
+  /**
+   * Resets a device that this guardian has open.
+   *
+   * @param address of the device
+   * @param method how
+   * @param detail who asked
+   * @returns how many grants ended and how many were restored, or undefined if the device is not here
+   * @throws {RefusedError} if the device cannot be reset
+   */
+  async reset(
+    address: string,
+    method: ResetMethod,
+    detail: string,
+  ): Promise<{ ended: number; restored: number } | undefined> {
+    return await this.#guards.get(address)?.reset(method, { source: "operator", detail });
+  }
+
+  // ── opening ─────────────────────────────────────────────────────────────────────────────────────
+
+  async #openDevice(grants: readonly PlannedGrant[]): Promise<DeviceGuard> {
+    const [first] = grants;
+    if (first === undefined) throw new DeniedError("Cannot open a device without grants");
+    const { kernel, log } = this.context;
+    const lane = kernel.openLane(first.device.address);
+    const guard = await this.#openSession(first, lane).catch(async (error: unknown) => {
+      await lane.end();
+      throw error;
+    });
+    this.#guards.set(first.device.address, guard);
+    log.record({
+      type: "device-opened",
+      device: first.device.address,
+      generation: guard.session.generation,
+    });
+    return guard;
+  }
+
+  async #openSession(
+    grant: PlannedGrant,
+    lane: ReturnType<Kernel["openLane"]>,
+  ): Promise<DeviceGuard> {
+    const { kernel, clock, log, limitMs } = this.context;
+    const target: DeviceTarget = grant.device;
+    const iommufd = await this.#iommufdOf(grant);
+    const session = await DeviceSession.open(kernel, lane, iommufd, target);
+    const guard = new DeviceGuard(session, lane, {
+      kernel,
+      clock,
+      log,
+      limitMs,
+      notify: (packet, fds) => this.#notify(packet, fds),
+      onTrouble: () => this.#trouble = true,
+    });
+    try {
+      await this.#observe(guard, "request", "device-removed");
+      await this.#observe(guard, "error", "device-error");
+      return guard;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  /** Devices of one IOMMU group must share an iommufd, for it owns the group's DMA. */
+  async #iommufdOf(grant: PlannedGrant): Promise<Fd> {
+    const key = grant.iommuGroup === undefined ? grant.device.address : `group ${grant.iommuGroup}`;
+    const known = this.#iommufds.get(key);
+    if (known !== undefined) return known;
+    const opened = await ready("open /dev/iommu", () => this.context.kernel.openIommufd());
+    this.#iommufds.set(key, opened);
+    return opened;
+  }
+
+  /** Ends the device's grants when the kernel signals that it is asked for, or has failed. */
+  async #observe(
+    guard: DeviceGuard,
+    which: "request" | "error",
+    reason: EndReason,
+  ): Promise<void> {
+    const { kernel } = this.context;
+    const fd = kernel.eventFd(`${which} interrupt of ${guard.session.target.address}`);
+    const rearm = () => guard.session.arm(which, fd);
+    const watch = kernel.watch(fd, () => {
+      if (kernel.readEventFd(fd) === 0n) return;
+      const cause: Cause = { source: `${which}-interrupt` };
+      this.#background(guard.end(guard.standing, reason, cause, "immediate"));
+    });
+    this.#watches.push({ watch, fd });
+    guard.onReopen(rearm);
+    await rearm();
+  }
+
+  // ── the importer ────────────────────────────────────────────────────────────────────────────────
+
+  async #start(command: Command): Promise<Importer> {
+    const { kernel, log } = this.context;
+    const [name] = this.plan.grants.map(({ importer }) => importer.name);
+    if (name === undefined) throw new DeniedError("Cannot start an importer without grants");
+    const given = this.#standing().filter(({ grant }) =>
+      grant.plan.importer.mapping === "importer"
+    );
+    const [ours, theirs] = kernel.socketPair(`importer channel of ${name}`);
+    const fds = [
+      ...given.map((held) => ({ name: fdNameOf(held), fd: held.dmaBuf })),
+      { name: CHANNEL_NAME, fd: theirs },
+    ];
+    const channel = new ImporterChannel(kernel, ours, () => this.#importer?.child);
+    try {
+      const child = await explained(`start ${command.recipient.executable}`, () =>
+        kernel.spawn({
+          path: command.recipient.executable,
+          argv: command.argv,
+          env: command.env,
+          fds,
+          account: command.recipient.account,
+          stdoutToStderr: command.stdoutToStderr,
+        }));
+      const importer: Importer = { name, child, channel };
+      this.#importer = importer;
+      log.record({
+        type: "importer-started",
+        importer: name,
+        cause: {
+          source: "exec",
+          detail: `process ${child.pid}, account ${command.recipient.account.name}`,
+        },
+      });
+    } catch (error) {
+      channel.close();
+      throw error;
+    } finally {
+      kernel.close(theirs);
+    }
+    return this.#welcome(this.#importer, given);
+  }
+
+  /** The child has its descriptors by now: says what they are, and begins to listen to it. */
+  #welcome(importer: Importer, given: readonly HeldGrant[]): Importer {
+    this.#notify({ type: "hello", v: PROTOCOL });
+    for (const held of given) {
+      // Its end may have begun while the child was started; then it learns of that instead.
+      if (held.grant.state === "exported") this.#guardOf(held).delivered(held);
+      this.#notify(grantedPacket(held, fdNameOf(held)));
+    }
+    importer.channel.listen({
+      packet: (packet, fds) => this.#answer(packet, fds),
+      refused: (why) => this.#refused(importer, why),
+      ended: () => {},
+    });
+    return importer;
+  }
+
+  #answer(packet: ImporterPacket, fds: readonly Fd[]): void {
+    if (packet.type === "request") {
+      this.#background(this.#map(packet, fds));
+      return;
+    }
+    for (const fd of fds) this.context.kernel.close(fd);
+    switch (packet.type) {
+      case "hello":
+        this.#notify({ type: "hello", v: PROTOCOL });
+        return;
+      case "list":
+        this.#notify({
+          type: "grants",
+          grants: this.#standing().map(({ grant }) => ({
+            grant: grant.id,
+            export: grant.plan.export,
+            state: grant.state,
+          })),
+        });
+        return;
+      case "release":
+        this.#release(packet.grant);
+        return;
+      case "ack":
+        for (const held of this.#standing()) {
+          if (held.grant.id === packet.grant) held.acknowledged = true;
+        }
+    }
+  }
+
+  #release(id: string): void {
+    const held = this.#standing().find(({ grant }) => grant.id === id);
+    if (held === undefined) {
+      this.#notify({ type: "refused", message: `there is no grant ${JSON.stringify(id)}` });
+      return;
+    }
+    held.acknowledged = true;
+    if (!isActive(held)) return;
+    const cause: Cause = { source: "channel" };
+    this.#background(this.#guardOf(held).end([held], "released", cause, "graceful"));
+  }
+
+  async #map(
+    packet: Extract<ImporterPacket, { type: "request" }>,
+    fds: readonly Fd[],
+  ): Promise<void> {
+    const { kernel } = this.context;
+    const held = this.#standing().find(({ grant }) =>
+      grant.plan.importer.mapping === "bargate" && isActive({ grant } as HeldGrant) &&
+      (grant.plan.export === packet.export || grant.plan.rule.name === packet.export)
+    );
+    const [iommufd] = fds;
+    const why = held === undefined
+      ? `there is no grant of ${JSON.stringify(packet.export)} that Bargate maps`
+      : iommufd === undefined || fds.length !== 1
+      ? `a request takes one descriptor, an iommufd (received ${fds.length})`
+      : kernel.isIommufd(iommufd)
+      ? undefined
+      : "the descriptor is no iommufd";
+    if (held === undefined || iommufd === undefined || why !== undefined) {
+      for (const fd of fds) kernel.close(fd);
+      this.#notify({ type: "refused", message: why ?? "the request makes no sense" });
+      return;
+    }
+    try {
+      await this.#guardOf(held).map(held, iommufd, packet.ioas, packet.iova);
+      this.#notify(grantedPacket(held));
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      this.#notify({ type: "refused", message: error.message });
+    }
+  }
+
+  #refused(importer: Importer, why: string): void {
+    this.context.log.record({
+      type: "importer-refused",
+      importer: importer.name,
+      cause: { source: "channel", detail: why },
+    });
+  }
+
+  #notify(packet: BargatePacket, fds: readonly Fd[] = []): void {
+    this.#importer?.channel.send(packet, fds);
+  }
+
+  async #childEnd(child: Child): Promise<ChildEnd> {
+    const { kernel } = this.context;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const watch = kernel.watch(child.pidfd, resolve);
+    try {
+      await promise;
+      const end = kernel.childEnd(child);
+      if (end === undefined) throw new RefusedError(`Cannot tell how process ${child.pid} ended`);
+      return end;
+    } finally {
+      watch.stop();
+    }
+  }
+
+  // ── ending ──────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Ends everything and gives everything back. A device whose calls do not return is left to the
+   * kernel, which ends its grants as soon as it can; that is trouble, but no reason to hang.
+   */
+  async #finish(reason: EndReason, cause: Cause): Promise<void> {
+    const { clock, limitMs } = this.context;
+    const timeUp = Promise.withResolvers<boolean>();
+    const callOff = clock.after(2 * limitMs, () => timeUp.resolve(false));
+    const done = this.#endAll(reason, cause, "immediate")
+      .then(() => Promise.all([...this.#guards.values()].map((guard) => guard.settled())))
+      .then(() => this.#dispose())
+      .then(() => true);
+    const finished = await Promise.race([done, timeUp.promise]);
+    callOff();
+    if (!finished) this.#trouble = true;
+  }
+
+  /** Devices end side by side: a stuck one delays no other. */
+  async #endAll(
+    reason: EndReason,
+    cause: Cause,
+    urgency: "graceful" | "immediate",
+  ): Promise<void> {
+    const ends = [...this.#guards.values()].map((guard) =>
+      guard.end(guard.standing, reason, cause, urgency)
+    );
+    for (const end of await Promise.allSettled(ends)) {
+      if (end.status === "rejected") this.#failed(end.reason);
+    }
+  }
+
+  async #dispose(): Promise<void> {
+    this.#callOffReconcile?.();
+    this.#importer?.channel.close();
+    if (this.#importer !== undefined) this.context.kernel.close(this.#importer.child.pidfd);
+    for (const { watch, fd } of this.#watches.splice(0)) {
+      watch.stop();
+      this.context.kernel.close(fd);
+    }
+    const ends = [...this.#guards.values()].map((guard) => guard.dispose());
+    for (const end of await Promise.allSettled(ends)) {
+      if (end.status === "rejected") this.#failed(end.reason);
+    }
+    for (const iommufd of this.#iommufds.values()) this.context.kernel.close(iommufd);
+    this.#iommufds.clear();
+    this.#guards.clear();
+  }
+
+  #scheduleReconcile(): void {
+    this.#callOffReconcile = this.context.clock.after(RECONCILE_EVERY_MS, () => {
+      const looks = [...this.#guards.values()].map((guard) => guard.reconcile());
+      this.#background(Promise.all(looks).then(() => undefined));
+      this.#scheduleReconcile();
+    });
+  }
+
+  #standing(): readonly HeldGrant[] {
+    return [...this.#guards.values()].flatMap((guard) => guard.standing);
+  }
+
+  #guardOf({ grant }: HeldGrant): DeviceGuard {
+    const guard = this.#guards.get(grant.plan.device.address);
+    if (guard === undefined) throw new RefusedError(`Cannot find the device of grant ${grant.id}`);
+    return guard;
+  }
+
+  /** For work that nobody awaits: a failure is trouble, never silence. */
+  #background(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#failed(error));
+  }
+
+  #failed(error: unknown): void {
+    this.#trouble = true;
+    const detail = error instanceof Error ? error.message : String(error);
+    this.context.log.record({ type: "late", cause: { source: "engine", detail } });
+  }
+}
+
+/** `LISTEN_FDNAMES` is for the child, which knows the export by its name in the policy. */
+function fdNameOf({ grant }: HeldGrant): string {
+  return grant.plan.rule.name;
+}
+
+function describeEnd(end: ChildEnd): string {
+  return end.how === "exited" ? `exit status ${end.status}` : `signal ${end.signal}`;
+}

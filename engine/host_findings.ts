@@ -1,0 +1,43 @@
+/**
+ * The one place where findings about a host are made.
+ *
+ * @module
+ */
+import { HOST_CODES, type HostCode } from "../policy/host_codes.ts";
+import type { Diagnostic, Related } from "../policy/diagnostic.ts";
+import type { Span } from "../policy/position.ts";
+
+/** A diagnostic, and whether it is a refusal by policy (exit status 1) or a fact of the host (4). */
+export interface Finding {
+  readonly diagnostic: Diagnostic;
+  readonly denied: boolean;
+}
+
+/**
+ * Makes a finding.
+ *
+ * @param code from the closed list
+ * @param at the rule's place in the policy; absent when no rule is to blame
+ * @param message what is wrong, with the fact on the host that decides
+ * @param related other places
+ */
+export function hostFinding(
+  code: HostCode,
+  at: Span | undefined,
+  message: string,
+  related: readonly Related[] = [],
+): Finding {
+  const entry = HOST_CODES[code];
+  return {
+    diagnostic: {
+      code,
+      severity: entry.severity,
+      message,
+      ...at,
+      ...(related.length === 0 ? {} : { related }),
+      fix: entry.fix,
+      help: `docs/diagnostics.md#${code}`,
+    },
+    denied: entry.denied,
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * Who a child will be: the account that it runs as and the executable that it is, settled before
+ * anything is exported.
+ *
+ * @module
+ */
+import type { Files } from "../host/files.ts";
+import type { ImporterRule } from "../policy/model.ts";
+import { DeniedError, HostNotReadyError } from "./errors.ts";
+import type { Account, FileIdentity, Kernel } from "./kernel.ts";
+
+/** A program that may be started as the importer. */
+export interface Recipient {
+  readonly account: Account;
+  /** With every link resolved. */
+  readonly executable: string;
+}
+
+const ROOT = 0;
+const GROUP_OR_OTHERS_WRITE = 0o022;
+const STICKY = 0o1000;
+const TYPE_MASK = 0o170000;
+const TYPE_DIRECTORY = 0o040000;
+const TYPE_REGULAR = 0o100000;
+const ANY_EXECUTE = 0o111;
+
+/**
+ * Checks a program against an importer's identity.
+ *
+ * @param kernel the port
+ * @param files for resolving links
+ * @param importer who the policy wants it to be
+ * @param path absolute path of the program
+ * @param allowSameUser accept a child that runs as Bargate's own account, which can then trace
+ *   Bargate's other programs, though not Bargate itself
+ * @returns account and executable to start
+ * @throws {DeniedError} if it is not the importer that the policy names
+ * @throws {HostNotReadyError} if the account is not there, or Bargate cannot become it
+ */
+export function checkRecipient(
+  kernel: Kernel,
+  files: Files,
+  importer: ImporterRule,
+  path: string,
+  allowSameUser: boolean,
+): Recipient {
+  const account = accountOf(kernel, importer, allowSameUser);
+  const executable = files.realPath(path);
+  const found = kernel.identify(executable);
+  if ((found.mode & TYPE_MASK) !== TYPE_REGULAR || (found.mode & ANY_EXECUTE) === 0) {
+    throw new DeniedError(`Cannot start ${path}: it is no executable file`);
+  }
+  const wanted = importer.identity.executable;
+  if (wanted !== undefined) {
+    checkExecutable(kernel, files, importer.name, executable, found, wanted.value);
+  }
+  return { account, executable };
+}
+
+function accountOf(kernel: Kernel, importer: ImporterRule, allowSameUser: boolean): Account {
+  const user = importer.identity.user;
+  if (user === undefined) {
+    throw new HostNotReadyError(
+      `Cannot start importer ${importer.name}: its identity names no user to run it as`,
+    );
+  }
+  const account = kernel.account(user.value);
+  if (account === undefined) {
+    throw new HostNotReadyError(
+      `Cannot start importer ${importer.name}: this host has no account ${
+        JSON.stringify(user.value)
+      }`,
+    );
+  }
+  if (account.uid === kernel.uid && !allowSameUser) {
+    throw new HostNotReadyError(
+      `Cannot start importer ${importer.name} as ${user.value}: that is the account Bargate runs as, which could meddle with its files and other programs; give the importer an account of its own, or accept it with --allow-same-user`,
+    );
+  }
+  if (account.uid !== kernel.uid && kernel.uid !== ROOT) {
+    throw new HostNotReadyError(
+      `Cannot start importer ${importer.name} as ${user.value}: only root can start programs as another account`,
+    );
+  }
+  return { ...account, gid: groupOf(kernel, importer) ?? account.gid };
+}
+
+function groupOf(kernel: Kernel, importer: ImporterRule): number | undefined {
+  const group = importer.identity.group;
+  if (group === undefined) return undefined;
+  const gid = kernel.groupId(group.value);
+  if (gid === undefined) {
+    throw new HostNotReadyError(
+      `Cannot start importer ${importer.name}: this host has no group ${
+        JSON.stringify(group.value)
+      }`,
+    );
+  }
+  return gid;
+}
+
+function checkExecutable(
+  kernel: Kernel,
+  files: Files,
+  importer: string,
+  executable: string,
+  found: FileIdentity,
+  wanted: string,
+): void {
+  const expected = kernel.identify(files.realPath(wanted));
+  if (expected.device !== found.device || expected.inode !== found.inode) {
+    throw new DeniedError(
+      `Cannot give importer ${importer} its grants: its executable must be ${wanted} (received ${executable})`,
+    );
+  }
+  const loose = loosePart(kernel, executable);
+  if (loose !== undefined) {
+    throw new DeniedError(
+      `Cannot trust ${wanted} as the identity of importer ${importer}: others can replace it, for ${loose} is not root's or Bargate's alone to write`,
+    );
+  }
+}
+
+/**
+ * Between the check and the start somebody could put another file there, unless every folder on the
+ * way belongs to root or Bargate and nobody else can write to it.
+ */
+function loosePart(kernel: Kernel, path: string): string | undefined {
+  const parts = path.split("/");
+  for (let length = parts.length; length >= 1; length--) {
+    const part = parts.slice(0, length).join("/") || "/";
+    const found = kernel.identify(part);
+    const owned = found.uid === ROOT || found.uid === kernel.uid;
+    const sticky = (found.mode & TYPE_MASK) === TYPE_DIRECTORY && (found.mode & STICKY) !== 0;
+    if (!owned || ((found.mode & GROUP_OR_OTHERS_WRITE) !== 0 && !sticky)) return part;
+  }
+  return undefined;
+}

@@ -1,0 +1,364 @@
+/**
+ * One device that Bargate has opened: a generation from its open to its close, and what can be done
+ * to it in between. Operations of one session never interleave.
+ *
+ * @module
+ */
+import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
+import type { Fd } from "./fd.ts";
+import type { DmaRange, EventInterrupt, Kernel, Lane } from "./kernel.ts";
+import { KernelError } from "./kernel_error.ts";
+import { explained, ready } from "./refusal.ts";
+
+/** Region index of PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
+const CONFIG_REGION = 7;
+/** Registers of the header (include/uapi/linux/pci_regs.h). */
+const PCI_COMMAND = 4n;
+const PCI_COMMAND_MEMORY = 0x2;
+const HEADER_BYTES = 64;
+/** Module name in the fdinfo of every dma-buf of a VFIO PCI device. */
+const EXPORTER = "vfio_pci_core";
+
+/** What a device must be to be the one that the plan means. */
+export interface DeviceTarget {
+  /** `dddd:bb:dd.f` */
+  readonly address: string;
+  /** `vvvv:dddd` */
+  readonly id: string;
+  /** `/dev/vfio/devices/vfioN` */
+  readonly node: string;
+  /** Bytes of each implemented memory BAR. */
+  readonly barSizes: ReadonlyMap<number, bigint>;
+  /** Whether the memory bit of the command register can hold all its buffers revoked (not for VFs). */
+  readonly canHold: boolean;
+}
+
+/** Whether a buffer can be imported now. */
+export type Liveness = "live" | "revoked";
+
+/** A device open for exporting. */
+export class DeviceSession {
+  #device: Fd | undefined;
+  #probeIoas: number | undefined;
+  #generation = 0;
+  #held = false;
+
+  private constructor(
+    readonly target: DeviceTarget,
+    private readonly kernel: Kernel,
+    private readonly lane: Lane,
+    private readonly iommufd: Fd,
+  ) {}
+
+  /**
+   * Opens the device, binds it to the iommufd, and makes sure that it is the one that is meant.
+   *
+   * @param kernel the port
+   * @param lane where its calls are made
+   * @param iommufd shared by all sessions of one IOMMU group
+   * @param target what the device must be
+   * @returns the session, in its first generation
+   * @throws {HostNotReadyError} if it cannot be opened
+   * @throws {IdentityDriftError} if it is another device
+   */
+  static async open(
+    kernel: Kernel,
+    lane: Lane,
+    iommufd: Fd,
+    target: DeviceTarget,
+  ): Promise<DeviceSession> {
+    const session = new DeviceSession(target, kernel, lane, iommufd);
+    await session.reopen();
+    return session;
+  }
+
+  /** Number of the open…close span, from 1. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get isOpen(): boolean {
+    return this.#device !== undefined;
+  }
+
+  /** Whether memory decode is kept off, and with it every buffer of this generation revoked. */
+  get held(): boolean {
+    return this.#held;
+  }
+
+  /**
+   * Begins a generation: after the first open, and after a close.
+   *
+   * @throws {HostNotReadyError} if it cannot be opened
+   * @throws {IdentityDriftError} if it is another device
+   */
+  async reopen(): Promise<void> {
+    if (this.#device !== undefined) throw new HostNotReadyError(this.#cannot("open", "it is open"));
+    const device = await ready(
+      `open ${this.target.node}`,
+      () => this.lane.openNode(this.target.node),
+    );
+    try {
+      await ready(
+        `take device ${this.target.address}`,
+        () => this.lane.bindIommufd(device, this.iommufd),
+      );
+      await this.#checkIdentity(device);
+      this.#probeIoas ??= await ready(
+        "allocate an IOAS to probe with",
+        () => this.lane.ioasAlloc(this.iommufd),
+      );
+    } catch (error) {
+      await this.lane.close(device);
+      throw error;
+    }
+    this.#device = device;
+    this.#generation++;
+    this.#held = false;
+  }
+
+  /**
+   * Signals an eventfd when the device is asked for, or has failed. A device that cannot signal it
+   * is no error: other observers are left.
+   *
+   * @returns whether it was armed
+   */
+  async arm(which: EventInterrupt, eventFd: Fd): Promise<boolean> {
+    const device = this.#open("watch");
+    try {
+      await this.lane.armInterrupt(device, which, eventFd);
+      return true;
+    } catch (error) {
+      const unsupported = error instanceof KernelError &&
+        (error.errnoName === "ENOTTY" || error.errnoName === "EINVAL");
+      if (unsupported) return false;
+      return await explained(`watch the ${which} interrupt of ${this.target.address}`, () => {
+        throw error;
+      });
+    }
+  }
+
+  /**
+   * Exports ranges of a BAR and makes sure that the buffer is what was asked for and alive.
+   *
+   * @param what whose buffer it is, for messages
+   * @param region BAR number
+   * @param ranges in buffer order
+   * @returns the dma-buf, close-on-exec
+   * @throws {HostNotReadyError} if this kernel or driver cannot export
+   * @throws {RefusedError} if the kernel refuses, or the buffer is not whole or not alive; nothing is left open
+   */
+  async export(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
+    const device = this.#open("export from");
+    await this.#checkFeature(device);
+    const dmaBuf = await explained(
+      `export ${what}`,
+      () => this.lane.exportDmaBuf(device, region, ranges),
+    );
+    try {
+      this.#checkBuffer(dmaBuf, what, ranges);
+      if (await this.probe(dmaBuf) === "revoked") {
+        throw new RefusedError(`Cannot export ${what}: ${await this.#whyBornRevoked()}`);
+      }
+      return dmaBuf;
+    } catch (error) {
+      await this.lane.close(dmaBuf);
+      throw error;
+    }
+  }
+
+  /**
+   * Asks the kernel whether a buffer can be imported at this instant: maps it into an address space
+   * that no device is attached to, and unmaps it.
+   *
+   * @param dmaBuf a buffer of this device, of this generation or an older one
+   */
+  async probe(dmaBuf: Fd): Promise<Liveness> {
+    const ioas = this.#probeIoas;
+    if (ioas === undefined) throw new RefusedError(this.#cannot("probe a buffer of", "no IOAS"));
+    const size = this.kernel.dmaBufFacts(dmaBuf).size;
+    try {
+      const iova = await this.lane.ioasMapFile({
+        iommufd: this.iommufd,
+        ioas,
+        dmaBuf,
+        start: 0n,
+        length: size,
+        writeable: true,
+      });
+      await this.lane.ioasUnmap(this.iommufd, ioas, iova, size);
+      return "live";
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      if (error.errnoName === "ENODEV") return "revoked";
+      // The attach, which refuses revoked buffers, comes before the refusal of several ranges.
+      if (error.errnoName === "EOPNOTSUPP") return "live";
+      throw new RefusedError(`Cannot probe ${dmaBuf.what}: unexpected ${error.errnoName}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /**
+   * Switches memory decode off. All buffers of the device are revoked when it returns, and stay so
+   * over a reset, until {@linkcode unhold} or for ever once the device is closed.
+   *
+   * @throws {RefusedError} if the bit does not stay off
+   */
+  async hold(): Promise<void> {
+    await this.#setMemoryDecode(false);
+    this.#held = true;
+  }
+
+  /**
+   * Switches memory decode on again: buffers of this generation can be imported again.
+   *
+   * @throws {RefusedError} if the bit does not stay on
+   */
+  async unhold(): Promise<void> {
+    await this.#setMemoryDecode(true);
+    this.#held = false;
+  }
+
+  /**
+   * `VFIO_DEVICE_RESET`: all buffers are revoked and, unless held, validated again.
+   *
+   * @throws {RefusedError}
+   */
+  async reset(): Promise<void> {
+    const device = this.#open("reset");
+    await explained(`reset ${this.target.address}`, () => this.lane.resetDevice(device));
+  }
+
+  /** Ends the generation: every buffer of it is revoked for good when this returns. */
+  async close(): Promise<void> {
+    const device = this.#device;
+    if (device === undefined) return;
+    this.#device = undefined;
+    this.#held = false;
+    await this.lane.close(device);
+  }
+
+  /** Closes a dma-buf of this device; the last reference can wait for the device. */
+  async closeBuffer(dmaBuf: Fd): Promise<void> {
+    await this.lane.close(dmaBuf);
+  }
+
+  /** Gives back what outlives generations, and ends the lane. The device must be closed. */
+  async dispose(): Promise<void> {
+    await this.close();
+    if (this.#probeIoas !== undefined) {
+      const ioas = this.#probeIoas;
+      this.#probeIoas = undefined;
+      await this.lane.iommuDestroy(this.iommufd, ioas);
+    }
+    await this.lane.end();
+  }
+
+  async #setMemoryDecode(on: boolean): Promise<void> {
+    const device = this.#open(on ? "switch on memory decode of" : "hold");
+    const before = await this.#command(device);
+    const wanted = on ? before | PCI_COMMAND_MEMORY : before & ~PCI_COMMAND_MEMORY;
+    await explained(
+      `switch memory decode of ${this.target.address} ${on ? "on" : "off"}`,
+      () =>
+        this.lane.writeRegion(
+          device,
+          CONFIG_REGION,
+          PCI_COMMAND,
+          new Uint8Array([wanted & 0xff, wanted >> 8]),
+        ),
+    );
+    const after = await this.#command(device);
+    if (((after & PCI_COMMAND_MEMORY) !== 0) !== on) {
+      throw new RefusedError(
+        this.#cannot("hold", `its command register does not keep the memory bit (${after})`),
+      );
+    }
+  }
+
+  async #command(device: Fd): Promise<number> {
+    const bytes = await explained(
+      `read the command register of ${this.target.address}`,
+      () => this.lane.readRegion(device, CONFIG_REGION, PCI_COMMAND, 2),
+    );
+    return (bytes[0] ?? 0) | (bytes[1] ?? 0) << 8;
+  }
+
+  async #checkFeature(device: Fd): Promise<void> {
+    const answer = await explained(
+      `ask ${this.target.address} whether it can export`,
+      () => this.lane.probeDmaBuf(device),
+    );
+    if (answer.state === "present") return;
+    const why = answer.state === "broken"
+      ? `the probe of VFIO_DEVICE_FEATURE_DMA_BUF answers ${answer.errnoName}`
+      : answer.cause === "kernel"
+      ? "this kernel has no VFIO_PCI_DMABUF (Linux 6.19 or later, with PCI_P2PDMA)"
+      : "the VFIO driver bound to it cannot export dma-bufs; bind vfio-pci";
+    throw new HostNotReadyError(this.#cannot("export from", why));
+  }
+
+  #checkBuffer(dmaBuf: Fd, what: string, ranges: readonly DmaRange[]): void {
+    const facts = this.kernel.dmaBufFacts(dmaBuf);
+    const size = ranges.reduce((sum, range) => sum + range.length, 0n);
+    const wrong = facts.size !== size
+      ? `the buffer has ${facts.size} bytes where ${size} were asked for`
+      : facts.exporter !== EXPORTER
+      ? `the buffer's exporter is ${JSON.stringify(facts.exporter)} and not ${EXPORTER}`
+      : !facts.closeOnExec
+      ? "the kernel made its descriptor inheritable"
+      : undefined;
+    if (wrong !== undefined) throw new RefusedError(`Cannot export ${what}: ${wrong}`);
+  }
+
+  async #whyBornRevoked(): Promise<string> {
+    const command = await this.#command(this.#open("look at"));
+    return (command & PCI_COMMAND_MEMORY) === 0
+      ? `memory decode of ${this.target.address} is off, so that the buffer is born revoked; switch the memory bit of its command register on`
+      : `the buffer is born revoked; ${this.target.address} is in low power, or is being reset`;
+  }
+
+  async #checkIdentity(device: Fd): Promise<void> {
+    const { address, id, barSizes } = this.target;
+    const told = this.kernel.deviceAddress(device);
+    if (told !== undefined && told !== address) {
+      throw new IdentityDriftError(
+        `Cannot take ${this.target.node} for ${address}: it is the node of ${told}`,
+      );
+    }
+    const header = await explained(
+      `read the identity of ${address}`,
+      () => this.lane.readRegion(device, CONFIG_REGION, 0n, HEADER_BYTES),
+    );
+    const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
+    const found = `${hex4(view.getUint16(0, true))}:${hex4(view.getUint16(2, true))}`;
+    if (found !== id) {
+      throw new IdentityDriftError(`Cannot take ${address} for ${id}: the open device is ${found}`);
+    }
+    for (const [bar, expected] of barSizes) {
+      const { size } = await explained(
+        `ask for BAR ${bar} of ${address}`,
+        () => this.lane.regionInfo(device, bar),
+      );
+      if (size !== expected) {
+        throw new IdentityDriftError(
+          `Cannot take ${address}: BAR ${bar} of the open device has ${size} bytes where the plan has ${expected}`,
+        );
+      }
+    }
+  }
+
+  #open(verb: string): Fd {
+    if (this.#device === undefined) throw new RefusedError(this.#cannot(verb, "it is not open"));
+    return this.#device;
+  }
+
+  #cannot(verb: string, why: string): string {
+    return `Cannot ${verb} ${this.target.address}: ${why}`;
+  }
+}
+
+function hex4(value: number): string {
+  return value.toString(16).padStart(4, "0");
+}

@@ -1,0 +1,166 @@
+/**
+ * Takes a snapshot of this host through the `Files` port.
+ *
+ * @module
+ */
+import { isPciAddress } from "./address.ts";
+import { CONFIG_HEADER_BYTES, configHeader } from "./config_space.ts";
+import { type Files, FilesError } from "./files.ts";
+import { parseResource } from "./resource.ts";
+import type { HostSnapshot, SnapshotBar, SnapshotFunction, Unreadable } from "./snapshot.ts";
+
+const DEVICES = "/sys/bus/pci/devices";
+/** PCI Express extended configuration space, bytes. */
+const CONFIG_BYTES = 4096;
+
+/** What the kernel tells of itself, from the `Kernel` port. */
+export interface KernelFacts {
+  readonly release: string;
+  /** Bytes. */
+  readonly pageSize: number;
+}
+
+/** A function that vanished, or whose folder makes no sense, while the snapshot was taken. */
+export interface SkippedFunction {
+  readonly address: string;
+  readonly why: string;
+}
+
+/**
+ * Reads every PCI function below `/sys`.
+ *
+ * @param files where to read
+ * @param kernel release and page size
+ * @param wanted only functions for which this says true are read in full; it gets vendor and
+ *   device so that a verb that needs one device does not read 4,000
+ * @returns the snapshot, and what had to be left out
+ * @throws {FilesError} if `/sys/bus/pci/devices` cannot be listed
+ */
+export function readSnapshot(
+  files: Files,
+  kernel: KernelFacts,
+  wanted: (address: string) => boolean = () => true,
+): { readonly snapshot: HostSnapshot; readonly skipped: readonly SkippedFunction[] } {
+  const functions: SnapshotFunction[] = [];
+  const skipped: SkippedFunction[] = [];
+  for (const address of files.list(DEVICES)) {
+    if (!isPciAddress(address)) {
+      skipped.push({ address, why: "the name is no PCI address" });
+      continue;
+    }
+    if (!wanted(address)) continue;
+    try {
+      functions.push(readFunction(files, address));
+    } catch (error) {
+      if (!(error instanceof FilesError) && !(error instanceof SyntaxError)) throw error;
+      skipped.push({ address, why: error.message });
+    }
+  }
+  return {
+    snapshot: {
+      kernel: { release: kernel.release },
+      pageSize: kernel.pageSize,
+      iommu: listOr(files, "/sys/class/iommu"),
+      functions,
+    },
+    skipped,
+  };
+}
+
+/**
+ * Reads one PCI function.
+ *
+ * @param files where to read
+ * @param address of the function
+ * @returns its part of a snapshot
+ * @throws {FilesError} if the function, or one of the files that every function has, is not there
+ * @throws {SyntaxError} if one of these files holds what the kernel never writes
+ */
+export function readFunction(files: Files, address: string): SnapshotFunction {
+  const folder = `${DEVICES}/${address}`;
+  const unreadable: Unreadable[] = [];
+  const config = readConfig(files, folder, unreadable);
+  const header = configHeader(config);
+  const driver = linkName(files, `${folder}/driver`);
+  const group = linkName(files, `${folder}/iommu_group`);
+  const physfn = linkName(files, `${folder}/physfn`);
+  const power = textOr(files, `${folder}/power_state`);
+  const cdev = readCdev(files, folder);
+  return {
+    address,
+    vendor: idText(files, `${folder}/vendor`),
+    device: idText(files, `${folder}/device`),
+    ...(header?.subsystem === undefined ? {} : { subsystem: header.subsystem }),
+    class: files.readText(`${folder}/class`).replace(/^0x/, ""),
+    ...(driver === undefined ? {} : { driver }),
+    ...(group === undefined || !/^[0-9]+$/.test(group)
+      ? {}
+      : { iommuGroup: Number(group), groupNode: `/dev/vfio/${group}` }),
+    ...(physfn === undefined ? {} : { physfn }),
+    parent: parentOf(files, folder),
+    ...(cdev === undefined ? {} : { cdev }),
+    resetMethods: (textOr(files, `${folder}/reset_method`) ?? "").split(" ").filter((m) =>
+      m !== ""
+    ),
+    ...(power === undefined ? {} : { powerState: power }),
+    config,
+    bars: readBars(files, folder),
+    unreadable,
+  };
+}
+
+function readConfig(files: Files, folder: string, unreadable: Unreadable[]): Uint8Array {
+  const config = files.read(`${folder}/config`, CONFIG_BYTES);
+  if (config.length <= CONFIG_HEADER_BYTES) {
+    unreadable.push({ field: "config beyond 64 bytes", right: "CAP_SYS_ADMIN" });
+  }
+  return config;
+}
+
+function readBars(files: Files, folder: string): SnapshotBar[] {
+  return parseResource(files.readText(`${folder}/resource`));
+}
+
+/** `/sys/bus/pci/devices/BDF/vfio-dev/vfioN/dev` is there only if the kernel makes a cdev. */
+function readCdev(files: Files, folder: string): string | undefined {
+  const name = listOr(files, `${folder}/vfio-dev`).find((entry) => /^vfio[0-9]+$/.test(entry));
+  if (name === undefined || !files.exists(`${folder}/vfio-dev/${name}/dev`)) return undefined;
+  return `/dev/vfio/devices/${name}`;
+}
+
+function parentOf(files: Files, folder: string): string {
+  const path = files.realPath(folder).split("/");
+  return path.at(-2) ?? "";
+}
+
+function idText(files: Files, path: string): string {
+  const text = files.readText(path);
+  if (!/^0x[0-9a-f]{4}$/.test(text)) {
+    throw new SyntaxError(`Cannot read ${path}: no 16-bit id (received ${JSON.stringify(text)})`);
+  }
+  return text.slice(2);
+}
+
+function linkName(files: Files, path: string): string | undefined {
+  return unlessAbsent(() => files.readLink(path).split("/").at(-1));
+}
+
+function textOr(files: Files, path: string): string | undefined {
+  return unlessAbsent(() => files.readText(path));
+}
+
+function listOr(files: Files, path: string): string[] {
+  return unlessAbsent(() => files.list(path)) ?? [];
+}
+
+/** Optional entries: absent is an answer, everything else is not. */
+function unlessAbsent<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof FilesError && (error.reason === "absent" || error.reason === "gone")) {
+      return undefined;
+    }
+    throw error;
+  }
+}

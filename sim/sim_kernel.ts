@@ -1,0 +1,303 @@
+/**
+ * `SimKernel`: the `Kernel` port's other side, in process and without a device, by the kernel's rules.
+ *
+ * @module
+ */
+import { Fd } from "../engine/fd.ts";
+import type {
+  Account,
+  Child,
+  ChildEnd,
+  Credentials,
+  DmaBufFacts,
+  FeatureAnswer,
+  FileIdentity,
+  Kernel,
+  Lane,
+  Packet,
+  SpawnRequest,
+  Watch,
+} from "../engine/kernel.ts";
+import { refusal, type SimErrno } from "./errno.ts";
+import { FileTable, type SimFile, take } from "./file_table.ts";
+import { SimIommufd } from "./iommufd.ts";
+import { SimLane } from "./lane.ts";
+import { SimListener, SimSocket } from "./sockets.ts";
+import { SimDeviceFile, SimDmaBuf, SimEventFd, type SimFunction, SimVfioDevice } from "./vfio.ts";
+
+/** A started program: a test plays it. */
+export interface SimChild {
+  readonly request: SpawnRequest;
+  readonly pid: number;
+  readonly uid: number;
+  /** Its own descriptors, by name. */
+  readonly fds: ReadonlyMap<string, number>;
+  end: ChildEnd | undefined;
+}
+
+/** A file of the simulated host, for identities. */
+export type SimPath = Partial<FileIdentity>;
+
+/** What the simulated host has. */
+export interface SimHost {
+  readonly functions: readonly SimFunction[];
+  readonly accounts?: readonly Account[];
+  readonly paths?: Readonly<Record<string, SimPath>>;
+  readonly feature?: FeatureAnswer;
+  readonly uid?: number;
+}
+
+const REGULAR_EXECUTABLE = 0o100755;
+const BARGATE_PID = 1000;
+
+/** A kernel in process. */
+export class SimKernel implements Kernel {
+  readonly pageSize = 4096;
+  readonly release = "7.3.0-sim";
+  readonly pid = BARGATE_PID;
+  readonly uid: number;
+  readonly table = new FileTable();
+  readonly devices = new Map<string, SimVfioDevice>();
+  readonly children: SimChild[] = [];
+  readonly feature: FeatureAnswer;
+  dumpable = true;
+  #nextPid = BARGATE_PID + 1;
+  readonly #faults = new Map<string, SimErrno[]>();
+  readonly #stalls = new Map<string, Promise<void>>();
+  readonly #listeners = new Map<string, SimListener>();
+
+  constructor(readonly host: SimHost) {
+    this.uid = host.uid ?? 0;
+    this.feature = host.feature ?? { state: "present" };
+    for (const fn of host.functions) this.devices.set(fn.node, new SimVfioDevice(fn));
+  }
+
+  // ── faults ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** The next call of this name is refused. */
+  failNext(call: string, errno: SimErrno): void {
+    this.#faults.set(call, [...this.#faults.get(call) ?? [], errno]);
+  }
+
+  /** Calls of this name wait until the returned function is called. */
+  stall(call: string): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#stalls.set(call, promise);
+    return () => {
+      this.#stalls.delete(call);
+      resolve();
+    };
+  }
+
+  /** To be passed by every call of a lane. */
+  async enter(call: string, subject: string): Promise<void> {
+    await this.#stalls.get(call);
+    this.check(call, subject);
+  }
+
+  /** To be passed by every call that can be refused. */
+  check(call: string, subject: string): void {
+    const errno = this.#faults.get(call)?.shift();
+    if (errno !== undefined) throw refusal(call, errno, subject);
+  }
+
+  // ── processes ───────────────────────────────────────────────────────────────────────────────────
+
+  makeNonDumpable(): void {
+    this.dumpable = false;
+  }
+
+  account(user: string): Account | undefined {
+    return this.host.accounts?.find(({ name, uid }) => name === user || String(uid) === user);
+  }
+
+  groupId(group: string): number | undefined {
+    return /^[0-9]+$/.test(group) ? Number(group) : undefined;
+  }
+
+  spawn(request: SpawnRequest): Child {
+    this.check("posix_spawn", request.path);
+    const pid = this.#nextPid++;
+    const fds = new Map(
+      request.fds.map(({ name, fd }) => [name, this.table.duplicate(fd.number)] as const),
+    );
+    const uid = request.account?.uid ?? this.uid;
+    this.children.push({ request, pid, uid, fds, end: undefined });
+    return { pid, pidfd: new Fd(this.table.install(new SimEventFd()), `process ${pid}`) };
+  }
+
+  /** Ends a child: its descriptors are closed before anybody is told. */
+  exit(child: SimChild, end: ChildEnd = { how: "exited", status: 0 }): void {
+    for (const fd of child.fds.values()) this.table.close(fd);
+    child.end = end;
+    this.#onExit.get(child.pid)?.();
+  }
+
+  readonly #onExit = new Map<number, () => void>();
+
+  childEnd(child: Child): ChildEnd | undefined {
+    return this.children.find(({ pid }) => pid === child.pid)?.end;
+  }
+
+  signal(pidfd: Fd, signal: number): boolean {
+    const child = this.children.find(({ pid }) => pidfd.what === `process ${pid}`);
+    if (child === undefined || child.end !== undefined) return false;
+    this.exit(child, { how: "signalled", signal });
+    return true;
+  }
+
+  identify(path: string): FileIdentity {
+    const known = this.host.paths?.[path];
+    if (known === undefined) throw refusal("stat", "ENOENT", path);
+    const inode = BigInt([...Object.keys(this.host.paths ?? {})].indexOf(path) + 1);
+    return { device: 1n, inode, rdev: 0n, mode: REGULAR_EXECUTABLE, uid: 0, gid: 0, ...known };
+  }
+
+  // ── devices and buffers ─────────────────────────────────────────────────────────────────────────
+
+  openLane(name: string): Lane {
+    return new SimLane(this, name);
+  }
+
+  openIommufd(): Fd {
+    this.check("open", "/dev/iommu");
+    return new Fd(this.table.install(new SimIommufd()), "/dev/iommu");
+  }
+
+  isIommufd(fd: Fd): boolean {
+    return this.table.get(fd.number) instanceof SimIommufd;
+  }
+
+  deviceAddress(device: Fd): string | undefined {
+    return this.file(device, SimDeviceFile).device.fn.address;
+  }
+
+  dmaBufFacts(dmaBuf: Fd): DmaBufFacts {
+    const buffer = this.file(dmaBuf, SimDmaBuf);
+    return {
+      size: buffer.size,
+      inode: buffer.inode,
+      references: buffer.references,
+      exporter: "vfio_pci_core",
+      ...(buffer.name === undefined ? {} : { name: buffer.name }),
+      closeOnExec: true,
+    };
+  }
+
+  setDmaBufName(dmaBuf: Fd, name: string): void {
+    this.file(dmaBuf, SimDmaBuf).name = name;
+  }
+
+  /** @returns the file behind a descriptor, which must be of this class */
+  file<T extends SimFile>(fd: Fd, kind: abstract new (...args: never[]) => T): T {
+    const file = this.table.get(fd.number);
+    if (!(file instanceof kind)) throw refusal("fcntl", "EBADF", fd.what);
+    return file;
+  }
+
+  // ── events and sockets ──────────────────────────────────────────────────────────────────────────
+
+  eventFd(what: string): Fd {
+    return new Fd(this.table.install(new SimEventFd()), what);
+  }
+
+  readEventFd(fd: Fd): bigint {
+    const event = this.file(fd, SimEventFd);
+    const { count } = event;
+    event.count = 0n;
+    return count;
+  }
+
+  watch(fd: Fd, onReady: () => void): Watch {
+    const file = this.table.get(fd.number);
+    let on = true;
+    const later = () => queueMicrotask(() => on ? onReady() : undefined);
+    const child = this.children.find(({ pid }) => fd.what === `process ${pid}`);
+    if (child !== undefined) {
+      this.#onExit.set(child.pid, later);
+      if (child.end !== undefined) later();
+    } else if (file instanceof SimEventFd) file.onSignal = later;
+    else if (file instanceof SimSocket || file instanceof SimListener) {
+      file.onReadable = later;
+      if (file instanceof SimSocket && file.readable) later();
+    }
+    return { stop: () => on = false };
+  }
+
+  socketPair(what: string): [Fd, Fd] {
+    const [a, b] = SimSocket.pair();
+    return [new Fd(this.table.install(a), what), new Fd(this.table.install(b), `peer of ${what}`)];
+  }
+
+  listen(path: string): Fd {
+    const listener = new SimListener(() => this.#listeners.delete(path));
+    this.#listeners.set(path, listener);
+    return new Fd(this.table.install(listener), path);
+  }
+
+  accept(listener: Fd): Fd | undefined {
+    const socket = this.file(listener, SimListener).waiting.shift();
+    return socket === undefined
+      ? undefined
+      : new Fd(this.table.install(socket), `connection to ${listener.what}`);
+  }
+
+  connect(path: string): Fd {
+    const listener = this.#listeners.get(path);
+    if (listener === undefined) throw refusal("connect", "ECONNREFUSED", path);
+    const [ours, theirs] = SimSocket.pair();
+    listener.waiting.push(theirs);
+    listener.onReadable();
+    return new Fd(this.table.install(ours), path);
+  }
+
+  peerCredentials(_socket: Fd): Credentials {
+    return { pid: this.pid, uid: this.uid, gid: 0 };
+  }
+
+  send(socket: Fd, bytes: Uint8Array, fds: readonly Fd[] = []): boolean {
+    const me = { pid: this.pid, uid: this.uid, gid: 0 };
+    return this.sendAs(me, socket.number, bytes, fds.map(({ number }) => number));
+  }
+
+  /** Sends as another process: a test's importer. */
+  sendAs(
+    sender: Credentials,
+    socket: number,
+    bytes: Uint8Array,
+    fds: readonly number[] = [],
+  ): boolean {
+    const file = this.table.get(socket);
+    if (!(file instanceof SimSocket)) throw refusal("sendmsg", "EBADF", `descriptor ${socket}`);
+    const files = fds.flatMap((fd) => this.table.get(fd) ?? []);
+    return file.send({ bytes, files: files.map(take), sender });
+  }
+
+  receive(socket: Fd): Packet | "empty" | "end" {
+    const file = this.file(socket, SimSocket);
+    const packet = file.queue.shift();
+    if (packet === undefined) return file.peer === undefined ? "end" : "empty";
+    return {
+      bytes: packet.bytes,
+      fds: packet.files.map((carried) => {
+        const fd = new Fd(this.table.install(carried), `received on ${socket.what}`);
+        carried.references--;
+        return fd;
+      }),
+      sender: packet.sender,
+      truncated: false,
+    };
+  }
+
+  close(fd: Fd): void {
+    this.table.close(fd.release());
+  }
+
+  ownDescriptors(): readonly { number: number; closeOnExec: boolean; target: string }[] {
+    return this.table.open().map(({ number, kind }) => ({
+      number,
+      closeOnExec: true,
+      target: kind,
+    }));
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * SOCK_SEQPACKET sockets of the simulation.
+ *
+ * @module
+ */
+import type { Credentials } from "../engine/kernel.ts";
+import { drop, type SimFile } from "./file_table.ts";
+
+/** A packet in flight holds references to the files it carries. */
+export interface SimPacket {
+  readonly bytes: Uint8Array;
+  readonly files: readonly SimFile[];
+  readonly sender: Credentials;
+}
+
+/** One end of a connection. */
+export class SimSocket implements SimFile {
+  readonly kind = "socket";
+  references = 0;
+  peer: SimSocket | undefined;
+  readonly queue: SimPacket[] = [];
+  onReadable: () => void = () => {};
+
+  /** A connected pair. */
+  static pair(): [SimSocket, SimSocket] {
+    const [a, b] = [new SimSocket(), new SimSocket()];
+    [a.peer, b.peer] = [b, a];
+    return [a, b];
+  }
+
+  /** @returns false if the other end is closed */
+  send(packet: SimPacket): boolean {
+    if (this.peer === undefined) return false;
+    this.peer.queue.push(packet);
+    this.peer.onReadable();
+    return true;
+  }
+
+  get readable(): boolean {
+    return this.queue.length > 0 || this.peer === undefined;
+  }
+
+  release(): void {
+    for (const packet of this.queue.splice(0)) for (const file of packet.files) drop(file);
+    const peer = this.peer;
+    this.peer = undefined;
+    if (peer === undefined) return;
+    peer.peer = undefined;
+    peer.onReadable();
+  }
+}
+
+/** A path that somebody listens on. */
+export class SimListener implements SimFile {
+  readonly kind = "listener";
+  references = 0;
+  readonly waiting: SimSocket[] = [];
+  onReadable: () => void = () => {};
+  constructor(private readonly onRelease: () => void) {}
+  release(): void {
+    this.onRelease();
+  }
+}

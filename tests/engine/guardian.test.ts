@@ -1,0 +1,356 @@
+import assert from "node:assert/strict";
+import { HostNotReadyError, IdentityDriftError, RefusedError } from "../../engine/errors.ts";
+import { SimDmaBuf } from "../../sim/vfio.ts";
+import { Scene, settle, simFunction, SSD } from "./support.ts";
+
+/** Every grant has one start and one end, and nothing of Bargate is left open. */
+function assertClean(scene: Scene): void {
+  const started = scene.events.filter(({ type }) => type === "planned").map(({ grant }) => grant);
+  const ended = scene.events.filter(({ type }) => type === "ended").map(({ grant }) => grant);
+  assert.deepEqual(ended.toSorted(), started.toSorted());
+  assert.equal(scene.ownFds, 0);
+  assert.ok([...scene.kernel.devices.values()].every(({ isOpen }) => !isOpen));
+}
+
+Deno.test("Guardian gives the child its buffers and the channel, and ends all when it exits", async () => {
+  const scene = new Scene([{}]);
+  const child = await scene.start();
+  assert.deepEqual([...child.fds.keys()], ["data", "bargate"]);
+  assert.equal(child.uid, 65534);
+  assert.equal(scene.kernel.dumpable, false);
+  assert.deepEqual(scene.packets().map(({ type, fdName }) => [type, fdName]), [
+    ["hello", undefined],
+    ["granted", "data"],
+  ]);
+  const end = await scene.finish();
+  assert.deepEqual(end, { child: { how: "exited", status: 0 }, trouble: false });
+  assert.deepEqual(scene.story(), [
+    "device-opened",
+    "planned",
+    "exported",
+    "importer-started",
+    "delivered",
+    "importer-ended",
+    "revoking importer-gone",
+    "ended importer-gone release",
+    "device-closed",
+  ]);
+  assertClean(scene);
+});
+
+Deno.test("Guardian closes the device when a descendant of the dead child keeps the buffer", async () => {
+  const scene = new Scene([{}]);
+  const child = await scene.start();
+  const kept = scene.kernel.table.duplicate(child.fds.get("data") ?? -1);
+  const buffer = scene.buffer();
+  await scene.finish();
+  assert.ok(buffer.revoked);
+  assert.ok(scene.story().includes("means-insufficient release"));
+  assert.ok(scene.story().includes("ended importer-gone close"));
+  scene.kernel.table.close(kept);
+  assertClean(scene);
+});
+
+for (const method of ["function", "decode"] as const) {
+  const reason = method === "function" ? "device-reset" : "decode-off";
+
+  Deno.test(`Guardian.reset (${method}) ends a grant with onReset: revoke for good`, async () => {
+    const scene = new Scene([{ onReset: "revoke" }]);
+    await scene.start();
+    const mapped = scene.importBuffer();
+    const buffer = scene.buffer();
+    assert.ok(mapped.iommufd.lands(mapped.ioas, mapped.iova));
+    scene.packets();
+    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), { ended: 1, restored: 0 });
+    assert.ok(!mapped.iommufd.lands(mapped.ioas, mapped.iova));
+    assert.ok(buffer.revoked);
+    assert.throws(() => mapped.iommufd.map(mapped.ioas, buffer, 0x1000n, undefined), /ENODEV/);
+    assert.ok(scene.story().includes(`ended ${reason} hold`));
+    assert.deepEqual(scene.packets().map((p) => [p["type"], p["reason"]]), [["revoked", reason]]);
+    assert.deepEqual(scene.guardian.devices, []);
+    await scene.finish();
+    assertClean(scene);
+  });
+
+  Deno.test(`Guardian.reset (${method}) restores a grant with onReset: restore`, async () => {
+    const scene = new Scene([{ onReset: "restore" }]);
+    await scene.start();
+    const mapped = scene.importBuffer();
+    const buffer = scene.buffer();
+    scene.packets();
+    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), { ended: 0, restored: 1 });
+    assert.ok(!mapped.iommufd.lands(mapped.ioas, mapped.iova), "the old mapping is dead");
+    mapped.iommufd.unmap(mapped.ioas, mapped.iova, buffer.size);
+    mapped.iommufd.map(mapped.ioas, buffer, buffer.size, mapped.iova);
+    assert.ok(mapped.iommufd.lands(mapped.ioas, mapped.iova), "a new one works");
+    assert.deepEqual(scene.packets().map((p) => [p["type"], p["after"]]), [
+      ["suspended", undefined],
+      ["restored", "dead"],
+    ]);
+    await scene.finish();
+    assertClean(scene);
+  });
+
+  Deno.test(`Guardian.reset (${method}) renews grants that stay beside one that ends`, async () => {
+    const scene = new Scene([
+      { name: "gone", onReset: "revoke" },
+      { name: "kept", onReset: "restore" },
+    ]);
+    await scene.start();
+    const [gone, kept] = [scene.buffer("gone"), scene.buffer("kept")];
+    scene.packets();
+    await scene.guardian.reset(SSD, method, "test");
+    assert.ok(gone.revoked && kept.revoked);
+    const granted = scene.packetsWithFiles().filter(({ packet }) => packet["type"] === "granted");
+    assert.equal(granted.length, 1);
+    const [fresh] = granted[0]?.files ?? [];
+    assert.ok(fresh instanceof SimDmaBuf && !fresh.revoked && fresh !== kept);
+    fresh.references--;
+    await scene.finish();
+    assertClean(scene);
+  });
+}
+
+Deno.test("Guardian.reset ends the generation first where nothing can hold (a VF)", async () => {
+  const scene = new Scene([{ onReset: "revoke", virtual: true }]);
+  await scene.start();
+  const buffer = scene.buffer();
+  await scene.guardian.reset(SSD, "function", "test");
+  assert.ok(buffer.revoked);
+  assert.ok(scene.story().includes("ended device-reset new-generation"));
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian.reset of a device that it does not hold is not its affair", async () => {
+  const scene = new Scene([{}]);
+  await scene.start();
+  assert.equal(await scene.guardian.reset("0000:09:00.0", "function", "test"), undefined);
+  await scene.finish();
+});
+
+Deno.test("Guardian ends grants when the device is asked for, and when it fails", async () => {
+  for (
+    const [which, reason] of [["request", "device-removed"], ["error", "device-error"]] as const
+  ) {
+    const scene = new Scene([{}]);
+    await scene.start();
+    const buffer = scene.buffer();
+    scene.kernel.devices.get(`/dev/vfio/devices/${SSD}`)?.interrupts.get(which)?.signal();
+    await settle();
+    assert.ok(buffer.revoked);
+    assert.ok(scene.story().includes(`ended ${reason} close`));
+    assert.deepEqual(scene.guardian.devices, []);
+    await scene.finish();
+    assertClean(scene);
+  }
+});
+
+Deno.test("Guardian.shutdown gives grace, then enforces", async () => {
+  const scene = new Scene([{ graceMs: 500 }]);
+  await scene.start();
+  const buffer = scene.buffer();
+  scene.packets();
+  const done = scene.guardian.shutdown("SIGTERM");
+  await scene.clock.advance(400);
+  assert.ok(!buffer.revoked);
+  assert.deepEqual(scene.packets().map((p) => [p["type"], p["withinMs"]]), [["revoking", 500]]);
+  await scene.clock.advance(200);
+  assert.ok(buffer.revoked);
+  await done;
+  assert.ok(scene.story().includes("ended shutdown close"));
+  assert.deepEqual((await scene.finish()).child, { how: "signalled", signal: 15 });
+  assertClean(scene);
+});
+
+Deno.test("Guardian.shutdown waits no longer than the importer needs", async () => {
+  const scene = new Scene([{ graceMs: 500 }]);
+  const child = await scene.start();
+  const done = scene.guardian.shutdown("SIGINT");
+  await scene.clock.advance(50);
+  scene.kernel.table.close(child.fds.get("data") ?? -1);
+  await scene.clock.advance(20);
+  await done;
+  assert.ok(scene.clock.now() < 100);
+  assert.ok(scene.story().includes("ended shutdown release"));
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian ends a grant that expires", async () => {
+  const scene = new Scene([{ expiresMs: 60_000, graceMs: 100 }]);
+  await scene.start();
+  const buffer = scene.buffer();
+  await scene.clock.advance(59_999);
+  assert.ok(!buffer.revoked);
+  await scene.clock.advance(200);
+  assert.ok(buffer.revoked);
+  assert.ok(scene.story().includes("ended expired close"));
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian maps for an importer that never sees the buffer", async () => {
+  const scene = new Scene([{ mapping: "bargate" }]);
+  const child = await scene.start();
+  assert.deepEqual([...child.fds.keys()], ["bargate"]);
+  const { iommufd, ioas, number } = importerIommufd(scene);
+  scene.packets();
+  await scene.send({ type: "request", export: "demo/data", ioas, iova: "0x100000" }, [number]);
+  assert.deepEqual(scene.packets().map((p) => [p["type"], p["iova"]]), [["granted", "0x100000"]]);
+  assert.ok(iommufd.lands(ioas, 0x100000n));
+  const grant = scene.events.find(({ type }) => type === "delivered")?.grant;
+  await scene.send({ type: "release", grant });
+  await scene.clock.advance(100);
+  assert.ok(!iommufd.lands(ioas, 0x100000n));
+  assert.ok(scene.story().includes("ended released unmap"));
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian takes the next means when the importer copied its area", async () => {
+  const scene = new Scene([{ mapping: "bargate" }]);
+  await scene.start();
+  const { iommufd, ioas, number } = importerIommufd(scene);
+  await scene.send({ type: "request", export: "data", ioas, iova: "0x100000" }, [number]);
+  const copy = iommufd.copy(ioas, ioas, 0x100000n, 0x2000n);
+  const grant = scene.events.find(({ type }) => type === "delivered")?.grant;
+  await scene.send({ type: "release", grant });
+  await scene.clock.advance(100);
+  assert.ok(!iommufd.lands(ioas, copy));
+  assert.deepEqual(scene.story().slice(-3), [
+    "means-insufficient unmap",
+    "device-closed",
+    "ended released close",
+  ]);
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian maps again after a bounce what it mapped before", async () => {
+  const scene = new Scene([{ mapping: "bargate", onReset: "restore" }]);
+  await scene.start();
+  const { iommufd, ioas, number } = importerIommufd(scene);
+  await scene.send({ type: "request", export: "data", ioas, iova: "0x100000" }, [number]);
+  await scene.guardian.reset(SSD, "function", "test");
+  assert.ok(iommufd.lands(ioas, 0x100000n));
+  assert.deepEqual(scene.packets().at(-1)?.["after"], "resumable");
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian refuses requests that it cannot honour, and keeps none of their descriptors", async () => {
+  const scene = new Scene([{ mapping: "bargate" }]);
+  const child = await scene.start();
+  const { ioas, number } = importerIommufd(scene);
+  const before = scene.ownFds;
+  scene.packets();
+  const channel = child.fds.get("bargate") ?? -1;
+  await scene.send({ type: "request", export: "other", ioas }, [number]);
+  await scene.send({ type: "request", export: "data", ioas }, []);
+  await scene.send({ type: "request", export: "data", ioas }, [number, number]);
+  await scene.send({ type: "request", export: "data", ioas }, [channel]);
+  await scene.send({ type: "request", export: "data", ioas: 99 }, [number]);
+  await scene.send({ type: "request", export: "data", ioas, iova: "12" }, [number]);
+  await scene.send({ type: "surprise" }, [number]);
+  await scene.send({ type: "request", export: "data", ioas }, [number], 4711);
+  const answers = scene.packets();
+  assert.equal(answers.length, 8);
+  assert.ok(answers.every(({ type }) => type === "refused"));
+  assert.match(String(answers[7]?.["message"]), /process 4711, which is not the importer/);
+  assert.equal(scene.ownFds, before);
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian.open exports all or nothing", async () => {
+  const scene = new Scene([{ name: "one" }, { name: "two" }]);
+  scene.kernel.failNext("VFIO_DEVICE_FEATURE", "EIO");
+  await assert.rejects(scene.guardian.open(), RefusedError);
+  assertClean(scene);
+});
+
+Deno.test("Guardian.open refuses a buffer that is born revoked, with the cause", async () => {
+  const scene = new Scene([{}]);
+  const device = scene.kernel.devices.get(`/dev/vfio/devices/${SSD}`);
+  assert.ok(device !== undefined);
+  const bind = device.bind.bind(device);
+  device.bind = () => {
+    bind();
+    device.write(7, 4n, new Uint8Array([0, 0]));
+  };
+  await assert.rejects(scene.guardian.open(), /memory decode of 0000:01:00.0 is off/);
+  assertClean(scene);
+});
+
+Deno.test("Guardian.open refuses a device that is another one", async () => {
+  const config = new Uint8Array(256);
+  config.set([0x4d, 0x14, 0x0a, 0xa8]);
+  const cases = [
+    simFunction(SSD, { config }),
+    simFunction(SSD, { bars: new Map([[0, 0x4000n], [2, 0x200_0000n]]) }),
+    { ...simFunction("0000:02:00.0"), node: `/dev/vfio/devices/${SSD}` },
+  ];
+  for (const fn of cases) {
+    const scene = new Scene([{}], [fn]);
+    await assert.rejects(scene.guardian.open(), IdentityDriftError);
+    assertClean(scene);
+  }
+});
+
+Deno.test("Guardian.open says that the device cannot be taken, and why", async () => {
+  const scene = new Scene([{}]);
+  scene.kernel.failNext("VFIO_DEVICE_BIND_IOMMUFD", "EINVAL");
+  await assert.rejects(
+    scene.guardian.open(),
+    (error: Error) => error instanceof HostNotReadyError && /already open/.test(error.message),
+  );
+  assertClean(scene);
+});
+
+Deno.test("Guardian.run ends everything when the child cannot be started", async () => {
+  const scene = new Scene([{}]);
+  scene.kernel.failNext("posix_spawn", "ENOENT");
+  await assert.rejects(scene.start(), /no child was started/);
+  await assert.rejects(scene.finish(), /Cannot start \/usr\/bin\/importer/);
+  assertClean(scene);
+});
+
+Deno.test("Guardian reports an end that does not return, and does not hang", async () => {
+  const scene = new Scene([{}, { address: "0000:02:00.0", name: "other" }]);
+  await scene.start();
+  const [stuck, other] = [scene.buffer("data"), scene.buffer("other")];
+  const release = scene.kernel.stall("close");
+  const kept = scene.kernel.table.duplicate(scene.child.fds.get("data") ?? -1);
+  const end = await scene.finish();
+  assert.equal(end.trouble, true);
+  assert.ok(
+    scene.events.some(({ type, cause }) =>
+      type === "late" && /has not returned after 1000 ms/.test(cause?.detail ?? "")
+    ),
+  );
+  release();
+  await scene.clock.advance(1000);
+  assert.ok(stuck.revoked || stuck.references === 1);
+  assert.ok(other.references <= 1);
+  scene.kernel.table.close(kept);
+});
+
+Deno.test("Guardian finds a revoke late that nothing told of", async () => {
+  const scene = new Scene([{}]);
+  await scene.start();
+  const device = scene.kernel.devices.get(`/dev/vfio/devices/${SSD}`);
+  device?.write(7, 4n, new Uint8Array([0, 0]));
+  await scene.clock.advance(6_000);
+  assert.ok(scene.story().includes("revoking decode-off"));
+  await scene.finish();
+  assertClean(scene);
+});
+
+/** An iommufd of the child, as a descriptor. */
+function importerIommufd(scene: Scene) {
+  const { iommufd, ioas } = scene.kernelIommufd();
+  const number = scene.kernel.table.install(iommufd);
+  (scene.child.fds as Map<string, number>).set(`iommufd ${number}`, number);
+  return { iommufd, ioas, number };
+}
