@@ -20,7 +20,7 @@ export interface Context extends ApplicationContext {
   };
   /** Whether colours are welcome where a terminal is (`NO_COLOR` is not set). */
   readonly colours: boolean;
-  /** All of standard input. */
+  /** All of standard input, up to what a policy may be long. */
   readonly readStdin: () => Promise<Uint8Array>;
   /** Sets what the process exits with when the verb returns. */
   exitWith(status: number): void;
@@ -60,7 +60,10 @@ export function processContext(): Context {
   return {
     process,
     colours: !Deno.noColor,
-    readStdin: async () => new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer()),
+    readStdin: async () => {
+      const { collectBounded } = await import("./policy_input.ts");
+      return await collectBounded(Deno.stdin.readable);
+    },
     exitWith(status) {
       process.exitCode = status;
     },

@@ -29,6 +29,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     brief: "Check policy files and say exactly where they are wrong",
     load: () => import("./validate.ts"),
   },
+  lab: {
+    brief: "Try Bargate on a real kernel under QEMU: a story, the test cases, or a shell",
+    load: () => import("./lab.ts"),
+  },
 };
 
 /** Stands in for a verb that was not asked for: enough for the list of verbs, nothing more. */
@@ -75,7 +79,9 @@ function errorText(error: unknown): string {
  */
 export async function main(args: readonly string[], context: Context): Promise<number> {
   if (args.length === 0) {
-    await main(["--help"], context);
+    // Asked for nothing: the help is an answer to a mistake then, and no result.
+    const { stderr } = context.process;
+    await main(["--help"], { ...context, process: { stdout: stderr, stderr } });
     return ExitStatus.usage;
   }
   const root = buildRouteMap<string, Context>({

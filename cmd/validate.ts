@@ -1,21 +1,110 @@
 /**
- * `bargate validate`: checks policy files, and says exactly where they are wrong.
+ * `bargate validate`: checks policy files and says exactly where they are wrong. Needs no right but
+ * to read the files.
  *
  * @module
  */
 import { buildCommand } from "@stricli/core";
+import { isPageSize, loadPolicySet, type LoadResult } from "../policy/load.ts";
+import { formatQuantity, parseQuantity } from "../policy/quantity.ts";
 import type { Context } from "./context.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { humanDiagnostics, humanSummary } from "./output/human.ts";
+import { jsonDiagnostics } from "./output/json.ts";
+import { jsonlDiagnostics } from "./output/jsonl.ts";
+import { summarize, type Summary } from "./output/summary.ts";
+import { pathArgument } from "./path_argument.ts";
+import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
+
+const FORMATS = ["human", "json", "jsonl"] as const;
+
+interface Flags {
+  readonly format: typeof FORMATS[number];
+  readonly pageSize?: number;
+  readonly denyWarnings: boolean;
+}
+
+function parsePageSize(text: string): number {
+  const result = parseQuantity(text);
+  const bytes = result.ok ? Number(result.value) : NaN;
+  if (isPageSize(bytes)) return bytes;
+  throw new CommandError(
+    `Cannot use the page size: it is no power of two from 4096 up (received ${text})`,
+    ExitStatus.usage,
+  );
+}
+
+async function validate(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
+  const files = await readPolicyFiles(paths, this.readStdin);
+  const { pageSize } = flags;
+  const result = loadPolicySet(files, pageSize === undefined ? {} : { pageSize });
+  const summary = summarize(result.diagnostics, result);
+  this.process.stdout.write(format(flags, { result, summary, files, context: this }));
+  const refused = summary.errors > 0 || (flags.denyWarnings && summary.warnings > 0);
+  this.exitWith(refused ? ExitStatus.invalidPolicy : ExitStatus.done);
+}
+
+interface Outcome {
+  readonly result: LoadResult;
+  readonly summary: Summary;
+  readonly files: readonly PolicyFile[];
+  readonly context: Context;
+}
+
+function format(flags: Flags, outcome: Outcome): string {
+  const { result, summary } = outcome;
+  switch (flags.format) {
+    case "json":
+      return jsonDiagnostics(result.diagnostics, summary);
+    case "jsonl":
+      return jsonlDiagnostics(result.diagnostics, summary);
+    case "human":
+      return forPeople(flags, outcome);
+  }
+}
+
+function forPeople(flags: Flags, { result, summary, files, context }: Outcome): string {
+  const texts = new Map(files.map(({ file, bytes }) => [file, bytes]));
+  const decoder = new TextDecoder();
+  const diagnostics = humanDiagnostics(result.diagnostics, {
+    textOf: (file) => decoder.decode(texts.get(file)),
+    coloured: context.colours && context.process.stdout.isTerminal,
+  });
+  const verdict = result.set === undefined ? "invalid" : `valid ${result.set.digest}`;
+  const pages = flags.pageSize === undefined
+    ? "page size 4KiB assumed (--page-size)"
+    : `page size ${formatQuantity(BigInt(flags.pageSize))}`;
+  const gap = diagnostics === "" ? "" : "\n";
+  return `${diagnostics}${gap}${verdict}: ${humanSummary(summary)}; ${pages}\n`;
+}
 
 /** The verb. */
-export const command = buildCommand<NonNullable<unknown>, string[], Context>({
-  func: () => new Error("Cannot validate: this verb is not built yet"),
+export const command = buildCommand<Flags, string[], Context>({
+  func: validate,
   parameters: {
+    flags: {
+      format: {
+        kind: "enum",
+        values: FORMATS,
+        default: "human",
+        brief: "How to print the result",
+      },
+      pageSize: {
+        kind: "parsed",
+        parse: parsePageSize,
+        optional: true,
+        placeholder: "bytes",
+        brief: "Page size of the host that will export (default 4KiB)",
+      },
+      denyWarnings: { kind: "boolean", default: false, brief: "Take warnings for errors" },
+    },
     positional: {
       kind: "array",
       minimum: 1,
       parameter: {
         brief: "Policy files, folders, or - for standard input",
-        parse: String,
+        parse: pathArgument,
         placeholder: "path",
       },
     },

@@ -57,6 +57,8 @@ export interface ExportDraft {
   readonly bar?: Placed<number>;
   /** As written, in buffer order. */
   readonly slices: readonly SliceDraft[];
+  /** Whether each slice that is written is among them. */
+  readonly allSlicesRead: boolean;
   readonly importers: readonly Placed<string>[];
   readonly access: Placed<"read-only" | "read-write">;
   readonly onReset: Placed<"revoke" | "restore">;

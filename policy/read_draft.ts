@@ -130,11 +130,14 @@ export class DraftReader {
     const name = node.entries.get("name");
     const head = name?.value ?? node.entries.values().next().value?.key ?? node;
     const expires = this.#duration(get(node, "expires"));
+    const written = itemsOf(get(node, "slices"));
+    const slices = written.flatMap((item) => this.#slice(item));
     return {
       ...optional("name", this.#text(name?.value)),
       ...optional("device", this.#text(get(node, "device"))),
       ...optional("bar", this.#bar(get(node, "bar"))),
-      slices: itemsOf(get(node, "slices")).flatMap((item) => this.#slice(item)),
+      slices,
+      allSlicesRead: slices.length === written.length,
       importers: itemsOf(get(node, "importers")).flatMap((item) => this.#text(item) ?? []),
       access: this.#choice(get(node, "access"), ["read-only", "read-write"], "read-write", head),
       onReset: this.#choice(get(node, "onReset"), ["revoke", "restore"], "revoke", head),

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Diagnostic } from "./diagnostic.ts";
+import { hiddenIn } from "./hidden.ts";
 import { LineMap } from "./lines.ts";
 import { diagnostic } from "./report.ts";
 
@@ -17,12 +18,6 @@ export interface Source {
 
 /** Largest file, bytes (characters, when text is given). */
 export const MAX_FILE_SIZE = 32 * 1024 * 1024;
-
-/**
- * Characters that people cannot see, or that change how others are shown: controls, formats (bidi
- * among them), lone surrogates, and line ends that only some readers know.
- */
-const HIDDEN = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** Text without its byte order mark, or the diagnostics that say why there is none. */
 export type TextResult =
@@ -91,11 +86,10 @@ const MAX_HIDDEN = 100;
 
 function hiddenCharacters(text: string, lines: LineMap): Diagnostic[] {
   const found: Diagnostic[] = [];
-  for (const match of text.matchAll(HIDDEN)) {
+  for (const hidden of hiddenIn(text)) {
     if (found.length === MAX_HIDDEN) break;
-    const code = (match[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
-    const at = lines.span(match.index, match.index + match[0].length);
-    const message = `Cannot accept a hidden or control character (received U+${code})`;
+    const at = lines.span(hidden.start, hidden.end);
+    const message = `Cannot accept a hidden or control character (received ${hidden.name})`;
     found.push(diagnostic("BG1003", at, message));
   }
   return found;

@@ -23,6 +23,7 @@ import type { Entry, MappingNode, Node, ScalarNode, ScalarType, SequenceNode } f
 import type { Span } from "./position.ts";
 import { type Details, diagnostic, related } from "./report.ts";
 import { scalarType } from "./scalar_type.ts";
+import { hiddenIn } from "./hidden.ts";
 
 /** Collections inside each other. */
 export const MAX_DEPTH = 32;
@@ -211,8 +212,18 @@ class TreeBuilder {
     const text = event.valueStart < 0 ? "" : getScalarValue(this.#text, event);
     const resolved = plain ? scalarType(text) : "string";
     const type = this.#tagged(event, resolved);
+    if (event.style === SCALAR_STYLE.DOUBLE_QUOTED) this.#checkEscapes(text, start, end);
     const node: ScalarNode = { kind: "scalar", start, end, text, plain, type };
     this.#add(node, end, 1, this.#anchorOf(event));
+  }
+
+  /** An escape can hide what the character itself could not. */
+  #checkEscapes(text: string, start: number, end: number): void {
+    const hidden = hiddenIn(text).next().value;
+    if (hidden === undefined) return;
+    const message =
+      `Cannot accept a hidden or control character by its escape (received ${hidden.name})`;
+    this.#report("BG1003", this.#lines.span(start, end), message);
   }
 
   /** With quotes; an empty value stands right behind what came before it. */

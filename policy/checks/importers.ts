@@ -70,7 +70,8 @@ function checkRangeCount(
   const single = importers.find(({ driver }) =>
     driver !== undefined && IMPORTER_DRIVERS.get(driver.value)?.ranges === "one"
   );
-  if (single?.driver === undefined) return;
+  // A slice that could not be read may be the one that joins two others.
+  if (single?.driver === undefined || !rule.allSlicesRead) return;
   const ranges = mergeAdjacent(rule.slices.map((slice) => slice.rule));
   const second = ranges[1];
   if (second === undefined) return;

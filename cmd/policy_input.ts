@@ -1,0 +1,131 @@
+/**
+ * From the paths on a command line to the policy files they mean.
+ *
+ * @module
+ */
+import type { PolicySource } from "../policy/load.ts";
+import { MAX_FILE_SIZE } from "../policy/source.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+
+/** A policy file with its bytes. */
+export type PolicyFile = PolicySource & { readonly bytes: Uint8Array };
+
+/** Files read so far, by identity, so that one given twice is read once. */
+interface Collected {
+  readonly files: PolicyFile[];
+  readonly seen: Set<string>;
+  readonly problems: string[];
+}
+
+/**
+ * Reads policy files.
+ *
+ * @param paths files; folders, of which all `*.yaml` and `*.yml` below are read, in order of their
+ * names, hidden ones left out; `-` for standard input
+ * @param readStdin gives all of standard input
+ * @throws {CommandError} usage: naming every path that cannot be read
+ */
+export async function readPolicyFiles(
+  paths: readonly string[],
+  readStdin: () => Promise<Uint8Array>,
+): Promise<readonly PolicyFile[]> {
+  const collected: Collected = { files: [], seen: new Set(), problems: [] };
+  for (const path of paths) {
+    if (path === "-") await addStdin(collected, readStdin);
+    else await addPath(path, collected);
+  }
+  if (collected.problems.length > 0) {
+    throw new CommandError(collected.problems.join("\n"), ExitStatus.usage);
+  }
+  return collected.files;
+}
+
+async function addStdin(collected: Collected, readStdin: () => Promise<Uint8Array>): Promise<void> {
+  if (collected.seen.has("-")) return;
+  collected.seen.add("-");
+  collected.files.push({ file: "-", bytes: await readStdin() });
+}
+
+async function addPath(path: string, collected: Collected): Promise<void> {
+  try {
+    const info = await Deno.stat(path);
+    if (!firstTime(info, collected)) return;
+    if (!info.isDirectory) {
+      collected.files.push({ file: path, bytes: await readBounded(path) });
+      return;
+    }
+    const before = collected.files.length + collected.problems.length;
+    await addFolder(path, collected);
+    if (collected.files.length + collected.problems.length === before) {
+      collected.problems.push(`Cannot find a policy in ${path}: no *.yaml or *.yml is below it`);
+    }
+  } catch (error) {
+    collected.problems.push(unreadable(path, error));
+  }
+}
+
+/** Whether this file or folder has not been met before, under any name. */
+function firstTime({ dev, ino }: Deno.FileInfo, { seen }: Collected): boolean {
+  if (ino === null) return true;
+  const identity = `${dev}:${ino}`;
+  if (seen.has(identity)) return false;
+  seen.add(identity);
+  return true;
+}
+
+async function addFolder(folder: string, collected: Collected): Promise<void> {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) names.push(name);
+  for (const name of names.filter((name) => !name.startsWith(".")).sort()) {
+    await addBelow(`${folder.replace(/\/+$/, "")}/${name}`, collected);
+  }
+}
+
+async function addBelow(path: string, collected: Collected): Promise<void> {
+  try {
+    const info = await Deno.stat(path);
+    if (!info.isDirectory && !/\.ya?ml$/.test(path)) return;
+    if (!firstTime(info, collected)) return;
+    if (info.isDirectory) await addFolder(path, collected);
+    else collected.files.push({ file: path, bytes: await readBounded(path) });
+  } catch (error) {
+    collected.problems.push(unreadable(path, error));
+  }
+}
+
+/** Reads no more than shows that the file is too large: it could be a device without end. */
+async function readBounded(path: string): Promise<Uint8Array> {
+  const file = await Deno.open(path);
+  return await collectBounded(file.readable);
+}
+
+/** Collects a stream up to the limit of policy files, and a little more. */
+export async function collectBounded(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > MAX_FILE_SIZE) break;
+  }
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+function unreadable(path: string, error: unknown): string {
+  return `Cannot read ${path}: ${reason(error)}`;
+}
+
+function reason(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "no such file or folder";
+  if (error instanceof Deno.errors.PermissionDenied) return "its permissions do not allow it";
+  if (error instanceof Deno.errors.NotCapable) return "this run may not read it (--allow-read)";
+  if (error instanceof Deno.errors.FilesystemLoop) return "its links lead round in a circle";
+  return error instanceof Error ? error.message : String(error);
+}
