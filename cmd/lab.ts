@@ -1,0 +1,226 @@
+/**
+ * `bargate lab`: a real kernel with devices to export from, on a machine that has neither.
+ *
+ * @module
+ */
+import { buildCommand } from "@stricli/core";
+import { checkLayouts, LAYOUTS_CASE, updateLayouts } from "../lab/check_layouts.ts";
+import { compileGuestPrograms, requireHeaders } from "../lab/guest_programs.ts";
+import { ensureKernel } from "../lab/kernel/ensure_kernel.ts";
+import type { Kernel } from "../lab/kernel/cache.ts";
+import { describeLabError, LabError } from "../lab/lab_error.ts";
+import { type MachineParts, warmDenoCache } from "../lab/machine_parts.ts";
+import { LabOutput } from "../lab/output.ts";
+import { ensurePackages, findProgram, MACHINE_NEEDS } from "../lab/packages.ts";
+import { cacheFolder, checkoutFolder } from "../lab/places.ts";
+import type { CaseResult } from "../lab/protocol/message.ts";
+import { caseLines, countLine, countStates, storyText } from "../lab/report.ts";
+import { runCases } from "../lab/run_cases.ts";
+import { runShell } from "../lab/run_shell.ts";
+import { runStory, storyNames } from "../lab/run_story.ts";
+import type { Context } from "./context.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+
+const DEFAULT_STORY = "cmb-to-edu";
+
+/** The verb's options. */
+export interface LabFlags {
+  readonly test: boolean;
+  readonly shell: boolean;
+  readonly updateLayouts: boolean;
+  readonly only?: string;
+  readonly kernel?: string;
+  readonly headers?: string;
+  readonly format: "human" | "json";
+}
+
+async function lab(this: Context, flags: LabFlags, story?: string): Promise<void> {
+  refuseContradictions(flags, story);
+  // what a person follows goes to standard output, the preparations to standard error
+  const { stdout, stderr } = this.process;
+  const progress = new LabOutput(stderr, this.colours);
+  const results = new LabOutput(stdout, this.colours);
+  try {
+    this.exitWith(await run(flags, story ?? DEFAULT_STORY, progress, results));
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error;
+    throw new CommandError(describeLabError(error).join("\n"), ExitStatus.hostNotReady, {
+      cause: error.cause,
+    });
+  }
+}
+
+function refuseContradictions(flags: LabFlags, story: string | undefined): void {
+  const modes = [flags.test, flags.shell, flags.updateLayouts, story !== undefined];
+  if (modes.filter(Boolean).length > 1) {
+    throw new CommandError(
+      "Cannot run the laboratory: --test, --shell, --update-layouts and a story exclude each other",
+      ExitStatus.usage,
+    );
+  }
+}
+
+async function run(
+  flags: LabFlags,
+  story: string,
+  progress: LabOutput,
+  results: LabOutput,
+): Promise<number> {
+  if (!flags.test && !flags.shell && !flags.updateLayouts) await requireStory(story);
+  if (flags.shell) requireTerminal();
+  await ensurePackages(MACHINE_NEEDS, progress);
+  const kernel = await ensureKernel({
+    cache: cacheFolder(),
+    ...(flags.kernel !== undefined && { image: flags.kernel }),
+    ...(flags.headers !== undefined && { headers: flags.headers }),
+  }, progress);
+  if (flags.updateLayouts) return await writeLayouts(kernel, progress);
+  const parts = await machineParts(kernel);
+  if (flags.test) return await testAll(parts, kernel, flags, progress, results);
+  if (flags.shell) await runShell(parts);
+  else await tellStory(parts, story, flags, results);
+  return ExitStatus.done;
+}
+
+function requireTerminal(): void {
+  if (Deno.stdin.isTerminal()) return;
+  throw new CommandError(
+    "Cannot open a shell in the guest: standard input is no terminal",
+    ExitStatus.usage,
+  );
+}
+
+async function requireStory(story: string): Promise<void> {
+  const names = await storyNames(checkoutFolder());
+  if (names.includes(story)) return;
+  throw new CommandError(
+    `Cannot tell the story "${story}": there are ${names.join(", ") || "none"}`,
+    ExitStatus.usage,
+  );
+}
+
+async function writeLayouts(kernel: Kernel, progress: LabOutput): Promise<number> {
+  progress.line(`Wrote ${await updateLayouts(requireHeaders(kernel.headers))}`);
+  return ExitStatus.done;
+}
+
+async function machineParts(kernel: Kernel): Promise<MachineParts> {
+  return {
+    kernel: kernel.image,
+    qemu: requireProgram("qemu-system-x86_64"),
+    busybox: requireProgram("busybox"),
+    programs: await compileGuestPrograms(kernel.headers, cacheFolder()),
+    denoDir: await warmDenoCache(),
+  };
+}
+
+function requireProgram(name: string): string {
+  const path = findProgram(name);
+  if (path === undefined) throw new LabError(`Cannot run the laboratory: no ${name} in PATH`);
+  return path;
+}
+
+async function testAll(
+  parts: MachineParts,
+  kernel: Kernel,
+  flags: LabFlags,
+  progress: LabOutput,
+  results: LabOutput,
+): Promise<number> {
+  const show = (result: CaseResult) => {
+    if (flags.format === "json") results.line(JSON.stringify(result));
+    else for (const line of caseLines(result, results)) results.line(line);
+  };
+  const onHost = await hostCases(kernel, flags.only);
+  onHost.forEach(show);
+  const inGuest = await runCases(parts, flags.only, {
+    boot: (number) => progress.line(`Booting the guest${number === 1 ? "" : ` again (${number})`}`),
+    ready: ({ kernel, uptimeMs }) =>
+      progress.line(`The guest is ready: Linux ${kernel}, up for ${uptimeMs / 1000} s`),
+    log: (text) => progress.line(progress.paint("dim", text)),
+    result: show,
+  });
+  const all = [...onHost, ...inGuest];
+  if (all.length === 0) {
+    throw new CommandError(
+      `Cannot test: no case's name contains "${flags.only ?? ""}"`,
+      ExitStatus.usage,
+    );
+  }
+  const counts = countStates(all);
+  results.line(flags.format === "json" ? JSON.stringify({ summary: counts }) : countLine(all));
+  return counts.failed === 0 ? ExitStatus.done : ExitStatus.denied;
+}
+
+async function hostCases(kernel: Kernel, only: string | undefined): Promise<CaseResult[]> {
+  if (only !== undefined && !LAYOUTS_CASE.includes(only)) return [];
+  return [await checkLayouts(requireHeaders(kernel.headers))];
+}
+
+async function tellStory(
+  parts: MachineParts,
+  story: string,
+  flags: LabFlags,
+  results: LabOutput,
+): Promise<void> {
+  await runStory(parts, story, (line) => {
+    if (flags.format === "json") results.line(JSON.stringify(line));
+    else results.line(storyText(line.style, line.text, results));
+  });
+}
+
+/** The verb. */
+export const command = buildCommand<LabFlags, [string?], Context>({
+  func: lab,
+  parameters: {
+    flags: {
+      test: { kind: "boolean", brief: "Run the test cases, one line each", default: false },
+      shell: { kind: "boolean", brief: "Open a shell in the guest", default: false },
+      updateLayouts: {
+        kind: "boolean",
+        brief: "Write what the C compiler says of the struct layouts into the checkout",
+        default: false,
+      },
+      only: {
+        kind: "parsed",
+        parse: String,
+        optional: true,
+        brief: "Only cases whose name contains this",
+        placeholder: "text",
+      },
+      kernel: {
+        kind: "parsed",
+        parse: String,
+        optional: true,
+        brief: "A ready kernel image instead of building one",
+        placeholder: "path",
+      },
+      headers: {
+        kind: "parsed",
+        parse: String,
+        optional: true,
+        brief: "User-space headers of that kernel",
+        placeholder: "folder",
+      },
+      format: {
+        kind: "enum",
+        values: ["human", "json"],
+        brief: "How to print results",
+        default: "human",
+      },
+    },
+    positional: {
+      kind: "tuple",
+      parameters: [
+        {
+          brief: `The story to tell (${DEFAULT_STORY} unless given)`,
+          parse: String,
+          optional: true,
+          placeholder: "story",
+        },
+      ],
+    },
+  },
+  docs: { brief: "Try Bargate on a real kernel under QEMU: a story, the test cases, or a shell" },
+});

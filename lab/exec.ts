@@ -1,0 +1,104 @@
+/** Programs that the laboratory runs on the host. @module */
+import { LabError } from "./lab_error.ts";
+import { withLimit } from "./limit.ts";
+import { LogTail } from "./machine/kernel_log.ts";
+import { linesOf } from "./protocol/lines.ts";
+
+/** How to run a program. */
+export interface ExecOptions {
+  readonly folder?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** How long at most. */
+  readonly limitMs: number;
+  /** Hears each line of standard output and standard error. */
+  readonly onLine?: (line: string) => void;
+}
+
+/**
+ * Runs a program to its end; one that does not end in time is killed.
+ *
+ * @param doing what it is for, for messages: "update the package lists"
+ * @param command program and arguments
+ * @param options folder, environment, limit
+ * @returns what it wrote to standard output
+ * @throws LabError when it cannot be started, fails, or does not end in time
+ */
+export async function exec(
+  doing: string,
+  command: readonly string[],
+  options: ExecOptions,
+): Promise<string> {
+  const child = start(doing, command, options);
+  const tail = new LogTail(20);
+  const lines: string[] = [];
+  const work = Promise.all([
+    child.status,
+    follow(child.stdout, tail, options, (line) => lines.push(line)),
+    follow(child.stderr, tail, options, () => undefined),
+  ]);
+  try {
+    const [status] = await withLimit(
+      work,
+      options.limitMs,
+      `"${command.join(" ")}" to end`,
+      () => tail.last(),
+    );
+    if (!status.success) throw failed(doing, command, status.code, tail);
+    return lines.join("\n");
+  } catch (error) {
+    endGroup(child);
+    throw error;
+  }
+}
+
+function start(
+  doing: string,
+  command: readonly string[],
+  options: ExecOptions,
+): Deno.ChildProcess {
+  try {
+    // should this process be killed, what it started ends too
+    return new Deno.Command("setpriv", {
+      args: ["--pdeathsig", "TERM", ...command],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      env: { LC_ALL: "C", ...options.environment },
+      ...(options.folder !== undefined && { cwd: options.folder }),
+    }).spawn();
+  } catch (cause) {
+    throw new LabError(`Cannot ${doing}: cannot start ${command[0]}`, { cause });
+  }
+}
+
+async function follow(
+  stream: ReadableStream<Uint8Array>,
+  tail: LogTail,
+  options: ExecOptions,
+  keep: (line: string) => void,
+): Promise<void> {
+  for await (const line of linesOf(stream)) {
+    tail.add(line);
+    keep(line);
+    options.onLine?.(line);
+  }
+}
+
+function failed(
+  doing: string,
+  command: readonly string[],
+  status: number,
+  tail: LogTail,
+): LabError {
+  const text = `Cannot ${doing}: ${command[0]} ended with status ${status}`;
+  return new LabError(text, { tail: tail.last() });
+}
+
+function endGroup(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGTERM");
+  } catch (error) {
+    // it has ended by itself
+    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
