@@ -22,6 +22,8 @@ export interface Context extends ApplicationContext {
   readonly colours: boolean;
   /** All of standard input, up to what a policy may be long. */
   readonly readStdin: () => Promise<Uint8Array>;
+  /** The program and arguments after `--`, of a verb that takes one. */
+  readonly command: readonly string[];
   /** Sets what the process exits with when the verb returns. */
   exitWith(status: number): void;
 }
@@ -60,6 +62,7 @@ export function processContext(): Context {
   return {
     process,
     colours: !Deno.noColor,
+    command: [],
     readStdin: async () => {
       const { collectBounded } = await import("./policy_input.ts");
       return await collectBounded(Deno.stdin.readable);

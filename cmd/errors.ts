@@ -67,7 +67,16 @@ function causes(error: unknown): readonly unknown[] {
   return chain;
 }
 
+/** Exit status of the engine's errors, by name, so that verbs that need no engine load none of it. */
+const STATUS_BY_NAME: Readonly<Record<string, ExitStatus>> = {
+  DeniedError: ExitStatus.denied,
+  HostNotReadyError: ExitStatus.hostNotReady,
+  RefusedError: ExitStatus.refused,
+};
+
 /** What the process exits with after `error` ended a verb. */
 export function exitStatusOf(error: unknown): ExitStatus {
-  return error instanceof CommandError ? error.status : ExitStatus.refused;
+  if (error instanceof CommandError) return error.status;
+  const known = error instanceof Error ? STATUS_BY_NAME[error.name] : undefined;
+  return known ?? ExitStatus.refused;
 }

@@ -21,6 +21,8 @@ export interface Verb {
   /** The same text as in the command's own documentation. */
   readonly brief: string;
   readonly load: () => Promise<{ readonly command: Command<Context> }>;
+  /** What follows `--` is a program and its arguments. */
+  readonly takesCommand?: true;
 }
 
 /** All verbs, in the order of the help text. */
@@ -28,6 +30,19 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   validate: {
     brief: "Check policy files and say exactly where they are wrong",
     load: () => import("./validate.ts"),
+  },
+  plan: {
+    brief: "Show what would be exported on this host, down to the bytes",
+    load: () => import("./plan.ts"),
+  },
+  export: {
+    brief: "Export slices to a program, guard them, and take them back",
+    load: () => import("./export.ts"),
+    takesCommand: true,
+  },
+  reset: {
+    brief: "Reset a device that is exported from; its grants end or are restored",
+    load: () => import("./reset.ts"),
   },
   lab: {
     brief: "Try Bargate on a real kernel under QEMU: a story, the test cases, or a shell",
@@ -70,6 +85,13 @@ function errorText(error: unknown): string {
   return `error: ${describeError(error, debugging())}`;
 }
 
+/** Parts a verb's own arguments from those of the program that it starts. */
+function splitCommand(args: readonly string[]): [readonly string[], readonly string[]] {
+  const at = args.indexOf("--");
+  if (at < 0 || VERBS[args[0] ?? ""]?.takesCommand !== true) return [args, []];
+  return [args.slice(0, at), args.slice(at + 1)];
+}
+
 /**
  * Runs one command line.
  *
@@ -102,7 +124,8 @@ export async function main(args: readonly string[], context: Context): Promise<n
       },
     },
   });
-  await run(app, args, context);
+  const [own, command] = splitCommand(args);
+  await run(app, own, { ...context, command });
   return toExitStatus(context.process.exitCode);
 }
 

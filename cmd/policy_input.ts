@@ -52,7 +52,7 @@ async function addPath(path: string, collected: Collected): Promise<void> {
     const info = await Deno.stat(path);
     if (!firstTime(info, collected)) return;
     if (!info.isDirectory) {
-      collected.files.push({ file: path, bytes: await readBounded(path) });
+      collected.files.push({ file: path, bytes: await readBounded(path, info) });
       return;
     }
     const before = collected.files.length + collected.problems.length;
@@ -88,14 +88,18 @@ async function addBelow(path: string, collected: Collected): Promise<void> {
     if (!info.isDirectory && !/\.ya?ml$/.test(path)) return;
     if (!firstTime(info, collected)) return;
     if (info.isDirectory) await addFolder(path, collected);
-    else collected.files.push({ file: path, bytes: await readBounded(path) });
+    else collected.files.push({ file: path, bytes: await readBounded(path, info) });
   } catch (error) {
     collected.problems.push(unreadable(path, error));
   }
 }
 
-/** Reads no more than shows that the file is too large: it could be a device without end. */
-async function readBounded(path: string): Promise<Uint8Array> {
+/**
+ * Reads no more than shows that the file is too large: it could be a device without end. Streams
+ * take milliseconds to start, so a plain file of a plain size is read at once.
+ */
+async function readBounded(path: string, info: Deno.FileInfo): Promise<Uint8Array> {
+  if (info.isFile && info.size <= MAX_FILE_SIZE) return await Deno.readFile(path);
   const file = await Deno.open(path);
   return await collectBounded(file.readable);
 }

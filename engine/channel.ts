@@ -78,7 +78,7 @@ export class PacketError extends Error {
  *
  * @example
  * ```ts
- * import { parseImporterPacket } from "./engine/channel.ts";
+ * import { parseImporterPacket } from "./channel.ts";
  *
  * const bytes = new TextEncoder().encode('{"type":"release","grant":"g1"}');
  * if (parseImporterPacket(bytes).type !== "release") throw new Error("wrong");

@@ -18,7 +18,7 @@ export class ClosedFdError extends Error {
  *
  * @example
  * ```ts
- * import { Fd } from "./engine/fd.ts";
+ * import { Fd } from "./fd.ts";
  *
  * const fd = new Fd(7, "dma-buf of cmb/data");
  * fd.release(); // what `Kernel.close` does before it closes 7

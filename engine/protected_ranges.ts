@@ -23,7 +23,7 @@ export interface ProtectedRange extends BarRange {
  *
  * @example
  * ```ts
- * import { protectedRanges } from "./engine/protected_ranges.ts";
+ * import { protectedRanges } from "./protected_ranges.ts";
  *
  * if (protectedRanges(new Uint8Array(64), 4096) !== undefined) throw new Error("cannot be known");
  * if (protectedRanges(new Uint8Array(256), 4096)?.length !== 0) throw new Error("there are none");

@@ -68,8 +68,8 @@ const CAUSES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
  *
  * @example
  * ```ts
- * import { KernelError } from "./engine/kernel_error.ts";
- * import { causeOf } from "./engine/refusal.ts";
+ * import { KernelError } from "./kernel_error.ts";
+ * import { causeOf } from "./refusal.ts";
  *
  * const error = new KernelError("VFIO_DEVICE_RESET", 22, "EINVAL", "0000:01:00.0");
  * if (!causeOf(error).includes("no function reset")) throw new Error(causeOf(error));

@@ -14,7 +14,7 @@ const ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
  *
  * @example
  * ```ts
- * import { isPciAddress } from "./host/address.ts";
+ * import { isPciAddress } from "./address.ts";
  *
  * if (!isPciAddress("0000:03:00.0")) throw new Error("an address");
  * if (isPciAddress("03:00.0")) throw new Error("no domain");

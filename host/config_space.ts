@@ -102,7 +102,7 @@ export function findCapability(config: Uint8Array, id: number): number | undefin
  *
  * @example
  * ```ts
- * import { msixRanges } from "./host/config_space.ts";
+ * import { msixRanges } from "./config_space.ts";
  *
  * const config = new Uint8Array(256);
  * const view = new DataView(config.buffer);

@@ -23,7 +23,7 @@ const LINE = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16})$/;
  *
  * @example
  * ```ts
- * import { parseResource } from "./host/resource.ts";
+ * import { parseResource } from "./resource.ts";
  *
  * const [bar] = parseResource("0x00000000fe000000 0x00000000fe003fff 0x0000000000140204\n");
  * if (bar?.size !== 0x4000n || bar.kind !== "memory64") throw new Error("wrong");

@@ -1,0 +1,53 @@
+/**
+ * Events, for people: one line each.
+ *
+ * @module
+ */
+import type { Event } from "../../engine/event.ts";
+import type { Style } from "./style.ts";
+import { visible } from "./visible.ts";
+
+const SAYS: Readonly<Record<Event["type"], string>> = {
+  "device-opened": "device open",
+  "device-reset": "device reset",
+  "device-closed": "device closed",
+  planned: "planned",
+  exported: "exported, and seen to be alive",
+  delivered: "delivered",
+  suspended: "suspended",
+  restored: "restored",
+  revoking: "revoking",
+  "means-insufficient": "not enough",
+  ended: "ended",
+  late: "LATE",
+  "importer-started": "importer started",
+  "importer-refused": "importer refused",
+  "importer-ended": "importer ended",
+};
+
+/**
+ * Writes an event as a line.
+ *
+ * @param event what happened
+ * @param style colours
+ * @returns the line, without a newline
+ */
+export function eventText(event: Event, style: Style): string {
+  const subject = event.export ?? event.device ?? event.importer ?? "bargate";
+  const details = [
+    event.reason,
+    event.means === undefined ? undefined : `by ${event.means}`,
+    event.type === "restored" && event.after !== undefined
+      ? `old mappings are ${event.after}`
+      : undefined,
+    causeText(event),
+  ].filter((part) => part !== undefined);
+  const verb = event.type === "late" ? style.error(SAYS.late) : style.strong(SAYS[event.type]);
+  const tail = details.length === 0 ? "" : ` (${details.join(", ")})`;
+  return `${style.faint(event.time.slice(11, 23))} ${visible(subject)}: ${verb}${visible(tail)}`;
+}
+
+function causeText({ cause }: Event): string | undefined {
+  if (cause === undefined) return undefined;
+  return cause.detail === undefined ? cause.source : `${cause.source}: ${cause.detail}`;
+}

@@ -1,0 +1,119 @@
+/**
+ * `bargate plan`: what would be exported on this host, down to the bytes of each ioctl. Changes
+ * nothing, and opens no device.
+ *
+ * @module
+ */
+import { buildCommand } from "@stricli/core";
+import { type IoctlBytes, planJson } from "../engine/plan_json.ts";
+import type { Plan, PlannedGrant } from "../engine/plan.ts";
+import type { DmaRange } from "../engine/kernel.ts";
+import { C } from "../ffi/layouts.ts";
+import { exportArgument } from "../ffi/vfio.ts";
+import { LinuxFiles } from "../ffi/linux_files.ts";
+import { kernelRelease, pageSize } from "../ffi/process.ts";
+import type { Context } from "./context.ts";
+import { jsonDiagnostics } from "./output/json.ts";
+import { summarize } from "./output/summary.ts";
+import { pathArgument } from "./path_argument.ts";
+import { type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
+
+interface Flags {
+  readonly format: "human" | "json";
+  readonly importer?: string;
+  readonly acceptUnwaitedRevoke: boolean;
+}
+
+async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
+  const host = { files: new LinuxFiles(), release: kernelRelease(), pageSize: pageSize() };
+  const { importer, acceptUnwaitedRevoke } = flags;
+  const prepared = await preparePlan(this, host, paths, {
+    ...(importer === undefined ? {} : { importer }),
+    acceptUnwaitedRevoke,
+  });
+  if (flags.format === "json") this.process.stdout.write(asJson(prepared));
+  else forPeople(this, prepared);
+  this.exitWith(prepared.status);
+}
+
+function asJson({ loaded, plan }: Prepared): string {
+  if (plan === undefined) {
+    return jsonDiagnostics(loaded.diagnostics, summarize(loaded.diagnostics, loaded));
+  }
+  const whole = { ...plan, diagnostics: [...loaded.diagnostics, ...plan.diagnostics] };
+  return `${JSON.stringify(planJson(whole, exportIoctl), null, 2)}\n`;
+}
+
+function forPeople(context: Context, prepared: Prepared): void {
+  const { loaded, plan } = prepared;
+  showDiagnostics(context, prepared, [...loaded.diagnostics, ...plan?.diagnostics ?? []]);
+  if (plan !== undefined && plan.grants.length > 0) context.process.stdout.write(planText(plan));
+}
+
+function planText(plan: Plan): string {
+  const grants = plan.grants.map((grant) => grantText(grant, exportIoctl(grant.bar, grant.ranges)));
+  return `${grants.join("\n")}\npolicy ${plan.policy}\n`;
+}
+
+function grantText(grant: PlannedGrant, ioctl: IoctlBytes): string {
+  const { device, rule, importer } = grant;
+  const ranges = grant.ranges.map(({ offset, length }) =>
+    `[0x${offset.toString(16)}, +0x${length.toString(16)})`
+  );
+  return [
+    `${grant.export} -> ${importer.name}`,
+    `  device   ${device.address} (${device.id}), ${device.node}`,
+    `  BAR ${grant.bar}    ${ranges.join(" ")}`,
+    `  access   ${rule.access}, on reset: ${rule.onReset}`,
+    `  ended by ${grant.revocation.join(", then ")}`,
+    `  ioctl    ${ioctl.request} ${ioctl.bytes}`,
+    "",
+  ].join("\n");
+}
+
+function exportIoctl(bar: number, ranges: readonly DmaRange[]): IoctlBytes {
+  const { buffer } = exportArgument(bar, ranges);
+  return {
+    request: `0x${C.VFIO_DEVICE_FEATURE.toString(16)}`,
+    bytes: Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join(
+      "",
+    ),
+  };
+}
+
+/** The verb. */
+export const command = buildCommand<Flags, string[], Context>({
+  func: plan,
+  parameters: {
+    flags: {
+      format: {
+        kind: "enum",
+        values: ["human", "json"],
+        default: "human",
+        brief: "How to print the plan",
+      },
+      importer: {
+        kind: "parsed",
+        parse: String,
+        optional: true,
+        placeholder: "name",
+        brief: "Only what this importer would get",
+      },
+      acceptUnwaitedRevoke: {
+        kind: "boolean",
+        default: false,
+        brief: "Accept Linux 6.19 to 7.0, whose revoke does not wait for importers to unmap",
+      },
+    },
+    positional: {
+      kind: "array",
+      minimum: 1,
+      parameter: {
+        brief: "Policy files, folders, or - for standard input",
+        parse: pathArgument,
+        placeholder: "path",
+      },
+    },
+  },
+  docs: { brief: "Show what would be exported on this host, down to the bytes" },
+});

@@ -1,0 +1,95 @@
+/**
+ * From the policy files on a command line and this host to a plan: what `plan` shows and `export`
+ * does.
+ *
+ * @module
+ */
+import { makePlan, type Plan, type PlanOptions } from "../engine/plan.ts";
+import type { Files } from "../host/files.ts";
+import { readSnapshot } from "../host/read_snapshot.ts";
+import type { Diagnostic } from "../policy/diagnostic.ts";
+import { loadPolicySet, type LoadResult } from "../policy/load.ts";
+import type { PolicySet } from "../policy/model.ts";
+import type { Context } from "./context.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { humanDiagnostics } from "./output/human.ts";
+import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
+
+/** What this host says of itself. */
+export interface ThisHost {
+  readonly files: Files;
+  readonly release: string;
+  /** Bytes. */
+  readonly pageSize: number;
+}
+
+/** Policy files, checked, and the plan if they are valid. */
+export interface Prepared {
+  readonly files: readonly PolicyFile[];
+  readonly loaded: LoadResult;
+  /** Absent if the policy is invalid. */
+  readonly plan?: Plan;
+  /** What the verb exits with if it goes no further; `done`: there is something to do. */
+  readonly status: ExitStatus;
+}
+
+/**
+ * Checks policy files and plans them on this host.
+ *
+ * @param context of the verb
+ * @param host this host
+ * @param paths of policy files
+ * @param options what to plan for
+ * @throws {CommandError} usage: a path cannot be read
+ */
+export async function preparePlan(
+  context: Context,
+  host: ThisHost,
+  paths: readonly string[],
+  options: PlanOptions,
+): Promise<Prepared> {
+  const files = await readPolicyFiles(paths, context.readStdin);
+  const loaded = loadPolicySet(files, { pageSize: host.pageSize });
+  if (loaded.set === undefined) return { files, loaded, status: ExitStatus.invalidPolicy };
+  const { snapshot } = readSnapshot(host.files, host, wantedFunctions(loaded.set));
+  const plan = makePlan(loaded.set, snapshot, options);
+  return { files, loaded, plan, status: statusOf(plan) };
+}
+
+/**
+ * Writes diagnostics for people.
+ *
+ * @param context of the verb
+ * @param prepared with the texts of the files, for code frames
+ * @param diagnostics to write
+ */
+export function showDiagnostics(
+  context: Context,
+  prepared: Prepared,
+  diagnostics: readonly Diagnostic[],
+): void {
+  if (diagnostics.length === 0) return;
+  const texts = new Map(prepared.files.map(({ file, bytes }) => [file, bytes]));
+  const { stderr } = context.process;
+  stderr.write(humanDiagnostics(diagnostics, {
+    textOf: (file) => new TextDecoder().decode(texts.get(file)),
+    coloured: context.colours && stderr.isTerminal,
+  }));
+}
+
+function statusOf(plan: Plan): ExitStatus {
+  if (!plan.diagnostics.some(({ severity }) => severity === "error")) return ExitStatus.done;
+  return plan.denied ? ExitStatus.denied : ExitStatus.hostNotReady;
+}
+
+/** Only functions that a policy can mean are read: one of 4,000 where addresses are given. */
+function wantedFunctions(set: PolicySet): (address: string) => boolean {
+  const addresses = new Set<string>();
+  for (const policy of set.policies) {
+    for (const { match } of policy.devices.values()) {
+      if (match.address === undefined) return () => true;
+      for (const address of match.address) addresses.add(address);
+    }
+  }
+  return (address) => addresses.has(address);
+}

@@ -1,0 +1,57 @@
+/**
+ * Plan v1, as JSON. 64-bit numbers are hexadecimal strings; the same plan gives the same bytes.
+ *
+ * @module
+ */
+import type { DmaRange } from "./kernel.ts";
+import type { Plan, PlannedGrant } from "./plan.ts";
+
+/** An ioctl as it would be made. */
+export interface IoctlBytes {
+  /** `0x3b75` */
+  readonly request: string;
+  /** The argument's bytes. */
+  readonly bytes: string;
+}
+
+/** Lays out `VFIO_DEVICE_FEATURE_DMA_BUF`: layouts are `ffi/`'s affair. */
+export type ExportEncoder = (bar: number, ranges: readonly DmaRange[]) => IoctlBytes;
+
+/**
+ * Makes the JSON value of a plan.
+ *
+ * @param plan the plan
+ * @param encode lays out the export ioctl
+ * @returns Plan v1, to be given to `JSON.stringify`
+ */
+export function planJson(plan: Plan, encode: ExportEncoder): Record<string, unknown> {
+  return {
+    apiVersion: "bargate/v1",
+    kind: "ExportPlan",
+    host: plan.host,
+    policy: plan.policy,
+    grants: plan.grants.map((grant) => grantJson(grant, encode)),
+    diagnostics: plan.diagnostics,
+  };
+}
+
+function grantJson(grant: PlannedGrant, encode: ExportEncoder): Record<string, unknown> {
+  const { address, id, node } = grant.device;
+  return {
+    export: grant.export,
+    importer: grant.importer.name,
+    device: { address, id, node },
+    bar: grant.bar,
+    slices: grant.ranges.map(({ offset, length }) => ({
+      offset: hex(offset),
+      length: hex(length),
+    })),
+    access: grant.rule.access,
+    revocation: grant.revocation,
+    ioctl: encode(grant.bar, grant.ranges),
+  };
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}

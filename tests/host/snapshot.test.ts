@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { isPciAddress } from "../../host/address.ts";
+import { configHeader, findCapability, msixRanges } from "../../host/config_space.ts";
+import { type Files, FilesError } from "../../host/files.ts";
+import { readSnapshot } from "../../host/read_snapshot.ts";
+import { parseResource } from "../../host/resource.ts";
+
+/** A tree in memory: text files, byte files, and links (values that start with `->`). */
+class MemoryFiles implements Files {
+  constructor(private readonly tree: Readonly<Record<string, string | Uint8Array>>) {}
+  read(path: string, limit = 65536): Uint8Array {
+    const entry = this.#entry(path);
+    return (typeof entry === "string" ? new TextEncoder().encode(entry) : entry).slice(0, limit);
+  }
+  readText(path: string): string {
+    return new TextDecoder().decode(this.read(path)).replace(/\n$/, "");
+  }
+  list(path: string): string[] {
+    const prefix = `${path}/`;
+    const names = Object.keys(this.tree).filter((key) => key.startsWith(prefix))
+      .map((key) => key.slice(prefix.length).split("/")[0] ?? "");
+    if (names.length === 0) throw this.#absent(path);
+    return [...new Set(names)].sort();
+  }
+  readLink(path: string): string {
+    return String(this.#entry(path)).slice(2);
+  }
+  realPath(path: string): string {
+    return this.tree[path] === undefined ? path : this.readLink(path);
+  }
+  exists(path: string): boolean {
+    return this.tree[path] !== undefined;
+  }
+  #entry(path: string): string | Uint8Array {
+    const entry = this.tree[path];
+    if (entry === undefined) throw this.#absent(path);
+    return entry;
+  }
+  #absent(path: string): FilesError {
+    return new FilesError(path, "absent", `Cannot read ${path}: it is not there`);
+  }
+}
+
+const NVME = "/sys/bus/pci/devices/0000:01:00.0";
+
+function nvmeConfig(): Uint8Array {
+  const config = new Uint8Array(256);
+  const view = new DataView(config.buffer);
+  view.setUint32(0, 0x0010_1b36, true);
+  view.setUint16(0x06, 0x10, true);
+  view.setUint32(0x08, 0x0108_0202, true);
+  view.setUint32(0x2c, 0x1100_1af4, true);
+  view.setUint8(0x34, 0x40);
+  view.setUint8(0x40, 0x11);
+  view.setUint16(0x42, 64, true);
+  view.setUint32(0x44, 0x2000, true);
+  view.setUint32(0x48, 0x3000, true);
+  return config;
+}
+
+function nvmeTree(more: Record<string, string | Uint8Array> = {}) {
+  return {
+    [`${NVME}/vendor`]: "0x1b36\n",
+    [`${NVME}/device`]: "0x0010\n",
+    [`${NVME}/class`]: "0x010802\n",
+    [`${NVME}/config`]: nvmeConfig(),
+    [`${NVME}/resource`]: "0x00000000fe000000 0x00000000fe003fff 0x0000000000140204\n" +
+      "0x0000000000000000 0x0000000000000000 0x0000000000000000\n" +
+      "0x0000000800000000 0x0000000800ffffff 0x000000000014220c\n",
+    [`${NVME}/driver`]: "->../../../../bus/pci/drivers/vfio-pci",
+    [`${NVME}/iommu_group`]: "->../../../../kernel/iommu_groups/3",
+    [`${NVME}/reset_method`]: "flr bus\n",
+    [`${NVME}/power_state`]: "D0\n",
+    [`${NVME}/vfio-dev/vfio0/dev`]: "511:0\n",
+    ...more,
+  };
+}
+
+const KERNEL = { release: "7.3.4", pageSize: 4096 };
+
+Deno.test("readSnapshot reads a function with all that decisions need", () => {
+  const { snapshot, skipped } = readSnapshot(new MemoryFiles(nvmeTree()), KERNEL);
+  assert.deepEqual(skipped, []);
+  const [fn] = snapshot.functions;
+  assert.deepEqual({ ...fn, config: fn?.config.length }, {
+    address: "0000:01:00.0",
+    vendor: "1b36",
+    device: "0010",
+    subsystem: "1af4:1100",
+    class: "010802",
+    driver: "vfio-pci",
+    iommuGroup: 3,
+    groupNode: "/dev/vfio/3",
+    parent: "devices",
+    cdev: "/dev/vfio/devices/vfio0",
+    resetMethods: ["flr", "bus"],
+    powerState: "D0",
+    config: 256,
+    bars: [
+      { index: 0, kind: "memory64", start: 0xfe000000n, size: 0x4000n, prefetchable: false },
+      { index: 2, kind: "memory64", start: 0x800000000n, size: 0x1000000n, prefetchable: true },
+    ],
+    unreadable: [],
+  });
+});
+
+Deno.test("readSnapshot leaves out what makes no sense, and says so", () => {
+  const files = new MemoryFiles(nvmeTree({
+    "/sys/bus/pci/devices/evil\nname/vendor": "0x1234\n",
+    "/sys/bus/pci/devices/0000:02:00.0/vendor": "0x1234\n",
+    "/sys/bus/pci/devices/0000:03:00.0/vendor": "nonsense\n",
+    "/sys/bus/pci/devices/0000:03:00.0/config": new Uint8Array(64),
+  }));
+  const { snapshot, skipped } = readSnapshot(files, KERNEL);
+  assert.deepEqual(snapshot.functions.map(({ address }) => address), ["0000:01:00.0"]);
+  assert.deepEqual(skipped.map(({ address }) => address), [
+    "0000:02:00.0",
+    "0000:03:00.0",
+    "evil\nname",
+  ]);
+});
+
+Deno.test("readSnapshot has no cdev for a kernel that makes none, and marks short config space", () => {
+  const tree: Record<string, string | Uint8Array> = nvmeTree({
+    [`${NVME}/config`]: nvmeConfig().slice(0, 64),
+    [`${NVME}/vfio-dev/vfio0/power`]: "",
+  });
+  delete tree[`${NVME}/vfio-dev/vfio0/dev`];
+  const [fn] = readSnapshot(new MemoryFiles(tree), KERNEL).snapshot.functions;
+  assert.equal(fn?.cdev, undefined);
+  assert.deepEqual(fn?.unreadable, [
+    { field: "config beyond 64 bytes", right: "CAP_SYS_ADMIN" },
+  ]);
+});
+
+Deno.test("parseResource refuses what the kernel never writes", () => {
+  assert.throws(() => parseResource("0x0 0x1\n"), /BAR 0/);
+  assert.throws(() => parseResource("0x00000000000000000 0x1 0x200\n"), /BAR 0/);
+  assert.deepEqual(parseResource("0x5 0x4 0x200\n"), []);
+});
+
+Deno.test("isPciAddress takes addresses as sysfs writes them and nothing else", () => {
+  for (const good of ["0000:00:1f.7", "10000:e1:00.0"]) assert.ok(isPciAddress(good));
+  for (const bad of ["0000:00:20.0", "0000:00:1f.8", "0000:00:1F.0", "00:1f.0", "0000:00:1f.0\n"]) {
+    assert.ok(!isPciAddress(bad), bad);
+  }
+});
+
+Deno.test("msixRanges rounds nothing, and counts whole words of pending bits", () => {
+  assert.deepEqual(msixRanges(nvmeConfig()), {
+    table: { bar: 0, offset: 0x2000n, length: 1040n },
+    pendingBits: { bar: 0, offset: 0x3000n, length: 16n },
+  });
+});
+
+Deno.test("findCapability ends on loops and on chains that leave the bytes", () => {
+  const config = nvmeConfig();
+  config[0x41] = 0x40;
+  assert.equal(findCapability(config, 0x05), undefined);
+  config[0x41] = 0xfc;
+  assert.equal(findCapability(config.slice(0, 128), 0x05), undefined);
+});
+
+Deno.test("config space of any content and length is read without a fault", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(255), (config, id) => {
+    configHeader(config);
+    const at = findCapability(config, id);
+    assert.ok(at === undefined || (at >= 64 && at + 2 <= config.length));
+    const ranges = msixRanges(config);
+    assert.ok(ranges === undefined || ranges.table.length >= 16n);
+  }));
+});
