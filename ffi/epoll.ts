@@ -97,7 +97,10 @@ export class EventLoop {
     for (const [token, watch] of this.#watches) if (watch.fd === fd) this.#stop(token);
   }
 
-  /** Resolves when nothing is watched and the loop's own descriptors are closed. */
+  /**
+   * Resolves when nothing is watched, the call on the other thread has come back, and the loop's own
+   * descriptors are closed. A test that watches ends with it: the call back takes some microseconds.
+   */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#ended;
   }

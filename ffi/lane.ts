@@ -25,6 +25,14 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/** How a lane differs from the usual. */
+export interface LaneOptions {
+  /** Is told of each descriptor before it is closed. */
+  readonly onClose?: (fd: Fd) => void;
+  /** The thread's module. */
+  readonly worker?: URL;
+}
+
 /**
  * A lane on a Web Worker. What is asked after its end, or was unanswered when its thread died, is
  * rejected with {@linkcode LaneEndedError}.
@@ -41,17 +49,17 @@ interface Pending {
 export class LinuxLane implements Lane {
   readonly #worker: Worker;
   readonly #pending: Pending[] = [];
-  readonly #forget: (fd: Fd) => void;
+  readonly #onClose: (fd: Fd) => void;
   #over: LaneEndedError | undefined;
   #drained: (() => void) | undefined;
 
   /**
    * @param name for messages: the device's address
-   * @param forget is told of each descriptor before it is closed
+   * @param options see there
    */
-  constructor(readonly name: string, forget: (fd: Fd) => void = () => undefined) {
-    this.#forget = forget;
-    this.#worker = new Worker(new URL("./lane_worker.ts", import.meta.url), {
+  constructor(readonly name: string, options: LaneOptions = {}) {
+    this.#onClose = options.onClose ?? (() => undefined);
+    this.#worker = new Worker(options.worker ?? new URL("./lane_worker.ts", import.meta.url), {
       type: "module",
       name: `lane ${name}`,
     });
@@ -73,7 +81,7 @@ export class LinuxLane implements Lane {
   /** The lane takes the descriptor over at once, so that nobody uses it while it is being closed. */
   close(fd: Fd): Promise<void> {
     if (this.#over !== undefined) return Promise.reject(this.#over);
-    this.#forget(fd);
+    this.#onClose(fd);
     return this.#make("close", new Fd(fd.release(), fd.what));
   }
 

@@ -75,7 +75,7 @@ export class LinuxKernel implements Kernel {
   }
 
   openLane(name: string): Lane {
-    return new LinuxLane(name, (fd) => this.#loop.forget(fd));
+    return new LinuxLane(name, { onClose: (fd) => this.#loop.forget(fd) });
   }
 
   deviceAddress(device: Fd): string | undefined {

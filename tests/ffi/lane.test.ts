@@ -1,0 +1,174 @@
+import "../../ffi/preload.ts";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { LaneEndedError } from "../../engine/kernel_error.ts";
+import type { Fd } from "../../engine/fd.ts";
+import { closesOnExec } from "../../ffi/descriptors.ts";
+import { LinuxLane } from "../../ffi/lane.ts";
+import { fromMessage, refusal, toMessage } from "../../ffi/lane_message.ts";
+
+/** A thread that dies of the first call. */
+const DYING = worker(`self.onmessage = () => {
+  throw new Error("the thread died");
+};`);
+
+/** A thread whose call blocks in the kernel until somebody opens the FIFO for writing. */
+const FIFO = worker(`self.onmessage = ({ data }) => {
+  Deno.openSync(data.args[0]).close();
+  self.postMessage({ kind: "result", result: { fd: 12345, what: "answered at last" } });
+};`);
+
+function worker(source: string): URL {
+  return new URL(`data:text/javascript,${encodeURIComponent(source)}`);
+}
+
+/** A call, so that the compiler does not take the property for a constant. */
+const waiting = (lane: LinuxLane) => lane.waiting;
+
+async function withLane(step: (lane: LinuxLane) => Promise<void>): Promise<void> {
+  const lane = new LinuxLane("0000:01:00.0");
+  try {
+    await step(lane);
+  } finally {
+    await lane.end();
+  }
+}
+
+Deno.test("a lane opens and closes; the descriptor is ours and close-on-exec", async () => {
+  await withLane(async (lane) => {
+    equal(lane.name, "0000:01:00.0");
+    const fd = await lane.openNode("/dev/null");
+    ok(fd.open && closesOnExec(fd));
+    equal(fd.what, "/dev/null");
+    const closed = lane.close(fd);
+    equal(fd.open, false);
+    await closed;
+  });
+});
+
+Deno.test("an error comes back as the kernel said it", async () => {
+  await withLane(async (lane) => {
+    await rejects(lane.openNode("/nonexistent"), {
+      name: "KernelError",
+      call: "open",
+      errno: 2,
+      errnoName: "ENOENT",
+      subject: "/nonexistent",
+    });
+    const fd = await lane.openNode("/dev/null");
+    const ranges = [{ offset: 0n, length: 4096n }];
+    const refusedBy = (call: string) => ({ call, errnoName: "ENOTTY", subject: "/dev/null" });
+    await rejects(lane.exportDmaBuf(fd, 2, ranges), refusedBy("VFIO_DEVICE_FEATURE_DMA_BUF"));
+    await rejects(lane.deviceInfo(fd), refusedBy("VFIO_DEVICE_GET_INFO"));
+    await rejects(lane.regionInfo(fd, 0), refusedBy("VFIO_DEVICE_GET_REGION_INFO"));
+    await rejects(lane.readRegion(fd, 7, 0n, 4), refusedBy("VFIO_DEVICE_GET_REGION_INFO"));
+    const bytes = new Uint8Array(2);
+    await rejects(lane.writeRegion(fd, 7, 4n, bytes), refusedBy("VFIO_DEVICE_GET_REGION_INFO"));
+    await rejects(lane.bindIommufd(fd, fd), refusedBy("VFIO_DEVICE_BIND_IOMMUFD"));
+    await rejects(lane.attachIoas(fd, 1), refusedBy("VFIO_DEVICE_ATTACH_IOMMUFD_PT"));
+    await rejects(lane.resetDevice(fd), refusedBy("VFIO_DEVICE_RESET"));
+    await rejects(lane.armInterrupt(fd, "error", undefined), refusedBy("VFIO_DEVICE_SET_IRQS"));
+    await rejects(lane.armInterrupt(fd, "request", fd), refusedBy("VFIO_DEVICE_SET_IRQS"));
+    await rejects(lane.ioasAlloc(fd), refusedBy("IOMMU_IOAS_ALLOC"));
+    await rejects(lane.iommuDestroy(fd, 1), refusedBy("IOMMU_DESTROY"));
+    await rejects(lane.ioasCopy(fd, 1, 2, 0n, 4096n), refusedBy("IOMMU_IOAS_COPY"));
+    await rejects(lane.ioasUnmap(fd, 1, 0n, 4096n), refusedBy("IOMMU_IOAS_UNMAP"));
+    const map = { iommufd: fd, ioas: 1, dmaBuf: fd, start: 0n, length: 1n, writeable: false };
+    await rejects(lane.ioasMapFile(map), refusedBy("IOMMU_IOAS_MAP_FILE"));
+    deepEqual(await lane.probeDmaBuf(fd), { state: "absent", cause: "kernel" });
+    await lane.close(fd);
+  });
+});
+
+Deno.test("what is no error of the kernel's is an error all the same", async () => {
+  await withLane(async (lane) => {
+    await rejects(lane.openNode("a\0b"), /contains NUL/);
+  });
+});
+
+Deno.test("a descriptor that was given up cannot be used on a lane", async () => {
+  await withLane(async (lane) => {
+    const fd = await lane.openNode("/dev/null");
+    await lane.close(fd);
+    await rejects(async () => await lane.deviceInfo(fd), { name: "ClosedFdError" });
+    await rejects(async () => await lane.close(fd), { name: "ClosedFdError" });
+    equal(lane.waiting, undefined);
+  });
+});
+
+Deno.test("calls are answered in order, and the oldest is the one that waits", async () => {
+  await withLane(async (lane) => {
+    equal(waiting(lane), undefined);
+    const order: string[] = [];
+    const first = lane.openNode("/dev/null").finally(() => order.push("open"));
+    const second = lane.openNode("/nonexistent").catch(() => order.push("refused"));
+    const third = lane.openNode("/dev/zero").finally(() => order.push("open too"));
+    const { call, sinceMs } = waiting(lane) ?? { call: "none", sinceMs: -1 };
+    equal(call, "openNode");
+    ok(sinceMs >= 0);
+    const fds = [await first, await third];
+    await second;
+    deepEqual(order, ["open", "refused", "open too"]);
+    equal(lane.waiting, undefined);
+    await Promise.all(fds.map((fd) => lane.close(fd)));
+  });
+});
+
+Deno.test("end waits for what was asked, and refuses what is asked after", async () => {
+  const lane = new LinuxLane("ending");
+  const opened = lane.openNode("/dev/null");
+  const ended = lane.end();
+  await rejects(lane.openNode("/dev/null"), LaneEndedError);
+  const fd = await opened;
+  await ended;
+  await lane.end();
+  await rejects(lane.close(fd), { name: "LaneEndedError", lane: "ending", why: "it was ended" });
+  ok(fd.open);
+  await withLane((other) => other.close(fd));
+});
+
+Deno.test("a thread that dies rejects all that waits, and all that comes", async () => {
+  const lane = new LinuxLane("doomed", { worker: DYING });
+  const calls = [lane.openNode("/dev/null"), lane.openNode("/dev/zero")];
+  for (const { status, reason } of await Promise.allSettled(calls) as PromiseRejectedResult[]) {
+    equal(status, "rejected");
+    ok(reason instanceof LaneEndedError);
+    ok(reason.message.startsWith("Cannot make a call on lane doomed: "), reason.message);
+  }
+  equal(lane.waiting, undefined);
+  await rejects(lane.openNode("/dev/null"), LaneEndedError);
+  await lane.end();
+});
+
+Deno.test("a blocked lane delays no other, and says what it waits for", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "bargate" });
+  const fifo = `${folder}/fifo`;
+  equal((await new Deno.Command("mkfifo", { args: [fifo] }).output()).code, 0);
+  const blocked = new LinuxLane("blocked", { worker: FIFO });
+  const answer = blocked.openNode(fifo);
+  await withLane(async (lane) => {
+    await lane.close(await lane.openNode("/dev/null"));
+    equal(blocked.waiting?.call, "openNode");
+  });
+  (await Deno.open(fifo, { write: true })).close();
+  const fd: Fd = await answer;
+  equal(fd.release(), 12345);
+  await blocked.end();
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a lane tells of each descriptor before it closes it", async () => {
+  const told: [Fd, boolean][] = [];
+  const lane = new LinuxLane("telling", { onClose: (fd) => told.push([fd, fd.open]) });
+  const fd = await lane.openNode("/dev/null");
+  await lane.close(fd);
+  deepEqual(told, [[fd, true]]);
+  await lane.end();
+});
+
+Deno.test("everything but descriptors crosses as it is", () => {
+  const bytes = new Uint8Array([1, 2]);
+  const value = { a: 1n, b: [{ offset: 1n, length: 2n }], c: undefined, d: bytes, e: "x" };
+  deepEqual(fromMessage(structuredClone(toMessage(value))), value);
+  deepEqual(fromMessage(structuredClone(toMessage(undefined))), undefined);
+  deepEqual(refusal("odd"), { kind: "failed", message: "odd" });
+});
