@@ -41,8 +41,8 @@ interface Found {
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { findAccount } from "./ffi/account.ts";
+ * import "./preload.ts";
+ * import { findAccount } from "./account.ts";
  *
  * if (findAccount("0")?.name !== "root") throw new Error("0 is root");
  * ```

@@ -35,8 +35,8 @@ export function openPath(path: string, flags: number, what: string = path): Fd {
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { closeDescriptor, openPath } from "./ffi/descriptors.ts";
+ * import "./preload.ts";
+ * import { closeDescriptor, openPath } from "./descriptors.ts";
  *
  * closeDescriptor(openPath("/dev/null", 0));
  * ```

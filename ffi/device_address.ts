@@ -25,7 +25,7 @@ export function deviceAddress(device: Fd): string | undefined {
  *
  * @example
  * ```ts
- * import { parseDeviceFdinfo } from "./ffi/device_address.ts";
+ * import { parseDeviceFdinfo } from "./device_address.ts";
  *
  * const text = "pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:07.0/0000:01:00.0\n";
  * if (parseDeviceFdinfo(text) !== "0000:01:00.0") throw new Error("the last part is the address");

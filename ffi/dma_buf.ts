@@ -34,7 +34,7 @@ export function dmaBufFacts(dmaBuf: Fd): DmaBufFacts {
  *
  * @example
  * ```ts
- * import { parseDmaBufFdinfo } from "./ffi/dma_buf.ts";
+ * import { parseDmaBufFdinfo } from "./dma_buf.ts";
  *
  * const fdinfo = parseDmaBufFdinfo("size:\t8192\ncount:\t1\nexp_name:\tvfio_pci_core\n");
  * if (fdinfo?.references !== 1) throw new Error("nobody else holds it");

@@ -42,10 +42,10 @@ interface Running {
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { EventLoop } from "./ffi/epoll.ts";
- * import { createEventFd, signalEventFd } from "./ffi/event_fd.ts";
- * import { closeDescriptor } from "./ffi/descriptors.ts";
+ * import "./preload.ts";
+ * import { EventLoop } from "./epoll.ts";
+ * import { createEventFd, signalEventFd } from "./event_fd.ts";
+ * import { closeDescriptor } from "./descriptors.ts";
  *
  * const loop = new EventLoop();
  * const fd = createEventFd("example");

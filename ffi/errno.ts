@@ -158,7 +158,7 @@ const NAMES: ReadonlyMap<number, string> = new Map(
  *
  * @example
  * ```ts
- * import { errnoName } from "./ffi/errno.ts";
+ * import { errnoName } from "./errno.ts";
  *
  * if (errnoName(22) !== "EINVAL") throw new Error("22 is EINVAL on Linux");
  * ```

@@ -19,9 +19,9 @@ const COUNTER_BYTES = 8n;
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { closeDescriptor } from "./ffi/descriptors.ts";
- * import { createEventFd, readEventFd, signalEventFd } from "./ffi/event_fd.ts";
+ * import "./preload.ts";
+ * import { closeDescriptor } from "./descriptors.ts";
+ * import { createEventFd, readEventFd, signalEventFd } from "./event_fd.ts";
  *
  * const fd = createEventFd("example");
  * signalEventFd(fd, 3n);

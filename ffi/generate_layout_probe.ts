@@ -36,7 +36,7 @@ export interface CheckedStruct {
  *
  * @example
  * ```ts
- * import { layoutProbeSource } from "./ffi/generate_layout_probe.ts";
+ * import { layoutProbeSource } from "./generate_layout_probe.ts";
  *
  * const source = layoutProbeSource();
  * if (!source.includes("struct vfio_region_dma_range")) throw new Error("incomplete");

@@ -39,7 +39,7 @@ export interface LaneOptions {
  *
  * @example
  * ```ts
- * import { LinuxLane } from "./ffi/lane.ts";
+ * import { LinuxLane } from "./lane.ts";
  *
  * const lane = new LinuxLane("example");
  * await lane.close(await lane.openNode("/dev/null"));

@@ -23,8 +23,8 @@ let opened: Libc | undefined;
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { libc } from "./ffi/libc.ts";
+ * import "./preload.ts";
+ * import { libc } from "./libc.ts";
  *
  * if (libc().close(-1) !== -9) throw new Error("EBADF is 9");
  * ```

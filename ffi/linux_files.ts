@@ -40,8 +40,8 @@ const SAID: Readonly<Record<UnreadableReason, string>> = {
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { LinuxFiles } from "./ffi/linux_files.ts";
+ * import "./preload.ts";
+ * import { LinuxFiles } from "./linux_files.ts";
  *
  * const files = new LinuxFiles();
  * if (files.readText("/proc/sys/kernel/ostype") !== "Linux") throw new Error("not Linux");

@@ -52,8 +52,8 @@ import { spawnProgram } from "./spawn.ts";
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { LinuxKernel } from "./ffi/linux_kernel.ts";
+ * import "./preload.ts";
+ * import { LinuxKernel } from "./linux_kernel.ts";
  *
  * const kernel = new LinuxKernel();
  * if (kernel.pageSize % 4096 !== 0) throw new Error("pages are 4, 16 or 64 KiB");

@@ -127,9 +127,9 @@ export function peerCredentials(socket: Fd): Credentials {
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { receivePacket, sendPacket, socketPair } from "./ffi/seqpacket.ts";
- * import { closeDescriptor } from "./ffi/descriptors.ts";
+ * import "./preload.ts";
+ * import { receivePacket, sendPacket, socketPair } from "./seqpacket.ts";
+ * import { closeDescriptor } from "./descriptors.ts";
  *
  * const [here, there] = socketPair("example");
  * sendPacket(here, new TextEncoder().encode("hello"));

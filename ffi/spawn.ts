@@ -44,10 +44,10 @@ const FIRST = 3;
  *
  * @example
  * ```ts
- * import "./ffi/preload.ts";
- * import { closeDescriptor } from "./ffi/descriptors.ts";
- * import { createEventFd } from "./ffi/event_fd.ts";
- * import { spawnProgram } from "./ffi/spawn.ts";
+ * import "./preload.ts";
+ * import { closeDescriptor } from "./descriptors.ts";
+ * import { createEventFd } from "./event_fd.ts";
+ * import { spawnProgram } from "./spawn.ts";
  *
  * const fd = createEventFd("example");
  * const child = spawnProgram({

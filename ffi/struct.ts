@@ -127,8 +127,8 @@ export type Values<F extends Record<string, Field>> = {
  *
  * @example
  * ```ts
- * import { encode } from "./ffi/struct.ts";
- * import { STRUCTS } from "./ffi/layouts.ts";
+ * import { encode } from "./struct.ts";
+ * import { STRUCTS } from "./layouts.ts";
  *
  * const view = encode(STRUCTS.iommu_ioas_unmap, { size: 24, length: 1n << 63n });
  * if (view.getBigUint64(16, true) !== 1n << 63n) throw new Error("length is at 16");

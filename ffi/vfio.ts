@@ -258,7 +258,7 @@ export function exportDmaBuf(device: Fd, region: number, ranges: readonly DmaRan
  *
  * @example
  * ```ts
- * import { exportArgument } from "./ffi/vfio.ts";
+ * import { exportArgument } from "./vfio.ts";
  *
  * const argument = exportArgument(2, [{ offset: 0x1000n, length: 0x2000n }]);
  * if (argument.byteLength !== 40) throw new Error("24 bytes and 16 for each range");
