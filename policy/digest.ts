@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+// Loading node:crypto would cost more than the whole of a small validation.
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
 import type { DenyRule, DeviceRule, ExportRule, ImporterRule, Policy, SliceRule } from "./model.ts";
 
 /**
@@ -12,7 +14,7 @@ import type { DenyRule, DeviceRule, ExportRule, ImporterRule, Policy, SliceRule 
  */
 export function digestOf(policies: readonly Policy[]): string {
   const canonical = JSON.stringify(sortedTexts(policies.map(policyForm)));
-  return `sha256:${createHash("sha256").update(canonical).digest("hex")}`;
+  return `sha256:${bytesToHex(sha256(new TextEncoder().encode(canonical)))}`;
 }
 
 /** Forms in an order of their own, so that the order written does not count. */
