@@ -46,7 +46,7 @@ export async function exec(
     if (!status.success) throw failed(doing, command, status.code, tail);
     return lines.join("\n");
   } catch (error) {
-    endGroup(child);
+    await end(child, work);
     throw error;
   }
 }
@@ -94,9 +94,21 @@ function failed(
   return new LabError(text, { tail: tail.last() });
 }
 
-function endGroup(child: Deno.ChildProcess): void {
+/** How long a program may take to clean up once it was told to end. */
+const END_LIMIT_MS = 10_000;
+
+async function end(child: Deno.ChildProcess, work: Promise<unknown>): Promise<void> {
+  signal(child, "SIGTERM");
+  const stopped = await withLimit(work, END_LIMIT_MS, "the program to end").then(
+    () => true,
+    () => false,
+  );
+  if (!stopped) signal(child, "SIGKILL");
+}
+
+function signal(child: Deno.ChildProcess, name: Deno.Signal): void {
   try {
-    child.kill("SIGTERM");
+    child.kill(name);
   } catch (error) {
     // it has ended by itself
     if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;

@@ -23,7 +23,7 @@ export interface OpenContext {
   close(): Promise<void>;
 }
 
-const SCRATCH = "/run/bargate/scratch";
+const SCRATCH = "/run/bargate-lab/scratch";
 
 /**
  * @param guest what stays the same

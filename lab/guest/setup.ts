@@ -10,7 +10,7 @@ export type Devices = Readonly<Record<Role, LabDevice>>;
 export const IMPORTER_ACCOUNT = { name: "nobody", uid: 65534, gid: 65534 } as const;
 
 /** Programs of the guest live here, where every account can execute them. */
-export const PROGRAMS = "/run/bargate/bin";
+export const PROGRAMS = "/run/bargate-lab/bin";
 
 const PCI = "/sys/bus/pci";
 /** A task that the kernel holds this long is stuck; the default of two minutes only costs time. */

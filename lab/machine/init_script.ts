@@ -13,7 +13,7 @@ export interface GuestProgram {
 }
 
 /** Where the guest finds the exchange folder. */
-export const GUEST_EXCHANGE = "/run/bargate/exchange";
+export const GUEST_EXCHANGE = "/run/bargate-lab/exchange";
 
 /**
  * The guest's root is the host's, seen through an overlay: it can be written to everywhere and
@@ -44,9 +44,9 @@ $b mount -t 9p -o $share,cache=none ${EXCHANGE_TAG} /root${GUEST_EXCHANGE} || fa
 $b mount -t debugfs debugfs /root/sys/kernel/debug || fail "debugfs"
 $b mount -t tracefs tracefs /root/sys/kernel/tracing || fail "tracefs"
 $b ip link set lo up
-$b cat > /root/run/bargate/start <<'START'
+$b cat > /root/run/bargate-lab/start <<'START'
 ${startScript(program)}START
-exec $b switch_root /root /bin/sh /run/bargate/start
+exec $b switch_root /root /bin/sh /run/bargate-lab/start
 `;
 }
 

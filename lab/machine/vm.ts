@@ -76,7 +76,7 @@ async function runVm<T>(
   using logListener = Deno.listen({ transport: "unix", path: logSocket });
   using messageListener = Deno.listen({ transport: "unix", path: messageSocket });
   const child = startQemu(options, { initramfs, logSocket, messageSocket });
-  const endWithSignal = killOnSignal(child);
+  const endWithSignal = cleanUpOnSignal(child, sockets);
   const listening = listen(child, logListener, messageListener, options.exchange);
   try {
     return await use(listening.vm);
@@ -126,11 +126,12 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 
 /** A signal ends QEMU first and then this process, with the shell's status for it. */
-function killOnSignal(child: Deno.ChildProcess): { stop(): void } {
+function cleanUpOnSignal(child: Deno.ChildProcess, sockets: string): { stop(): void } {
   const handlers = SIGNALS.map((signal) => ({
     signal,
     handle: () => {
       kill(child);
+      Deno.removeSync(sockets, { recursive: true });
       Deno.exit(128 + SIGNAL_NUMBERS[signal]);
     },
   }));
