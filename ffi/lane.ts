@@ -78,11 +78,14 @@ export class LinuxLane implements Lane {
     return this.#make("openNode", path);
   }
 
-  /** The lane takes the descriptor over at once, so that nobody uses it while it is being closed. */
-  close(fd: Fd): Promise<void> {
-    if (this.#over !== undefined) return Promise.reject(this.#over);
+  /**
+   * The lane takes the descriptor over at once, so that nobody uses it while it is being closed. A
+   * lane that has ended takes nothing: the descriptor stays the caller's.
+   */
+  async close(fd: Fd): Promise<void> {
+    if (this.#over !== undefined) throw this.#over;
     this.#onClose(fd);
-    return this.#make("close", new Fd(fd.release(), fd.what));
+    await this.#make("close", new Fd(fd.release(), fd.what));
   }
 
   bindIommufd(device: Fd, iommufd: Fd): Promise<number> {

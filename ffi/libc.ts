@@ -34,7 +34,7 @@ export function libc(): Libc {
 }
 
 function open(): Libc {
-  const { symbols } = Deno.dlopen(LIBC, SYMBOLS);
+  const { symbols } = load();
   const errno = errnoView(symbols);
   const wrapped = Object.entries(SYMBOLS).map(([name, definition]) => {
     const call = symbols[name as keyof Libc] as RawCall;
@@ -42,6 +42,15 @@ function open(): Libc {
     return [name, withErrno(call, definition.parameters.length, errno)] as const;
   });
   return Object.fromEntries(wrapped) as unknown as Libc;
+}
+
+function load(): Library {
+  try {
+    return Deno.dlopen(LIBC, SYMBOLS);
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotCapable) throw cause;
+    throw new Error(`Cannot load ${LIBC}: Bargate needs glibc 2.34 or later`, { cause });
+  }
 }
 
 function errnoView(symbols: Libc): Int32Array {

@@ -8,15 +8,14 @@ import { type Files, FilesError, type UnreadableReason } from "../host/files.ts"
 import { KernelError } from "../engine/kernel_error.ts";
 import { toCString } from "./c_string.ts";
 import { ERRNO, reissued } from "./errno.ts";
+import { identifyPath } from "./file_identity.ts";
 import { C } from "./layouts.ts";
 import { libc } from "./libc.ts";
 import { listDirectory } from "./list_directory.ts";
 import { readFile, readLink } from "./read_file.ts";
+import { resolveBelow } from "./resolve_path.ts";
 
 const DEFAULT_LIMIT = 64 * 1024;
-
-/** Links that are followed before the kernel's own answer is given: ELOOP. */
-const LINKS_LIMIT = 40;
 
 const REASONS: ReadonlyMap<number, UnreadableReason> = new Map([
   [ERRNO.ENOENT, "absent"],
@@ -73,10 +72,8 @@ export class LinuxFiles implements Files {
 
   realPath(path: string): string {
     return this.#attempt("resolve", path, () => {
-      const resolved = this.#resolve(path);
-      if (!isThere(this.#root + resolved)) {
-        throw new KernelError("access", ERRNO.ENOENT, "ENOENT", path);
-      }
+      const resolved = resolveBelow(this.#root, path);
+      identifyPath(this.#root + resolved);
       return resolved;
     });
   }
@@ -92,37 +89,13 @@ export class LinuxFiles implements Files {
 
   /** The kernel follows links by itself where the root is the real one. */
   #locate(path: string): string {
-    return this.#root === "" ? path : this.#root + this.#resolve(path);
+    return this.#root === "" ? path : this.#root + resolveBelow(this.#root, path);
   }
 
   /** Links on the way are followed, the last name is not. */
   #locateLink(path: string): string {
     const cut = path.lastIndexOf("/");
     return `${this.#locate(path.slice(0, cut) || "/")}/${path.slice(cut + 1)}`;
-  }
-
-  /** Follows links and `..` as if the root were `/`. A name that is not there is taken as it is. */
-  #resolve(path: string): string {
-    let names = path.split("/");
-    const done: string[] = [];
-    for (let links = 0; names.length > 0;) {
-      const [name = "", ...rest] = names;
-      names = rest;
-      if (name === "" || name === ".") continue;
-      if (name === "..") {
-        done.pop();
-        continue;
-      }
-      const target = linkText(`${this.#root}/${[...done, name].join("/")}`);
-      if (target === undefined) {
-        done.push(name);
-        continue;
-      }
-      if (++links > LINKS_LIMIT) throw new KernelError("readlink", ERRNO.ELOOP, "ELOOP", path);
-      if (target.startsWith("/")) done.length = 0;
-      names = [...target.split("/"), ...names];
-    }
-    return `/${done.join("/")}`;
   }
 
   #attempt<T>(what: string, path: string, step: () => T): T {
@@ -137,16 +110,6 @@ export class LinuxFiles implements Files {
 function isThere(path: string): boolean {
   const name = toCString(path);
   return reissued(() => libc().access(name, C.F_OK)) === 0;
-}
-
-/** The text of a link; absent where it is none, or cannot be looked at. */
-function linkText(path: string): string | undefined {
-  try {
-    return readLink(path);
-  } catch (error) {
-    if (error instanceof KernelError) return undefined;
-    throw error;
-  }
 }
 
 function filesError(what: string, path: string, cause: unknown): unknown {

@@ -103,8 +103,11 @@ function requireExecutable(path: string): void {
   checked("access", path, reissued(() => libc().access(name, C.X_OK)));
 }
 
+/** What sd_listen_fds(3) reads; nobody else sets them. */
+const OURS: ReadonlySet<string> = new Set(["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]);
+
 function environmentOf(request: SpawnRequest): string[] {
-  const entries = Object.entries(request.env).filter(([name]) => !name.startsWith("LISTEN_"));
+  const entries = Object.entries(request.env).filter(([name]) => !OURS.has(name));
   const bad = entries.find(([name]) => name === "" || name.includes("="));
   if (bad !== undefined) {
     throw new TypeError(

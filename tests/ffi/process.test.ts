@@ -34,6 +34,21 @@ Deno.test("the process ends when nothing is watched, and not before", async () =
   deepEqual(await scenario("end"), { code: 0, out: "watching\nstopped\n", err: "" });
 });
 
+Deno.test("an interrupted epoll_wait is waited for again", async () => {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "--quiet", PROGRAM, "interrupted"],
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  equal((await lines.read()).value, "watching\n");
+  // Stopping and continuing makes epoll_wait answer EINTR (signal(7)).
+  for (const signal of ["SIGSTOP", "SIGCONT", "SIGUSR2"] as const) child.kill(signal);
+  equal((await lines.read()).value, "called\n");
+  equal((await lines.read()).done, true);
+  equal((await child.status).code, 0);
+});
+
 Deno.test("a socket has mode 0600 whatever the umask", async () => {
   deepEqual(await scenario("umask"), { code: 0, out: "600\n", err: "" });
 });

@@ -6,6 +6,7 @@
 import type { Fd } from "../../engine/fd.ts";
 import { KernelError } from "../../engine/kernel_error.ts";
 import { memfd } from "../../ffi/descriptors.ts";
+import { signalEventFd } from "../../ffi/event_fd.ts";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 import { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import { isDumpable } from "../../ffi/process.ts";
@@ -120,6 +121,19 @@ function end(): void {
   }, 0);
 }
 
+/** Waits for SIGUSR2 in a descriptor's call back, through whatever signals come before. */
+function interrupted(): void {
+  const fd = kernel.eventFd("watched");
+  const listener = () => signalEventFd(fd);
+  Deno.addSignalListener("SIGUSR2", listener);
+  const watch = kernel.watch(fd, () => {
+    watch.stop();
+    Deno.removeSignalListener("SIGUSR2", listener);
+    console.log("called");
+  });
+  console.log("watching");
+}
+
 function umask(): void {
   const folder = Deno.makeTempDirSync({ prefix: "bargate" });
   Deno.umask(0);
@@ -149,6 +163,7 @@ async function stdout(): Promise<void> {
 const SCENARIOS: Readonly<Record<string, () => void | Promise<void>>> = {
   hygiene,
   end,
+  interrupted,
   umask,
   harden,
   stdout,

@@ -75,7 +75,14 @@ Deno.test("LISTEN_PID is the program's own pid, and the names are in order", asy
 });
 
 Deno.test("the environment is the given one", async () => {
-  const env = { PATH: "/usr/bin:/bin", A: "1", B: "a b\n\"'$", LISTEN_FDS: "99", LISTEN_PID: "1" };
+  const env = {
+    PATH: "/usr/bin:/bin",
+    A: "1",
+    B: "a b\n\"'$",
+    LISTEN_FDS: "99",
+    LISTEN_PID: "1",
+    LISTEN_X: "",
+  };
   const variables = new Map(
     (await output("env -0", { env })).split("\0").filter((it) => it !== "").map((it) => {
       const cut = it.indexOf("=");
@@ -87,7 +94,14 @@ Deno.test("the environment is the given one", async () => {
   equal(variables.get("LISTEN_FDS"), "1");
   // The shells in between may add these.
   for (const name of ["PWD", "OLDPWD", "SHLVL", "_", "LISTEN_PID"]) variables.delete(name);
-  deepEqual([...variables.keys()].sort(), ["A", "B", "LISTEN_FDNAMES", "LISTEN_FDS", "PATH"]);
+  deepEqual([...variables.keys()].sort(), [
+    "A",
+    "B",
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_X",
+    "PATH",
+  ]);
 });
 
 Deno.test("no signal is blocked or ignored in the child", async () => {
