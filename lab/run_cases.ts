@@ -125,7 +125,7 @@ class BootListener {
       if (event === undefined || event.kind === "end") break;
     }
     return this.#lost(
-      new LabError(`kernel ${what} while ${this.#doing}: ${line}`, { tail: this.#vm.log.last(40) }),
+      new LabError(`kernel ${what} while ${this.#doing}: ${line}`, { tail: this.#vm.tail(40) }),
     );
   }
 

@@ -34,7 +34,7 @@ async function follow(vm: Vm, story: string, tell: (line: StoryLine) => void): P
     if (event.kind === "end") throw endedEarly(vm, event.status, doing);
     if (event.kind === "trouble" && event.trouble.fatal) {
       const { what, line } = event.trouble;
-      throw new LabError(`kernel ${what} while ${doing}: ${line}`, { tail: vm.log.last() });
+      throw new LabError(`kernel ${what} while ${doing}: ${line}`, { tail: vm.tail(40) });
     }
     if (event.kind !== "message") continue;
     if (event.message.kind === "story") tell(event.message);
@@ -46,7 +46,7 @@ function endOfStory(vm: Vm, done: Extract<GuestMessage, { kind: "done" }>): void
   if (done.ok) return;
   throw new LabError(`The story failed: ${done.message ?? "no reason given"}`, {
     fix: `see kernel.log in ${vm.logFolder}`,
-    tail: vm.log.last(10),
+    tail: vm.tail(10),
   });
 }
 

@@ -33,8 +33,11 @@ export type VmEvent =
 export interface Vm {
   /** Folder with `kernel.log` and `qemu.log`. */
   readonly logFolder: string;
-  /** The newest lines of the kernel's log. */
-  readonly log: LogTail;
+  /**
+   * @param count how many lines of the kernel's log at most
+   * @returns the newest lines of QEMU's standard error and of the kernel's log
+   */
+  tail(count?: number): readonly string[];
   /**
    * @param milliseconds how long to wait
    * @param what what is waited for, for the message
@@ -163,9 +166,9 @@ function listen(
     readMessages(messageListener, child, queue),
     keepLines(child.stderr, join(logFolder, "qemu.log"), (line) => qemuLog.add(line)),
   ];
-  const tail = () => [
+  const tail = (count = 25) => [
     ...qemuLog.last().map((line) => `qemu: ${line}`),
-    ...log.last(25).map((line) => `kernel: ${line}`),
+    ...log.last(count).map((line) => `kernel: ${line}`),
   ];
   // the end comes last: whatever the guest said before is taken first
   const finished = Promise.all([child.status, ...readers]).then(([status]) =>
@@ -175,8 +178,8 @@ function listen(
     finished,
     vm: {
       logFolder,
-      log,
-      next: (milliseconds, what) => withLimit(queue.take(), milliseconds, what, tail),
+      tail,
+      next: (milliseconds, what) => withLimit(queue.take(), milliseconds, what, () => tail()),
     },
   };
 }
@@ -239,6 +242,6 @@ async function keepLines(
 export function endedEarly(vm: Vm, status: number, doing: string): LabError {
   return new LabError(`The guest ended (QEMU's status ${status}) while ${doing}`, {
     fix: `see kernel.log and qemu.log in ${vm.logFolder}`,
-    tail: vm.log.last(25),
+    tail: vm.tail(),
   });
 }
