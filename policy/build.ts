@@ -3,7 +3,14 @@
  *
  * @module
  */
-import type { DenyDraft, DeviceDraft, ExportDraft, ImporterDraft, PolicyDraft } from "./draft.ts";
+import {
+  type DenyDraft,
+  type DeviceDraft,
+  type ExportDraft,
+  type ImporterDraft,
+  type PolicyDraft,
+  readSlices,
+} from "./draft.ts";
 import type {
   DenyRule,
   DeviceMatch,
@@ -75,7 +82,7 @@ function buildExport(policy: string, draft: ExportDraft): ExportRule {
     qualifiedName: `${policy}/${name}`,
     device: required(draft.device, "device"),
     bar: required(draft.bar, "bar"),
-    slices: mergeAdjacent(draft.slices.map((slice) => slice.rule)),
+    slices: mergeAdjacent(readSlices(draft.slices)),
     importers: draft.importers,
     access: draft.access.value,
     onReset: draft.onReset.value,
@@ -91,7 +98,7 @@ function buildDeny(draft: DenyDraft): DenyRule {
   return {
     device: required(draft.device, "device"),
     ...(draft.bar === undefined ? {} : { bar: draft.bar }),
-    ...(draft.slices === undefined ? {} : { slices: draft.slices.map((slice) => slice.rule) }),
+    ...(draft.slices === undefined ? {} : { slices: readSlices(draft.slices) }),
     reason: draft.reason,
     at: draft.at,
   };

@@ -12,11 +12,17 @@ import type { Details } from "./report.ts";
 /** Takes what a check finds. */
 export type Report = (code: Code, at: Span, message: string, details?: Details) => void;
 
-/** A slice whose two numbers could be read. */
+/** A slice as far as its numbers could be read. */
 export interface SliceDraft {
-  readonly rule: SliceRule;
-  readonly offset: Placed<bigint>;
-  readonly length: Placed<bigint | "rest">;
+  /** Absent unless both numbers could be read. */
+  readonly rule?: SliceRule;
+  readonly offset?: Placed<bigint>;
+  readonly length?: Placed<bigint | "rest">;
+}
+
+/** The slices of which both numbers could be read. */
+export function readSlices(slices: readonly SliceDraft[]): readonly SliceRule[] {
+  return slices.flatMap(({ rule }) => rule ?? []);
 }
 
 /** What is in `match`. */
@@ -57,8 +63,6 @@ export interface ExportDraft {
   readonly bar?: Placed<number>;
   /** As written, in buffer order. */
   readonly slices: readonly SliceDraft[];
-  /** Whether each slice that is written is among them. */
-  readonly allSlicesRead: boolean;
   readonly importers: readonly Placed<string>[];
   readonly access: Placed<"read-only" | "read-write">;
   readonly onReset: Placed<"revoke" | "restore">;

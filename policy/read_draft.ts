@@ -130,14 +130,11 @@ export class DraftReader {
     const name = node.entries.get("name");
     const head = name?.value ?? node.entries.values().next().value?.key ?? node;
     const expires = this.#duration(get(node, "expires"));
-    const written = itemsOf(get(node, "slices"));
-    const slices = written.flatMap((item) => this.#slice(item));
     return {
       ...optional("name", this.#text(name?.value)),
       ...optional("device", this.#text(get(node, "device"))),
       ...optional("bar", this.#bar(get(node, "bar"))),
-      slices,
-      allSlicesRead: slices.length === written.length,
+      slices: itemsOf(get(node, "slices")).map((item) => this.#slice(item)),
       importers: itemsOf(get(node, "importers")).flatMap((item) => this.#text(item) ?? []),
       access: this.#choice(get(node, "access"), ["read-only", "read-write"], "read-write", head),
       onReset: this.#choice(get(node, "onReset"), ["revoke", "restore"], "revoke", head),
@@ -175,19 +172,24 @@ export class DraftReader {
       ...optional("bar", this.#bar(get(node, "bar"))?.value),
       ...optional(
         "slices",
-        slices === undefined ? undefined : itemsOf(slices).flatMap((item) => this.#slice(item)),
+        slices === undefined ? undefined : itemsOf(slices).map((item) => this.#slice(item)),
       ),
       reason: this.#text(get(node, "reason"))?.value ?? "",
       at: this.#span(node),
     };
   }
 
-  #slice(node: Node): SliceDraft[] {
+  #slice(node: Node): SliceDraft {
     const offset = this.#quantity(get(node, "offset"));
     const length = this.#length(get(node, "length"));
-    if (offset === undefined || length === undefined) return [];
-    const at = this.#span(node);
-    return [{ rule: { offset: offset.value, length: length.value, at }, offset, length }];
+    const rule = offset === undefined || length === undefined
+      ? undefined
+      : { offset: offset.value, length: length.value, at: this.#span(node) };
+    return {
+      ...optional("rule", rule),
+      ...optional("offset", offset),
+      ...optional("length", length),
+    };
   }
 
   #length(node: Node | undefined): Placed<bigint | "rest"> | undefined {

@@ -141,7 +141,7 @@ class TreeBuilder {
     switch (event.type) {
       case EVENT_ID.DOCUMENT:
         this.#anchors.clear();
-        this.#open("document", 0, false, undefined);
+        this.#open("document", this.#documentStart(event.explicitStart), false, undefined);
         break;
       case EVENT_ID.SEQUENCE:
       case EVENT_ID.MAPPING:
@@ -157,6 +157,15 @@ class TreeBuilder {
         this.#close();
         break;
     }
+  }
+
+  /** Behind its `---`, or where the document before ended. */
+  #documentStart(explicit: boolean): number {
+    const from = this.documents.at(-1)?.end ?? 0;
+    if (!explicit) return from;
+    const marker = /^---(?![^\s])/gm;
+    marker.lastIndex = from;
+    return marker.test(this.#text) ? marker.lastIndex : from;
   }
 
   #report(code: Code, at: Span, message: string, details?: Details): void {

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { DenyDraft, PolicyDraft, SliceDraft } from "../draft.ts";
+import { type DenyDraft, type PolicyDraft, readSlices } from "../draft.ts";
 import { type Interval, IntervalIndex } from "../interval.ts";
+import type { SliceRule } from "../model.ts";
 import type { Span } from "../position.ts";
 import { QUANTITY_LIMIT } from "../quantity.ts";
 import { related } from "../report.ts";
@@ -33,13 +34,13 @@ function checkExport(
   index: IntervalIndex<Denied>,
   context: CheckContext,
 ): void {
-  for (const slice of rule.slices) {
-    const { start, end } = intervalOf(slice.rule);
+  for (const slice of readSlices(rule.slices)) {
+    const { start, end } = intervalOf(slice);
     const denied = index.overlapping(start, end);
     if (denied === undefined) continue;
     const message = `Cannot export a slice that is denied: ${denied.reason}`;
     const place = related(denied.at, "denied here");
-    context.report("BG1406", slice.rule.at, message, { related: [place] });
+    context.report("BG1406", slice.at, message, { related: [place] });
   }
 }
 
@@ -54,7 +55,9 @@ function denyIndices(drafts: readonly PolicyDraft[]): ReadonlyMap<string, Interv
 function collect(draft: PolicyDraft, rule: DenyDraft, byBar: Map<string, Denied[]>): void {
   const device = keyOfDevice(draft, rule.device);
   if (device === undefined) return;
-  const denied = rule.slices?.map((slice) => deniedSlice(slice, rule)) ?? [wholeBar(rule)];
+  const denied = rule.slices === undefined
+    ? [wholeBar(rule)]
+    : readSlices(rule.slices).map((slice) => deniedSlice(slice, rule));
   for (const bar of rule.bar === undefined ? BARS : [rule.bar]) {
     const key = `${device} ${bar}`;
     const known = byBar.get(key);
@@ -63,8 +66,8 @@ function collect(draft: PolicyDraft, rule: DenyDraft, byBar: Map<string, Denied[
   }
 }
 
-function deniedSlice({ rule }: SliceDraft, { reason }: DenyDraft): Denied {
-  return { ...intervalOf(rule), at: rule.at, reason };
+function deniedSlice(slice: SliceRule, { reason }: DenyDraft): Denied {
+  return { ...intervalOf(slice), at: slice.at, reason };
 }
 
 function wholeBar({ at, reason }: DenyDraft): Denied {

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import type { ExportDraft, ImporterDraft, PolicyDraft, Report } from "../draft.ts";
+import {
+  type ExportDraft,
+  type ImporterDraft,
+  type PolicyDraft,
+  readSlices,
+  type Report,
+} from "../draft.ts";
 import { IMPORTER_DRIVERS } from "../importer_drivers.ts";
 import { related } from "../report.ts";
 import { mergeAdjacent } from "../slices.ts";
@@ -70,9 +76,11 @@ function checkRangeCount(
   const single = importers.find(({ driver }) =>
     driver !== undefined && IMPORTER_DRIVERS.get(driver.value)?.ranges === "one"
   );
+  if (single?.driver === undefined) return;
+  const slices = readSlices(rule.slices);
   // A slice that could not be read may be the one that joins two others.
-  if (single?.driver === undefined || !rule.allSlicesRead) return;
-  const ranges = mergeAdjacent(rule.slices.map((slice) => slice.rule));
+  if (slices.length < rule.slices.length) return;
+  const ranges = mergeAdjacent(slices);
   const second = ranges[1];
   if (second === undefined) return;
   const message =

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { Report, SliceDraft } from "../draft.ts";
+import { readSlices, type Report, type SliceDraft } from "../draft.ts";
 import { findOverlaps } from "../interval.ts";
+import type { SliceRule } from "../model.ts";
 import { formatQuantity, QUANTITY_LIMIT } from "../quantity.ts";
 import { related } from "../report.ts";
 import { intervalOf } from "../slices.ts";
@@ -18,7 +19,7 @@ export function checkRanges({ drafts, pageSize, report }: CheckContext): void {
         checkAlignment(slice, pageSize, report);
         checkExtent(slice, report);
       }
-      checkApart(rule.slices, report);
+      checkApart(readSlices(rule.slices), report);
     }
     // A deny may be any bytes: whatever page it touches cannot be exported.
     for (const slice of draft.deny.flatMap((rule) => rule.slices ?? [])) checkExtent(slice, report);
@@ -28,14 +29,14 @@ export function checkRanges({ drafts, pageSize, report }: CheckContext): void {
 function checkAlignment({ offset, length }: SliceDraft, pageSize: PageSize, report: Report): void {
   const { bytes } = pageSize;
   const pages = `${formatQuantity(bytes)}${pageSize.assumed ? ", assumed" : ""}`;
-  if (offset.value % bytes !== 0n) {
+  if (offset !== undefined && offset.value % bytes !== 0n) {
     const message =
       `Cannot export from inside a page: the offset is no multiple of the page size ${pages} (received ${
         hex(offset.value)
       })`;
     report("BG1401", offset.at, message, { fix: nearest(offset.value, bytes) });
   }
-  if (length.value !== "rest" && length.value % bytes !== 0n) {
+  if (typeof length?.value === "bigint" && length.value % bytes !== 0n) {
     const message =
       `Cannot export part of a page: the length is no multiple of the page size ${pages} (received ${
         hex(length.value)
@@ -54,34 +55,28 @@ function hex(value: bigint): string {
 }
 
 function checkExtent({ offset, length }: SliceDraft, report: Report): void {
-  if (length.value === "rest") return;
-  if (length.value === 0n) {
-    report("BG1403", length.at, "Cannot accept a slice of length zero");
-  }
-  const end = offset.value + length.value;
+  if (typeof length?.value !== "bigint") return;
+  if (length.value === 0n) report("BG1403", length.at, "Cannot accept a slice of length zero");
+  const end = (offset?.value ?? 0n) + length.value;
   if (end > QUANTITY_LIMIT) {
-    report(
-      "BG1404",
-      length.at,
-      `Cannot accept a slice that ends past 64 bits (its end would be ${hex(end)})`,
-    );
+    const message = `Cannot accept a slice that ends past 64 bits (its end would be ${hex(end)})`;
+    report("BG1404", length.at, message);
   }
 }
 
-function checkApart(slices: readonly SliceDraft[], report: Report): void {
-  const intervals = slices.map(({ rule }) => intervalOf(rule));
-  for (const [first, second] of findOverlaps(intervals)) {
+function checkApart(slices: readonly SliceRule[], report: Report): void {
+  for (const [first, second] of findOverlaps(slices.map(intervalOf))) {
     const [a, b] = [slices[first], slices[second]];
     if (a === undefined || b === undefined) continue;
     const message = `Cannot put bytes into one buffer twice: the slice overlaps ${
       describe(a)
     } (received ${describe(b)})`;
-    report("BG1405", b.rule.at, message, { related: [related(a.rule.at, "overlaps this slice")] });
+    report("BG1405", b.at, message, { related: [related(a.at, "overlaps this slice")] });
   }
 }
 
-function describe({ rule }: SliceDraft): string {
-  return rule.length === "rest"
-    ? `${hex(rule.offset)} to the end`
-    : `${hex(rule.offset)} to ${hex(rule.offset + rule.length)}`;
+function describe({ offset, length }: SliceRule): string {
+  return length === "rest"
+    ? `${hex(offset)} to the end`
+    : `${hex(offset)} to ${hex(offset + length)}`;
 }
