@@ -39,7 +39,14 @@ export async function openContext(guest: Guest): Promise<OpenContext> {
   return {
     context: { ...guest, ...programs(guest.checkout, scratch, defer), scratch, logStart, defer },
     close: async () => {
-      while (deferred.length > 0) await deferred.pop()?.();
+      // One that fails must not keep the others from being run: the next case relies on them.
+      const failures: unknown[] = [];
+      for (const work of deferred.splice(0).reverse()) {
+        for (const end of await Promise.allSettled([(async () => await work())()])) {
+          if (end.status === "rejected") failures.push(end.reason);
+        }
+      }
+      if (failures.length > 0) throw new AggregateError(failures, "What was started did not end");
     },
   };
 }
@@ -69,7 +76,7 @@ function programs(checkout: string, scratch: string, defer: GuestContext["defer"
     const running = new Running(command, options);
     defer(async () => {
       running.kill();
-      await running.wait(10_000);
+      await running.exited(10_000);
     });
     return running;
   };

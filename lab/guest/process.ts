@@ -30,7 +30,9 @@ export class Running {
   readonly #started = performance.now();
   readonly #output = { stdout: new Output(), stderr: new Output() };
   readonly #end: Promise<Ran>;
+  readonly #exit: Promise<void>;
   #ended = false;
+  #exited = false;
 
   /**
    * @param command program and arguments
@@ -49,6 +51,9 @@ export class Running {
       ...(options.gid !== undefined && { gid: options.gid }),
     }).spawn();
     this.#end = this.#finish(options.input ?? "");
+    this.#exit = this.#child.status.then(() => {
+      this.#exited = true;
+    });
   }
 
   get pid(): number {
@@ -99,7 +104,16 @@ export class Running {
 
   /** @param signal to send; none is sent to a program that has ended */
   kill(signal: Deno.Signal = "SIGKILL"): void {
-    if (!this.#ended) this.#child.kill(signal);
+    if (!this.#exited) this.#child.kill(signal);
+  }
+
+  /**
+   * Waits for the process itself: programs that it started may live on and hold its output open.
+   *
+   * @param limitMs how long to wait
+   */
+  exited(limitMs: number = DEFAULT_LIMIT_MS): Promise<void> {
+    return within(this.#exit, limitMs, () => `${this.#name()} to exit`, () => this.#outputs());
   }
 
   /**

@@ -1,0 +1,232 @@
+/** From a policy to DMA between two devices, and its end. @module */
+import assert from "node:assert/strict";
+import type { LabCase } from "../guest/case.ts";
+import { endOf, IOVA, LabExport, SLICE } from "./support.ts";
+
+/** A reset as an operator asks for it. */
+const METHODS = [
+  { method: "function", reason: "device-reset", what: "VFIO_DEVICE_RESET" },
+  { method: "decode", reason: "decode-off", what: "memory bit off and on" },
+] as const;
+
+/** Cases of the whole road. */
+export const cases: readonly LabCase[] = [
+  {
+    name: "export: a child that got the dma-buf maps it, and bytes move between two devices",
+    async run(context) {
+      const lab = await LabExport.start(context);
+      const fds = await lab.importer.must("fds");
+      assert.deepEqual([fds["count"], fds["data"], fds["bargate"]], [2, 3, 4]);
+      await lab.map();
+      assert.equal(await lab.dmaLands(), true);
+      assert.equal(await lab.finish(), 0);
+      assert.equal(endOf(lab.events).reason, "importer-gone");
+    },
+  },
+  {
+    name: "export: Bargate maps for an importer that never sees the dma-buf, and bytes move",
+    async run(context) {
+      const lab = await LabExport.start(context, { mapping: "bargate" });
+      const fds = await lab.importer.must("fds");
+      assert.deepEqual([fds["count"], fds["bargate"]], [1, 3]);
+      await lab.request();
+      assert.equal(await lab.dmaLands(), true);
+      assert.equal(await lab.finish(), 0);
+      const end = endOf(lab.events);
+      assert.deepEqual([end.reason, end.means], ["importer-gone", "unmap"]);
+    },
+  },
+  {
+    name: "export: the child's exit status is Bargate's",
+    async run(context) {
+      const lab = await LabExport.start(context);
+      await lab.importer.send("exit 42");
+      assert.equal((await lab.bargate.wait()).status, 42);
+    },
+  },
+  ...METHODS.map(({ method, reason, what }): LabCase => ({
+    name: `end: ${what} with onReset: revoke is for good`,
+    async run(context) {
+      const lab = await LabExport.start(context, { onReset: "revoke" });
+      await lab.map();
+      assert.equal(await lab.dmaLands(), true);
+      const reset = await context.bargate([
+        "reset",
+        "--method",
+        method,
+        context.devices.nvme.address,
+      ]);
+      assert.equal(reset.status, 0, reset.stderr);
+      const revoked = await lab.packetOf("revoked");
+      assert.equal(revoked["reason"], reason);
+      await lab.mark();
+      assert.equal(await lab.oldMappingLands(), false);
+      await context.kernelLog.waitForFault(context.logStart);
+      const again = await lab.importer.ask(`map data ${IOVA + 0x100000}`);
+      assert.equal(again.error, "ENODEV");
+      const end = endOf(lab.events);
+      assert.deepEqual([end.reason, end.means], [reason, "hold"]);
+      assert.equal(await lab.finish(), 0);
+    },
+  })),
+  ...METHODS.map(({ method, what }): LabCase => ({
+    name: `end: ${what} with onReset: restore ends nothing, and the importer maps again`,
+    async run(context) {
+      const lab = await LabExport.start(context, { onReset: "restore" });
+      await lab.map();
+      assert.equal(await lab.dmaLands(), true);
+      const reset = await context.bargate([
+        "reset",
+        "--method",
+        method,
+        context.devices.nvme.address,
+      ]);
+      assert.equal(reset.status, 0, reset.stderr);
+      const restored = await lab.packetOf("restored");
+      assert.equal(restored["after"], "dead");
+      await lab.mark();
+      assert.equal(await lab.oldMappingLands(), false);
+      await lab.importer.must(`unmap ${IOVA} ${SLICE.length}`);
+      await lab.map();
+      assert.equal(await lab.dmaLands(), true);
+      assert.ok(!lab.events.some(({ type }) => type === "ended"));
+      assert.equal(await lab.finish(), 0);
+    },
+  })),
+  {
+    name: "end: Bargate maps again after a reset with onReset: restore",
+    async run(context) {
+      const lab = await LabExport.start(context, { mapping: "bargate", onReset: "restore" });
+      await lab.request();
+      const reset = await context.bargate(["reset", context.devices.nvme.address]);
+      assert.equal(reset.status, 0, reset.stderr);
+      assert.equal((await lab.packetOf("restored"))["after"], "resumable");
+      assert.equal(await lab.dmaLands(), true);
+      assert.equal(await lab.finish(), 0);
+    },
+  },
+  {
+    name: "end: the last close (Bargate is asked to end) is for good",
+    async run(context) {
+      const lab = await LabExport.start(context);
+      await lab.map();
+      assert.equal(await lab.dmaLands(), true);
+      await lab.mark();
+      // The importer would be asked to end next; it is stopped so that it can be asked what it sees.
+      lab.bargate.kill("SIGTERM");
+      assert.equal((await lab.packetOf("revoking"))["reason"], "shutdown");
+      assert.equal((await lab.packetOf("revoked"))["reason"], "shutdown");
+      const end = await lab.event("ended");
+      assert.deepEqual([end.reason, end.means], ["shutdown", "close"]);
+      const ran = await lab.bargate.wait();
+      assert.equal(ran.status, 128 + 15);
+    },
+  },
+  {
+    name: "end: SIGKILL of Bargate ends the grant at once, and the child reads EOF",
+    async run(context) {
+      const lab = await LabExport.start(context);
+      await lab.map();
+      assert.equal(await lab.dmaLands(), true);
+      await lab.mark();
+      lab.bargate.kill("SIGKILL");
+      await lab.bargate.exited();
+      await lab.channelEnds();
+      assert.equal(await lab.oldMappingLands(), false);
+      const again = await lab.importer.ask(`map data ${IOVA + 0x100000}`);
+      assert.equal(again.error, "ENODEV");
+      await lab.importer.send("exit 0");
+    },
+  },
+  {
+    name: "end: an expired grant is dead, and its importer lives on",
+    async run(context) {
+      const lab = await LabExport.start(context, { expires: "4s", grace: "100ms" });
+      await lab.map();
+      await lab.mark();
+      assert.equal((await lab.packetOf("revoked"))["reason"], "expired");
+      assert.equal(await lab.oldMappingLands(), false);
+      assert.equal((await lab.importer.ask(`map data ${IOVA + 0x100000}`)).error, "ENODEV");
+      assert.equal(endOf(lab.events).means, "close");
+      assert.equal(await lab.finish(), 0);
+    },
+  },
+  {
+    name: "end: a copy of the area makes the unmap insufficient, and the next means is taken",
+    async run(context) {
+      const lab = await LabExport.start(context, { mapping: "bargate", grace: "100ms" });
+      const grant = await lab.request();
+      assert.equal(await lab.dmaLands(), true);
+      const copy = 0x400000;
+      await lab.importer.must(`copy ${IOVA} ${SLICE.length} ${copy}`);
+      assert.equal(await lab.dmaLands(copy), true);
+      await lab.mark();
+      await lab.importer.must(`channel-send ${JSON.stringify({ type: "release", grant })}`);
+      assert.equal((await lab.packetOf("revoked"))["reason"], "released");
+      assert.equal(await lab.oldMappingLands(copy), false);
+      const insufficient = await lab.event("means-insufficient");
+      assert.equal(insufficient.means, "unmap");
+      assert.deepEqual([endOf(lab.events).reason, endOf(lab.events).means], ["released", "close"]);
+      assert.equal(await lab.finish(), 0);
+    },
+  },
+  {
+    name: "end: an importer that lets go is seen to have let go",
+    async run(context) {
+      const lab = await LabExport.start(context);
+      await lab.map();
+      const granted = await lab.packetOf("granted");
+      await lab.importer.must(`unmap ${IOVA} ${SLICE.length}`);
+      await lab.importer.must("close data");
+      const release = { type: "release", grant: granted["grant"] };
+      await lab.importer.must(`channel-send ${JSON.stringify(release)}`);
+      assert.equal((await lab.packetOf("revoked"))["reason"], "released");
+      assert.equal(endOf(lab.events).means, "release");
+      assert.equal(await lab.finish(), 0);
+    },
+  },
+  {
+    name: "end: an unbind asks for the device, and gets it when the grant has ended",
+    async run(context) {
+      const { address } = context.devices.nvme;
+      const lab = await LabExport.start(context);
+      await lab.map();
+      assert.equal(await lab.dmaLands(), true);
+      await Deno.writeTextFile(`/sys/bus/pci/devices/${address}/driver/unbind`, address);
+      context.defer(() => Deno.writeTextFile("/sys/bus/pci/drivers_probe", address));
+      assert.equal((await lab.packetOf("revoked"))["reason"], "device-removed");
+      assert.equal((await lab.importer.ask(`map data ${IOVA + 0x100000}`)).error, "ENODEV");
+      assert.equal(endOf(lab.events).reason, "device-removed");
+      assert.equal(await lab.finish(), 0);
+    },
+  },
+  {
+    name: "boundary: the child cannot take a descriptor of Bargate",
+    async run(context) {
+      const lab = await LabExport.start(context);
+      const { pid } = lab.bargate;
+      const fds = await Array.fromAsync(Deno.readDir(`/proc/${pid}/fd`), ({ name }) => name);
+      const targets = await Promise.all(fds.map((fd) => Deno.readLink(`/proc/${pid}/fd/${fd}`)));
+      const device = fds[targets.findIndex((target) => target.startsWith("/dev/vfio/devices/"))];
+      assert.ok(device !== undefined, `Bargate has the device open: ${targets.join(" ")}`);
+      assert.equal((await lab.importer.ask(`getfd ${pid} ${device}`)).error, "EPERM");
+      assert.equal(await lab.finish(), 0);
+    },
+  },
+  {
+    name: "boundary: every descriptor of Bargate is close-on-exec",
+    async run(context) {
+      const lab = await LabExport.start(context);
+      const { pid } = lab.bargate;
+      const O_CLOEXEC = 0o2000000;
+      for await (const { name } of Deno.readDir(`/proc/${pid}/fdinfo`)) {
+        if (Number(name) <= 2) continue;
+        const info = await Deno.readTextFile(`/proc/${pid}/fdinfo/${name}`);
+        const flags = Number.parseInt(/^flags:\s+([0-7]+)$/m.exec(info)?.[1] ?? "0", 8);
+        const target = await Deno.readLink(`/proc/${pid}/fd/${name}`);
+        assert.ok((flags & O_CLOEXEC) !== 0, `${name} (${target}) is inheritable`);
+      }
+      assert.equal(await lab.finish(), 0);
+    },
+  },
+];

@@ -1,0 +1,220 @@
+/** What the cases about Bargate share: a policy, a running export, DMA that lands or does not. @module */
+import assert from "node:assert/strict";
+import type { Event } from "../../engine/event.ts";
+import type { CaseContext, GuestContext } from "../guest/case.ts";
+import type { ImporterControl } from "../guest/importer.ts";
+import type { Running } from "../guest/process.ts";
+import { join } from "../path.ts";
+
+/** Where importers map, and how the slice lies in the controller memory buffer. */
+export const IOVA = 0x100000;
+export const SLICE = { bar: 2, offset: 0x1000, length: 0x2000 } as const;
+const SECOND_PAGE = 0x1000;
+/** Bytes moved at a time. */
+const CHUNK = 64;
+
+/** What a case changes about the policy. */
+export interface PolicySpec {
+  readonly address?: string;
+  readonly id?: string;
+  readonly bar?: number;
+  readonly slices?: string;
+  readonly mapping?: "bargate" | "importer";
+  readonly onReset?: "revoke" | "restore";
+  readonly expires?: string;
+  readonly grace?: string;
+  readonly deny?: string;
+  readonly more?: string;
+}
+
+/** The policy of the cases, as YAML. */
+export function policyText(context: GuestContext, spec: PolicySpec = {}): string {
+  const {
+    address = context.devices.nvme.address,
+    id = context.devices.nvme.id,
+    bar = SLICE.bar,
+    slices = `{ offset: ${SLICE.offset}, length: ${SLICE.length} }`,
+    mapping = "importer",
+    onReset = "revoke",
+    grace = "500ms",
+    expires,
+  } = spec;
+  return `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: lab }
+devices:
+  ssd: { match: { id: "${id}", address: "${address}" } }
+importers:
+  engine: { identity: { user: nobody }, driver: iommufd, mapping: ${mapping} }
+exports:
+  - name: data
+    device: ssd
+    bar: ${bar}
+    slices: [${slices}]
+    importers: [engine]
+    onReset: ${onReset}
+    grace: ${grace}
+${expires === undefined ? "" : `    expires: ${expires}\n`}${spec.more ?? ""}${spec.deny ?? ""}`;
+}
+
+/** Writes a policy into the case's folder. @returns its path */
+export async function writePolicy(context: GuestContext, text: string): Promise<string> {
+  const path = join(context.scratch, "policy.yaml");
+  await Deno.writeTextFile(path, text);
+  return path;
+}
+
+/** A running `bargate export` and the importer that it started. */
+export class LabExport {
+  private constructor(
+    private readonly context: CaseContext,
+    readonly bargate: Running,
+    readonly importer: ImporterControl,
+    private readonly ioas: number,
+  ) {}
+
+  /** Starts it and waits until the importer can be talked to. */
+  static async start(context: CaseContext, spec: PolicySpec = {}): Promise<LabExport> {
+    return await LabExport.startWith(context, policyText(context, spec));
+  }
+
+  /** The same with a policy of the case's own. */
+  static async startWith(context: CaseContext, policy: string): Promise<LabExport> {
+    const path = await writePolicy(context, policy);
+    const importer = context.importer();
+    const bargate = context.startBargate([
+      "export",
+      path,
+      "--format",
+      "jsonl",
+      "--exec",
+      "--",
+      context.program("importer"),
+      importer.socketPath,
+    ]);
+    const connected = importer.connected();
+    const ended = bargate.wait().then((ran) => {
+      throw new Error(`bargate ended with status ${ran.status}: ${ran.stderr}${ran.stdout}`);
+    });
+    await Promise.race([connected, ended]);
+    void Promise.allSettled([ended]);
+    const node = await context.vfioNode(context.devices.edu.address);
+    const { ioas } = await importer.must(`setup-edu ${node}`);
+    return new LabExport(context, bargate, importer, Number(ioas));
+  }
+
+  /** Events so far. */
+  get events(): readonly Event[] {
+    return this.bargate.stdout.split("\n").filter((line) => line.startsWith("{"))
+      .map((line) => JSON.parse(line) as Event);
+  }
+
+  /** Waits for an event. */
+  async event(type: Event["type"], limitMs = 20_000): Promise<Event> {
+    const line = await this.bargate.line(
+      "stdout",
+      (text) => text.startsWith("{") && (JSON.parse(text) as Event).type === type,
+      limitMs,
+    );
+    return JSON.parse(line) as Event;
+  }
+
+  /** The next packet on the importer's channel. */
+  async packet(limitMs = 15_000): Promise<Record<string, unknown>> {
+    const answer = await this.importer.must(`channel-recv ${limitMs}`, limitMs + 5_000);
+    if (answer["state"] !== "packet") throw new Error(`no packet: ${JSON.stringify(answer)}`);
+    return JSON.parse(String(answer["packet"])) as Record<string, unknown>;
+  }
+
+  /** Takes packets until one is of this type. */
+  async packetOf(type: string): Promise<Record<string, unknown>> {
+    for (let taken = 0; taken < 20; taken++) {
+      const packet = await this.packet();
+      if (packet["type"] === type) return packet;
+    }
+    throw new Error(`20 packets and none of them ${type}`);
+  }
+
+  /** The importer reads EOF on its channel. */
+  async channelEnds(): Promise<void> {
+    for (let taken = 0; taken < 20; taken++) {
+      const answer = await this.importer.must("channel-recv 15000", 20_000);
+      if (answer["state"] === "eof") return;
+    }
+    throw new Error("20 packets and no EOF");
+  }
+
+  /** The importer maps its buffer. */
+  async map(name = "data", iova = IOVA): Promise<void> {
+    await this.importer.must(`map ${name} ${iova}`);
+  }
+
+  /** Bargate maps the buffer for the importer. @returns id of the grant */
+  async request(): Promise<string> {
+    const iova = `0x${IOVA.toString(16)}`;
+    const packet = { type: "request", export: "data", ioas: this.ioas, iova };
+    await this.importer.must(`channel-send-fd iommufd ${JSON.stringify(packet)}`);
+    const granted = await this.packetOf("granted");
+    return String(granted["grant"]);
+  }
+
+  /** Lets the importer end, and Bargate with it. */
+  async finish(): Promise<number> {
+    await this.importer.send("exit 0");
+    return (await this.bargate.wait()).status;
+  }
+
+  /**
+   * The DMA engine reads the slice's first page and writes what it read to the second one.
+   *
+   * @returns whether the bytes arrived
+   */
+  async dmaLands(iova = IOVA): Promise<boolean> {
+    const pattern = crypto.getRandomValues(new Uint8Array(CHUNK));
+    await this.#write(0, pattern);
+    await this.#write(SECOND_PAGE, new Uint8Array(CHUNK));
+    await this.importer.must(`dma-read ${iova} ${CHUNK}`);
+    await this.importer.must(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
+    return equal(await this.#read(SECOND_PAGE), pattern);
+  }
+
+  /**
+   * After an end: whatever is in the engine's buffer is written through the old mapping.
+   *
+   * @returns whether the second page has changed
+   */
+  async oldMappingLands(iova = IOVA): Promise<boolean> {
+    await this.importer.must(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
+    return !equal(await this.#read(SECOND_PAGE), this.#marker);
+  }
+
+  readonly #marker = crypto.getRandomValues(new Uint8Array(CHUNK));
+
+  /** Puts something into the second page that DMA would overwrite. */
+  async mark(): Promise<void> {
+    await this.#write(SECOND_PAGE, this.#marker);
+  }
+
+  #write(at: number, bytes: Uint8Array): Promise<void> {
+    const { devices } = this.context;
+    return this.context.writeBar(devices.nvme.address, SLICE.bar, SLICE.offset + at, bytes);
+  }
+
+  #read(at: number): Promise<Uint8Array> {
+    const { devices } = this.context;
+    return this.context.readBar(devices.nvme.address, SLICE.bar, SLICE.offset + at, CHUNK);
+  }
+}
+
+/** The end of the only grant, as the audit has it. */
+export function endOf(events: readonly Event[]): Event {
+  const ends = events.filter(({ type }) => type === "ended");
+  assert.equal(ends.length, 1, `one end: ${JSON.stringify(events)}`);
+  const [end] = ends;
+  assert.ok(end !== undefined);
+  return end;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
