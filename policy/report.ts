@@ -4,7 +4,7 @@
  * @module
  */
 import { type Code, CODES } from "./codes.ts";
-import type { Diagnostic, Related } from "./diagnostic.ts";
+import type { Diagnostic, Related, Severity } from "./diagnostic.ts";
 import type { Span } from "./position.ts";
 
 /** What may go with a message. */
@@ -56,6 +56,9 @@ export function related(at: Span, message: string): Related {
   return { message, ...at };
 }
 
+/** At one place, what matters most comes first. */
+const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };
+
 /** Diagnostics kept of one file; the rest is counted. */
 const MAX_PER_FILE = 1000;
 
@@ -92,7 +95,8 @@ export class DiagnosticSink {
     const all = [...this.#kept.values(), ...this.#omitted()];
     return all.sort((a, b) =>
       this.#order(a) - this.#order(b) || (a.line ?? 0) - (b.line ?? 0) ||
-      (a.column ?? 0) - (b.column ?? 0) || compareText(a.code, b.code) ||
+      (a.column ?? 0) - (b.column ?? 0) || RANK[a.severity] - RANK[b.severity] ||
+      compareText(a.code, b.code) ||
       compareText(a.message, b.message)
     );
   }

@@ -1,0 +1,82 @@
+/**
+ * Writes `diagnostics.md` from the closed lists of codes. A test compares it with a fresh one.
+ *
+ * Run: `deno run -A docs/generate_diagnostics.ts`
+ *
+ * @module
+ */
+import { visible } from "../cmd/output/visible.ts";
+import { type CodeEntry, CODES, type Example, EXAMPLE_POLICY } from "../policy/codes.ts";
+import { EXAMPLE_PARTS } from "../policy/example_text.ts";
+import { HOST_CODES, type HostCodeEntry } from "../policy/host_codes.ts";
+
+const HEADER = `# Diagnostics
+
+Generated from \`policy/codes.ts\` and \`policy/host_codes.ts\`; not to be edited.
+
+Every diagnostic has a code. \`BG1…\` are about policies and need no host: \`bargate validate\` finds
+them. \`BG2…\` are about a policy on a host: \`bargate plan\` finds them. Examples show the lines that
+differ from this policy, which is valid:
+
+\`\`\`yaml
+${shown(EXAMPLE_POLICY, EXAMPLE_POLICY)}
+\`\`\`
+`;
+
+/** The lines of an example that take the place of those of the valid policy. */
+function shown(example: Example, like: Example): string {
+  if (example.text !== undefined) return visible(example.text);
+  const parts = EXAMPLE_PARTS.flatMap((part) =>
+    like[part] === undefined
+      ? []
+      : [example[part] ?? EXAMPLE_POLICY[part as keyof typeof EXAMPLE_POLICY] ?? []]
+  ).flat();
+  const second = example.second === undefined
+    ? []
+    : [`# and a second policy with\n${example.second}`];
+  return visible([...parts, ...second].join("\n"));
+}
+
+function fenced(text: string): string {
+  return `\`\`\`yaml\n${text}\n\`\`\`\n`;
+}
+
+function policySection(code: string, entry: CodeEntry): string {
+  const right = entry.right ?? EXAMPLE_POLICY;
+  const example = `Wrong:\n\n${fenced(shown(entry.wrong, entry.wrong))}`;
+  const mended = entry.wrong.text === undefined
+    ? `\nRight:\n\n${fenced(shown(right, { ...entry.wrong, ...entry.right }))}`
+    : "";
+  return `${heading(code, entry.severity, entry)}\n${example}${mended}`;
+}
+
+function heading(
+  code: string,
+  severity: string,
+  { title, why, fix }: { readonly title: string; readonly why: string; readonly fix: string },
+): string {
+  return `<a id="${code}"></a>
+
+## ${code}: ${title}
+
+*${severity}.* ${why}
+
+To mend it: ${fix}
+`;
+}
+
+function hostSection(code: string, entry: HostCodeEntry): string {
+  const kind = entry.denied ? `${entry.severity}, a refusal` : entry.severity;
+  return heading(code, kind, entry);
+}
+
+/** The page's text. */
+export function diagnosticsPage(): string {
+  const policy = Object.entries(CODES).map(([code, entry]) => policySection(code, entry));
+  const host = Object.entries(HOST_CODES).map(([code, entry]) => hostSection(code, entry));
+  return [HEADER, ...policy, ...host].join("\n");
+}
+
+if (import.meta.main) {
+  await Deno.writeTextFile(new URL("./diagnostics.md", import.meta.url), diagnosticsPage());
+}

@@ -1,0 +1,135 @@
+/** What is generated or written beside the language: codes, schema, pages, examples. */
+import assert from "node:assert/strict";
+import { diagnosticsPage } from "../../docs/generate_diagnostics.ts";
+import { type CodeEntry, CODES, EXAMPLE_POLICY } from "../../policy/codes.ts";
+import { EXAMPLE_PARTS, exampleFile } from "../../policy/example_text.ts";
+import { generateSchemaValidator } from "../../policy/generate_schema_validator.ts";
+import { IMPORTER_DRIVERS } from "../../policy/importer_drivers.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+import { SHAPES } from "../../policy/shape.ts";
+import schema from "../../policy/schema.json" with { type: "json" };
+
+const ROOT = new URL("../../", import.meta.url);
+
+function read(path: string): string {
+  return Deno.readTextFileSync(new URL(path, ROOT));
+}
+
+function diagnose(content: string | Uint8Array) {
+  const source = typeof content === "string" ? { text: content } : { bytes: content };
+  return loadPolicySet([{ file: "example.yaml", ...source }]).diagnostics;
+}
+
+const ENTRIES: readonly (readonly [string, CodeEntry])[] = Object.entries(CODES);
+
+Deno.test("every code is given for its wrong example, and nothing for its right one", async (t) => {
+  for (const [code, entry] of ENTRIES) {
+    await t.step(code, () => {
+      const codes = new Set<string>(diagnose(exampleFile(entry.wrong)).map((d) => d.code));
+      assert.ok(codes.has(code));
+      // The note that there is more comes with what there is more of.
+      if (code !== "BG1014") assert.deepEqual([...codes], [code]);
+      assert.deepEqual(diagnose(exampleFile(entry.right ?? EXAMPLE_POLICY)), []);
+    });
+  }
+});
+
+Deno.test("codes are BG1 and three digits, ascending, with all texts", () => {
+  const codes = ENTRIES.map(([code]) => code);
+  assert.deepEqual(codes, codes.toSorted());
+  for (const [code, { title, why, fix }] of ENTRIES) {
+    assert.match(code, /^BG1[0-9]{3}$/);
+    for (const text of [title, why, fix]) assert.ok(text.length > 0, code);
+  }
+});
+
+Deno.test("docs/diagnostics.md is fresh", () => {
+  assert.equal(read("docs/diagnostics.md"), diagnosticsPage(), "run docs/generate_diagnostics.ts");
+});
+
+Deno.test("policy/schema_validator.js is fresh", () => {
+  const message = "run policy/generate_schema_validator.ts";
+  assert.equal(read("policy/schema_validator.js"), generateSchemaValidator(), message);
+});
+
+/** A node of the schema, as far as this test looks. */
+interface SchemaNode {
+  readonly type?: string | readonly string[];
+  readonly $ref?: string;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly additionalProperties?: boolean | SchemaNode;
+  readonly items?: SchemaNode;
+}
+
+function definition(node: SchemaNode): SchemaNode {
+  const name = node.$ref?.replace("#/$defs/", "");
+  const definitions: Readonly<Record<string, SchemaNode>> = schema.$defs;
+  return (name === undefined ? undefined : definitions[name]) ?? node;
+}
+
+/** Keys of every mapping of the schema that has a closed list of them, by general path. */
+function closedMappings(node: SchemaNode, path: string): (readonly [string, readonly string[]])[] {
+  const { properties = {}, additionalProperties, items } = definition(node);
+  const own = additionalProperties === false ? [[path, Object.keys(properties)] as const] : [];
+  const named = typeof additionalProperties === "object"
+    ? closedMappings(additionalProperties, `${path}/*`)
+    : [];
+  const below = Object.entries(properties).flatMap(([key, value]) =>
+    closedMappings(value, `${path}/${key}`)
+  );
+  return [...own, ...named, ...below, ...(items ? closedMappings(items, `${path}/*`) : [])];
+}
+
+Deno.test("the shapes are those of the schema, and later keys are not in it", () => {
+  const inSchema = new Map(closedMappings(schema, ""));
+  assert.deepEqual([...SHAPES.keys()].sort(), [...inSchema.keys()].sort());
+  for (const [path, { keys, later }] of SHAPES) {
+    assert.deepEqual(keys.toSorted(), inSchema.get(path)?.toSorted(), path);
+    assert.ok(!later.some((key) => keys.includes(key)), path);
+  }
+});
+
+Deno.test("the schema offers exactly the importer drivers that work", () => {
+  const accepted = [...IMPORTER_DRIVERS.values()].filter((d) => d.verdict === "accepts");
+  const names = accepted.map((driver) => driver.name);
+  assert.deepEqual(schema.$defs.importer.properties.driver.examples, names);
+  assert.ok(accepted.every((driver) => driver.since !== undefined));
+});
+
+/** The YAML blocks of a page. */
+function blocks(page: string): readonly string[] {
+  return [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map((match) => match[1] ?? "");
+}
+
+/** Completes a block with the parts of the example policy that it does not have. */
+function completed(block: string): string {
+  const sections = block.split(/^(?=[A-Za-z]+:)/m).map((text) => text.trimEnd());
+  const given = Object.fromEntries(sections.map((text) => [text.split(":")[0], text]));
+  const parts: Readonly<Record<string, string>> = { ...EXAMPLE_POLICY, ...given };
+  return EXAMPLE_PARTS.flatMap((part) => parts[part] ?? []).join("\n");
+}
+
+Deno.test("every example of docs/policy.md is valid", () => {
+  const examples = blocks(read("docs/policy.md"));
+  assert.ok(examples.length >= 10);
+  for (const block of examples) assert.deepEqual(diagnose(completed(block)), [], block);
+});
+
+Deno.test("docs/policy.md names every key and every importer driver that works", () => {
+  const page = read("docs/policy.md");
+  for (const key of [...SHAPES.values()].flatMap((shape) => shape.keys)) {
+    assert.ok(page.includes(key), key);
+  }
+  for (const { name, verdict } of IMPORTER_DRIVERS.values()) {
+    if (verdict === "accepts") assert.ok(page.includes(`\`${name}\``), name);
+  }
+});
+
+Deno.test("the example policies are valid, alone and together", () => {
+  const folder = new URL("examples/policies/", ROOT);
+  const names = [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
+  const sources = names.map((name) => ({ file: name, text: read(`examples/policies/${name}`) }));
+  assert.deepEqual(names, ["cmb-to-edu.yaml", "cmb-to-rnic.yaml"]);
+  assert.deepEqual(loadPolicySet(sources).diagnostics, []);
+  for (const source of sources) assert.deepEqual(loadPolicySet([source]).diagnostics, []);
+});
