@@ -36,7 +36,7 @@ export function linesOf(text: string): readonly string[] {
  * import { drawFrame } from "./frame.ts";
  * import assert from "node:assert/strict";
  *
- * const place = { line: 1, column: 5, endLine: 1, endColumn: 8 };
+ * const place = { line: 1, column: 6, endLine: 1, endColumn: 9 };
  * assert.deepEqual(drawFrame(["bar: six"], place, "^"), ["  |", "1 | bar: six", "  |      ^^^"]);
  * ```
  */
