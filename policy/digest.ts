@@ -3,10 +3,8 @@
  *
  * @module
  */
-// Loading node:crypto would cost more than the whole of a small validation.
-import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
 import type { DenyRule, DeviceRule, ExportRule, ImporterRule, Policy, SliceRule } from "./model.ts";
+import { sha256 } from "./sha256.ts";
 
 /**
  * `sha256:` and the hash of the canonical form. Places, descriptions and the order of rules do not
@@ -14,7 +12,7 @@ import type { DenyRule, DeviceRule, ExportRule, ImporterRule, Policy, SliceRule 
  */
 export function digestOf(policies: readonly Policy[]): string {
   const canonical = JSON.stringify(sortedTexts(policies.map(policyForm)));
-  return `sha256:${bytesToHex(sha256(new TextEncoder().encode(canonical)))}`;
+  return `sha256:${sha256(new TextEncoder().encode(canonical))}`;
 }
 
 /** Forms in an order of their own, so that the order written does not count. */
