@@ -1,0 +1,295 @@
+/** The kernel port itself, in the runner's own process: answers of the kernel, hygiene, speed. @module */
+import assert from "node:assert/strict";
+import { systemClock } from "../../engine/clock.ts";
+import { DeviceGuard } from "../../engine/device_guard.ts";
+import { IdentityDriftError, RefusedError } from "../../engine/errors.ts";
+import { EventLog } from "../../engine/event.ts";
+import type { Fd } from "../../engine/fd.ts";
+import type { DmaRange, Lane } from "../../engine/kernel.ts";
+import { KernelError } from "../../engine/kernel_error.ts";
+import type { PlannedGrant } from "../../engine/plan.ts";
+import { makePlan } from "../../engine/plan.ts";
+import { DeviceSession, type DeviceTarget } from "../../engine/session.ts";
+import { closeDescriptor } from "../../ffi/descriptors.ts";
+import { LinuxFiles } from "../../ffi/linux_files.ts";
+import { LinuxKernel } from "../../ffi/linux_kernel.ts";
+import { exportDmaBuf } from "../../ffi/vfio.ts";
+import { readSnapshot } from "../../host/read_snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+import type { CaseContext, GuestContext, LabCase } from "../guest/case.ts";
+import { until } from "../guest/until.ts";
+import { policyText } from "./support.ts";
+
+const PAGE = 4096n;
+
+/** A bound device on a lane of its own, given back when the case ends. */
+interface Bound {
+  readonly kernel: LinuxKernel;
+  readonly lane: Lane;
+  readonly iommufd: Fd;
+  readonly device: Fd;
+}
+
+async function bound(context: GuestContext, address: string): Promise<Bound> {
+  const kernel = new LinuxKernel();
+  const lane = kernel.openLane(address);
+  const iommufd = kernel.openIommufd();
+  const device = await lane.openNode(await context.vfioNode(address));
+  await lane.bindIommufd(device, iommufd);
+  context.defer(async () => {
+    await lane.close(device);
+    await lane.end();
+    kernel.close(iommufd);
+  });
+  return { kernel, lane, iommufd, device };
+}
+
+async function errnoOf(call: Promise<unknown>): Promise<string> {
+  try {
+    await call;
+    return "done";
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return error.errnoName;
+  }
+}
+
+function range(offset: bigint, length: bigint): DmaRange {
+  return { offset, length };
+}
+
+/** A real plan of the lab's policy on this host. */
+function planned(context: GuestContext): PlannedGrant {
+  const kernel = new LinuxKernel();
+  const loaded = loadPolicySet([{ file: "lab.yaml", text: policyText(context) }]);
+  assert.ok(loaded.set !== undefined, JSON.stringify(loaded.diagnostics));
+  const { snapshot } = readSnapshot(new LinuxFiles(), kernel);
+  const [grant] = makePlan(loaded.set, snapshot).grants;
+  assert.ok(grant !== undefined);
+  return grant;
+}
+
+async function openSession(
+  context: GuestContext,
+  kernel: LinuxKernel,
+  target: DeviceTarget,
+): Promise<{ session: DeviceSession; lane: Lane }> {
+  const lane = kernel.openLane(target.address);
+  const iommufd = kernel.openIommufd();
+  context.defer(async () => {
+    await lane.end();
+    kernel.close(iommufd);
+  });
+  return { session: await DeviceSession.open(kernel, lane, iommufd, target), lane };
+}
+
+/** Lets something happen between the open and the export. */
+class MeddlingKernel extends LinuxKernel {
+  override openLane(name: string): Lane {
+    const lane = super.openLane(name);
+    const exportDmaBuf = lane.exportDmaBuf.bind(lane);
+    lane.exportDmaBuf = async (device, region, ranges) => {
+      await lane.writeRegion(device, 7, 4n, new Uint8Array([0, 0]));
+      return await exportDmaBuf(device, region, ranges);
+    };
+    return lane;
+  }
+}
+
+/** Refusals of the export ioctl, in words of kernel.md's table. */
+async function exportErrnos(context: CaseContext): Promise<void> {
+  const { lane, device } = await bound(context, context.devices.nvme.address);
+  const asked: readonly [string, number, readonly DmaRange[]][] = [
+    ["EINVAL", 2, [range(0x800n, PAGE)]],
+    ["EINVAL", 2, [range(0n, 0x800n)]],
+    ["EINVAL", 2, [range(0n, 0n)]],
+    ["EINVAL", 2, []],
+    ["EINVAL", 2, [range(0xfff000n, 2n * PAGE)]],
+    ["EINVAL", 2, [range(0n, PAGE), range(0x1000000n, PAGE)]],
+    ["ENODEV", 3, [range(0n, PAGE)]],
+    ["ENODEV", 5, [range(0n, PAGE)]],
+    ["ENODEV", 6, [range(0n, PAGE)]],
+    ["ENODEV", 7, [range(0n, PAGE)]],
+  ];
+  for (const [expected, region, ranges] of asked) {
+    assert.equal(await errnoOf(lane.exportDmaBuf(device, region, ranges)), expected);
+  }
+}
+
+async function exportsSeveralRanges(context: CaseContext): Promise<void> {
+  const { kernel, lane, iommufd, device } = await bound(context, context.devices.nvme.address);
+  const buffer = await lane.exportDmaBuf(device, 2, [range(0x3000n, PAGE), range(0n, 2n * PAGE)]);
+  const facts = kernel.dmaBufFacts(buffer);
+  assert.equal(facts.size, 3n * PAGE);
+  assert.deepEqual([facts.references, facts.exporter, facts.closeOnExec], [
+    1,
+    "vfio_pci_core",
+    true,
+  ]);
+  kernel.setDmaBufName(buffer, "lab");
+  assert.equal(kernel.dmaBufFacts(buffer).name, "lab");
+  const ioas = await lane.ioasAlloc(iommufd);
+  const map = { iommufd, ioas, dmaBuf: buffer, start: 0n, length: PAGE, writeable: true };
+  assert.equal(await errnoOf(lane.ioasMapFile(map)), "EOPNOTSUPP");
+  await lane.close(buffer);
+  await lane.iommuDestroy(iommufd, ioas);
+}
+
+async function endsAThousand(context: CaseContext): Promise<void> {
+  const kernel = new LinuxKernel();
+  const plan = planned(context);
+  const { session, lane } = await openSession(context, kernel, plan.device);
+  const log = new EventLog("sha256:lab", Date.now, () => {});
+  const guard = new DeviceGuard(session, lane, {
+    kernel,
+    clock: systemClock,
+    log,
+    limitMs: 10_000,
+    notify: () => {},
+    onTrouble: () => assert.fail("an end was late"),
+  });
+  // One grant stays, so that the device stays open.
+  const staying = await guard.export(plan);
+  guard.delivered(staying);
+  const before = descriptors(kernel);
+  const started = performance.now();
+  for (let done = 0; done < 1000; done++) {
+    const held = await guard.export(plan);
+    guard.delivered(held);
+    await guard.end([held], "released", { source: "lab" }, "immediate");
+    assert.deepEqual(held.grant.end, { reason: "released", means: "release" });
+  }
+  context.figure("one export, probe and end through the engine, µs", perGrant(started));
+  await until("the descriptors to be as before", 5_000, () => {
+    const now = descriptors(kernel);
+    return now.length === before.length ? now : undefined;
+  });
+  assert.deepEqual(descriptors(kernel), before);
+  await guard.end([staying], "released", { source: "lab" }, "immediate");
+  await session.close();
+}
+
+function perGrant(started: number): number {
+  return Math.round(performance.now() - started);
+}
+
+function descriptors(kernel: LinuxKernel): readonly string[] {
+  return kernel.ownDescriptors().map(({ target }) => target.replace(/\d+/g, "N")).sort();
+}
+
+/** The median of interleaved rounds; both sides meet the same load of the machine. */
+async function comparesWithC(context: CaseContext): Promise<void> {
+  const { devices, program, run, vfioNode } = context;
+  const node = await vfioNode(devices.nvme.address);
+  const times = 200;
+  const c: number[] = [];
+  const own: number[] = [];
+  for (let round = 0; round < 9; round++) {
+    const ran = await run([program("export_bench"), node, "2", "5", `${times}`]);
+    c.push(JSON.parse(ran.stdout).nsPerExport);
+    own.push(await exportsByFfi(context, node, times));
+  }
+  const ratio = median(own) / median(c);
+  context.figure("one export and close in C, ns", median(c));
+  context.figure("one export and close by FFI, ns", Math.round(median(own)));
+  context.figure("ratio", ratio.toFixed(2));
+  assert.ok(ratio <= 2, `FFI takes ${ratio.toFixed(2)} times what C takes`);
+}
+
+async function exportsByFfi(context: CaseContext, node: string, times: number): Promise<number> {
+  const kernel = new LinuxKernel();
+  const lane = kernel.openLane(context.devices.nvme.address);
+  const iommufd = kernel.openIommufd();
+  const device = await lane.openNode(node);
+  await lane.bindIommufd(device, iommufd);
+  const ranges = [range(0n, PAGE)];
+  const rounds: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    const start = performance.now();
+    for (let done = 0; done < times; done++) closeDescriptor(exportDmaBuf(device, 2, ranges));
+    rounds.push((performance.now() - start) * 1e6 / times);
+  }
+  await lane.close(device);
+  await lane.end();
+  kernel.close(iommufd);
+  return median(rounds);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+/** Cases of the port. */
+export const cases: readonly LabCase[] = [
+  { name: "port: each refusal of the export has the kernel's errno", run: exportErrnos },
+  {
+    name: "port: a 256-byte BAR is refused with EINVAL, and a device without reset with EINVAL",
+    async run(context) {
+      const { lane, device } = await bound(context, context.devices.ivshmem.address);
+      assert.equal(await errnoOf(lane.exportDmaBuf(device, 0, [range(0n, PAGE)])), "EINVAL");
+      assert.equal((await lane.deviceInfo(device)).flags.reset, false);
+      assert.equal(await errnoOf(lane.resetDevice(device)), "EINVAL");
+    },
+  },
+  {
+    name: "port: the feature is present, and a region tells its size",
+    async run(context) {
+      const { lane, device, kernel } = await bound(context, context.devices.nvme.address);
+      assert.deepEqual(await lane.probeDmaBuf(device), { state: "present" });
+      assert.equal((await lane.regionInfo(device, 2)).size, 0x1000000n);
+      assert.equal((await lane.regionInfo(device, 5)).size, 0n);
+      assert.equal(kernel.deviceAddress(device), context.devices.nvme.address);
+    },
+  },
+  {
+    name: "port: a buffer of several ranges has their sum, and iommufd refuses it",
+    run: exportsSeveralRanges,
+  },
+  {
+    name: "port: an open device cannot be bound twice",
+    async run(context) {
+      const { lane, iommufd } = await bound(context, context.devices.nvme.address);
+      const node = await context.vfioNode(context.devices.nvme.address);
+      const second = await lane.openNode(node);
+      assert.equal(await errnoOf(lane.bindIommufd(second, iommufd)), "EINVAL");
+      await lane.close(second);
+    },
+  },
+  {
+    name: "refused: a buffer that is born revoked, because memory decode is off",
+    async run(context) {
+      const plan = planned(context);
+      const { session } = await openSession(context, new MeddlingKernel(), plan.device);
+      await assert.rejects(
+        session.export(plan.export, plan.bar, plan.ranges),
+        (error: Error) =>
+          error instanceof RefusedError && /memory decode of .* is off/.test(error.message),
+      );
+      await session.close();
+    },
+  },
+  {
+    name: "refused: an open device that is not the planned one",
+    async run(context) {
+      const { device } = planned(context);
+      const wrong: readonly DeviceTarget[] = [
+        { ...device, id: "144d:a80a" },
+        { ...device, address: context.devices.nvme2.address },
+        { ...device, barSizes: new Map([[2, 0x2000000n]]) },
+      ];
+      for (const target of wrong) {
+        await assert.rejects(openSession(context, new LinuxKernel(), target), IdentityDriftError);
+      }
+    },
+  },
+  {
+    name: "hygiene: after 1,000 exports and ends the descriptors are as before",
+    limitMs: 180_000,
+    run: endsAThousand,
+  },
+  {
+    name: "speed: one export and close by FFI takes at most twice what C takes",
+    limitMs: 180_000,
+    run: comparesWithC,
+  },
+];
