@@ -11,22 +11,29 @@ import { sha256 } from "./sha256.ts";
  * count; the order of slices does, because it is the buffer's layout.
  */
 export function digestOf(policies: readonly Policy[]): string {
-  const canonical = JSON.stringify(sortedTexts(policies.map(policyForm)));
+  const canonical = JSON.stringify(inOrder(policies.map(policyForm)));
   return `sha256:${sha256(new TextEncoder().encode(canonical))}`;
 }
 
 /** Forms in an order of their own, so that the order written does not count. */
-function sortedTexts(forms: readonly unknown[]): readonly string[] {
-  return forms.map((form) => JSON.stringify(form)).sort();
+function inOrder(forms: readonly unknown[]): readonly unknown[] {
+  const keyed = forms.map((form) => ({ form, text: JSON.stringify(form) }));
+  return keyed.sort((a, b) => compareText(a.text, b.text)).map(({ form }) => form);
+}
+
+/** By code units: the same on every machine. */
+function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
 
 function policyForm(policy: Policy): unknown {
   return {
     name: policy.name,
-    devices: sortedTexts([...policy.devices.values()].map(deviceForm)),
-    importers: sortedTexts([...policy.importers.values()].map(importerForm)),
-    exports: sortedTexts(policy.exports.map(exportForm)),
-    deny: sortedTexts(policy.deny.map(denyForm)),
+    devices: inOrder([...policy.devices.values()].map(deviceForm)),
+    importers: inOrder([...policy.importers.values()].map(importerForm)),
+    exports: inOrder(policy.exports.map(exportForm)),
+    deny: inOrder(policy.deny.map(denyForm)),
   };
 }
 
@@ -55,17 +62,17 @@ function exportForm(rule: ExportRule): unknown {
     device: rule.device.value,
     bar: rule.bar.value,
     slices: rule.slices.map(sliceForm),
-    importers: sortedTexts(rule.importers.map((name) => name.value)),
+    importers: inOrder(rule.importers.map((name) => name.value)),
     access: rule.access,
     onReset: rule.onReset,
     graceMs: rule.graceMs,
     expiresMs: rule.expiresMs ?? null,
     collateral: rule.collateral ?? null,
-    allowProtected: sortedTexts(rule.allowProtected.map(({ range, reason }) => [range, reason])),
+    allowProtected: inOrder(rule.allowProtected.map(({ range, reason }) => [range, reason])),
   };
 }
 
 function denyForm(rule: DenyRule): unknown {
-  const slices = rule.slices === undefined ? null : sortedTexts(rule.slices.map(sliceForm));
+  const slices = rule.slices === undefined ? null : inOrder(rule.slices.map(sliceForm));
   return [rule.device.value, rule.bar ?? null, slices, rule.reason];
 }

@@ -75,7 +75,8 @@ function word(table: Uint32Array, index: number): number {
 function fillSchedule(schedule: Uint32Array, view: DataView, at: number): void {
   for (let i = 0; i < 16; i++) schedule[i] = view.getUint32(at + 4 * i);
   for (let i = 16; i < 64; i++) {
-    const [near, far] = [word(schedule, i - 2), word(schedule, i - 15)];
+    const near = word(schedule, i - 2);
+    const far = word(schedule, i - 15);
     const mixedFar = rotate(far, 7) ^ rotate(far, 18) ^ (far >>> 3);
     const mixedNear = rotate(near, 17) ^ rotate(near, 19) ^ (near >>> 10);
     schedule[i] = word(schedule, i - 16) + mixedFar + word(schedule, i - 7) + mixedNear;
@@ -84,18 +85,22 @@ function fillSchedule(schedule: Uint32Array, view: DataView, at: number): void {
 
 /** One block: 64 rounds over the eight working words, named as in the standard. */
 function compress(state: Uint32Array, schedule: Uint32Array): void {
-  const working = state.slice();
+  let [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = state;
   for (let i = 0; i < 64; i++) {
-    const [a, b, c] = [word(working, 0), word(working, 1), word(working, 2)];
-    const [e, f, g] = [word(working, 4), word(working, 5), word(working, 6)];
-    const choice = (e & f) ^ (~e & g);
-    const majority = (a & b) ^ (a & c) ^ (b & c);
     const mixedE = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+    const choice = (e & f) ^ (~e & g);
+    const first = (h + mixedE + choice + word(ROUND, i) + word(schedule, i)) | 0;
     const mixedA = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
-    const first = (word(working, 7) + mixedE + choice + word(ROUND, i) + word(schedule, i)) | 0;
-    working.copyWithin(1, 0, 7);
-    working[4] = word(working, 4) + first;
-    working[0] = first + mixedA + majority;
+    const majority = (a & b) ^ (a & c) ^ (b & c);
+    h = g;
+    g = f;
+    f = e;
+    e = (d + first) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (first + mixedA + majority) | 0;
   }
-  for (let i = 0; i < 8; i++) state[i] = word(state, i) + word(working, i);
+  const worked = [a, b, c, d, e, f, g, h];
+  for (let i = 0; i < 8; i++) state[i] = word(state, i) + (worked[i] ?? 0);
 }
