@@ -49,7 +49,7 @@ async function addStdin(collected: Collected, readStdin: () => Promise<Uint8Arra
 
 async function addPath(path: string, collected: Collected): Promise<void> {
   try {
-    const info = await Deno.stat(path);
+    const info = Deno.statSync(path);
     if (!firstTime(info, collected)) return;
     if (!info.isDirectory) {
       collected.files.push({ file: path, bytes: await readBounded(path, info) });
@@ -84,7 +84,7 @@ async function addFolder(folder: string, collected: Collected): Promise<void> {
 
 async function addBelow(path: string, collected: Collected): Promise<void> {
   try {
-    const info = await Deno.stat(path);
+    const info = Deno.statSync(path);
     if (!info.isDirectory && !/\.ya?ml$/.test(path)) return;
     if (!firstTime(info, collected)) return;
     if (info.isDirectory) await addFolder(path, collected);
@@ -96,10 +96,10 @@ async function addBelow(path: string, collected: Collected): Promise<void> {
 
 /**
  * Reads no more than shows that the file is too large: it could be a device without end. Streams
- * take milliseconds to start, so a plain file of a plain size is read at once.
+ * and threads take milliseconds to start, so a plain file of a plain size is read at once, in place.
  */
 async function readBounded(path: string, info: Deno.FileInfo): Promise<Uint8Array> {
-  if (info.isFile && info.size <= MAX_FILE_SIZE) return await Deno.readFile(path);
+  if (info.isFile && info.size <= MAX_FILE_SIZE) return Deno.readFileSync(path);
   const file = await Deno.open(path);
   return await collectBounded(file.readable);
 }
