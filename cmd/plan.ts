@@ -72,12 +72,12 @@ function grantText(grant: PlannedGrant, ioctl: IoctlBytes): string {
 }
 
 function exportIoctl(bar: number, ranges: readonly DmaRange[]): IoctlBytes {
-  const { buffer } = exportArgument(bar, ranges);
   return {
     request: `0x${C.VFIO_DEVICE_FEATURE.toString(16)}`,
-    bytes: Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join(
-      "",
-    ),
+    bytes: Array.from(exportArgument(bar, ranges), (byte) => byte.toString(16).padStart(2, "0"))
+      .join(
+        "",
+      ),
   };
 }
 

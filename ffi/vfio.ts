@@ -13,11 +13,12 @@ import type {
   RegionInfo,
 } from "../engine/kernel.ts";
 import { KernelError } from "../engine/kernel_error.ts";
+import { encodeExport } from "./export_request.ts";
 import { checked, ERRNO, kernelError, reissued } from "./errno.ts";
 import { ioctl } from "./ioctl.ts";
 import { C, STRUCTS } from "./layouts.ts";
 import { libc } from "./libc.ts";
-import { allocate, decode, encode, getNumber, setBig, setNumber, type Values } from "./struct.ts";
+import { allocate, decode, encode, getNumber, type Values } from "./struct.ts";
 
 /**
  * `VFIO_DEVICE_BIND_IOMMUFD`: the step that opens a device of the character-device route.
@@ -205,12 +206,8 @@ function transfer(
 }
 
 const FEATURE = STRUCTS.vfio_device_feature;
-const DMA_BUF = STRUCTS.vfio_device_feature_dma_buf;
-const RANGE = STRUCTS.vfio_region_dma_range;
-
 const PROBE_FLAGS = C.VFIO_DEVICE_FEATURE_PROBE | C.VFIO_DEVICE_FEATURE_GET |
   C.VFIO_DEVICE_FEATURE_DMA_BUF;
-const EXPORT_FLAGS = C.VFIO_DEVICE_FEATURE_GET | C.VFIO_DEVICE_FEATURE_DMA_BUF;
 
 /**
  * Asks whether the kernel and the driver can export (`VFIO_DEVICE_FEATURE` with PROBE). Creates
@@ -245,7 +242,7 @@ function refusedProbe(error: KernelError): FeatureAnswer {
  * @throws {KernelError}
  */
 export function exportDmaBuf(device: Fd, region: number, ranges: readonly DmaRange[]): Fd {
-  const argument = exportArgument(region, ranges);
+  const argument = encodeExport(region, ranges).bytes;
   const number = ioctl(device, "VFIO_DEVICE_FEATURE", argument, "VFIO_DEVICE_FEATURE_DMA_BUF");
   return new Fd(number, `dma-buf of ${device.what}`);
 }
@@ -255,6 +252,7 @@ export function exportDmaBuf(device: Fd, region: number, ranges: readonly DmaRan
  *
  * @param region BAR, 0 to 5
  * @param ranges in the buffer's order
+ * @returns a copy of the bytes
  *
  * @example
  * ```ts
@@ -264,23 +262,8 @@ export function exportDmaBuf(device: Fd, region: number, ranges: readonly DmaRan
  * if (argument.byteLength !== 40) throw new Error("24 bytes and 16 for each range");
  * ```
  */
-export function exportArgument(
-  region: number,
-  ranges: readonly DmaRange[],
-): DataView<ArrayBuffer> {
-  const extra = DMA_BUF.size + RANGE.size * ranges.length;
-  const view = allocate(FEATURE, extra);
-  setNumber(view, FEATURE.fields.argsz, view.byteLength);
-  setNumber(view, FEATURE.fields.flags, EXPORT_FLAGS);
-  setNumber(view, DMA_BUF.fields.region_index, region, FEATURE.size);
-  setNumber(view, DMA_BUF.fields.open_flags, C.O_CLOEXEC | C.O_RDWR, FEATURE.size);
-  setNumber(view, DMA_BUF.fields.nr_ranges, ranges.length, FEATURE.size);
-  ranges.forEach((range, index) => {
-    const at = FEATURE.size + DMA_BUF.size + RANGE.size * index;
-    setBig(view, RANGE.fields.offset, range.offset, at);
-    setBig(view, RANGE.fields.length, range.length, at);
-  });
-  return view;
+export function exportArgument(region: number, ranges: readonly DmaRange[]): Uint8Array {
+  return encodeExport(region, ranges).bytes.slice();
 }
 
 /**

@@ -51,6 +51,17 @@ Deno.test("the export's argument is what the kernel reads, byte by byte", () => 
   equal(argument.byteLength, 56);
 });
 
+Deno.test("an export's argument has nothing of the one before, and stays when another is made", () => {
+  const first = exportArgument(5, [{ offset: (1n << 64n) - 1n, length: (1n << 64n) - 1n }]);
+  const before = first.slice();
+  const second = exportArgument(0, [{ offset: 0n, length: 1n }]);
+  deepEqual(first, before);
+  deepEqual([...new Uint32Array(second.buffer)], [40, 0x1000b, 0, 0x80002, 0, 1, 0, 0, 1, 0]);
+  const many = Array.from({ length: 40 }, (_, page) => ({ offset: BigInt(page), length: 1n }));
+  const longWords = new BigUint64Array(exportArgument(1, many).buffer, 24);
+  deepEqual([...longWords], many.flatMap(({ offset, length }) => [offset, length]));
+});
+
 Deno.test("every ioctl's error names the ioctl, the errno and the device", () => {
   const calls: readonly (readonly [string, (fd: Fd) => unknown])[] = [
     ["VFIO_DEVICE_BIND_IOMMUFD", (fd) => bindIommufd(fd, fd)],
