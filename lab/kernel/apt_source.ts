@@ -146,6 +146,8 @@ function ownState(
     ["Dir::Cache::archives", join(folder, "archives")],
     ["Dir::Etc::preferencesparts", join(folder, "preferences.d")],
     ["Dir::Etc::preferences", "/dev/null"],
+    // without it, lists that could not be fetched are a warning
+    ["APT::Update::Error-Mode", "any"],
     // the folders belong to whoever runs the laboratory, not to apt's own account
     ...(Deno.uid() === 0 ? [["APT::Sandbox::User", "root"] as const] : []),
     ...more,
