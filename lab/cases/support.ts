@@ -1,7 +1,7 @@
 /** What the cases about Bargate share: a policy, a running export, DMA that lands or does not. @module */
 import assert from "node:assert/strict";
 import type { Event } from "../../engine/event.ts";
-import type { CaseContext, GuestContext } from "../guest/case.ts";
+import type { GuestContext } from "../guest/case.ts";
 import type { ImporterControl } from "../guest/importer.ts";
 import type { Running } from "../guest/process.ts";
 import { join } from "../path.ts";
@@ -67,19 +67,19 @@ export async function writePolicy(context: GuestContext, text: string): Promise<
 /** A running `bargate export` and the importer that it started. */
 export class LabExport {
   private constructor(
-    private readonly context: CaseContext,
+    private readonly context: GuestContext,
     readonly bargate: Running,
     readonly importer: ImporterControl,
     private readonly ioas: number,
   ) {}
 
   /** Starts it and waits until the importer can be talked to. */
-  static async start(context: CaseContext, spec: PolicySpec = {}): Promise<LabExport> {
+  static async start(context: GuestContext, spec: PolicySpec = {}): Promise<LabExport> {
     return await LabExport.startWith(context, policyText(context, spec));
   }
 
   /** The same with a policy of the case's own. */
-  static async startWith(context: CaseContext, policy: string): Promise<LabExport> {
+  static async startWith(context: GuestContext, policy: string): Promise<LabExport> {
     const path = await writePolicy(context, policy);
     const importer = context.importer();
     const bargate = context.startBargate([
