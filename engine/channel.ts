@@ -6,7 +6,7 @@
  */
 import type { After } from "./event.ts";
 import type { Fd } from "./fd.ts";
-import type { EndReason } from "./grant.ts";
+import type { EndReason } from "./end.ts";
 import type { Kernel, Packet, Watch } from "./kernel.ts";
 
 /** Version of the protocol. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { EndReason, Means } from "./grant.ts";
+import type { EndReason, Means } from "./end.ts";
 
 /** What happened. The names of grant events are those of the states they lead to. */
 export type EventType =

@@ -19,6 +19,7 @@
  *
  * @module
  */
+import type { EndReason, Means } from "./end.ts";
 import type { PlannedGrant } from "./plan.ts";
 
 /** Where a grant stands. */
@@ -32,24 +33,6 @@ export type GrantState =
 
 /** What moves a grant. */
 export type GrantStep = "export" | "deliver" | "suspend" | "restore" | "revoke" | "end" | "fail";
-
-/** Why a grant ended: kept, logged and sent to the importer. */
-export type EndReason =
-  | "policy-withdrawn"
-  | "expired"
-  | "released"
-  | "importer-gone"
-  | "owner-gone"
-  | "device-reset"
-  | "device-removed"
-  | "device-error"
-  | "decode-off"
-  | "operator"
-  | "shutdown"
-  | "failed";
-
-/** How a slice was made unreachable, precise to blunt. */
-export type Means = "unmap" | "release" | "hold" | "new-generation" | "close";
 
 /** The whole machine: a step that is not listed for a state is a defect of the engine. */
 export const TRANSITIONS: Readonly<

@@ -10,7 +10,7 @@ import { DeviceGuard, grantedPacket, type ResetMethod } from "./device_guard.ts"
 import { DeniedError, RefusedError } from "./errors.ts";
 import type { Cause, EventLog } from "./event.ts";
 import type { Fd } from "./fd.ts";
-import type { EndReason } from "./grant.ts";
+import type { EndReason } from "./end.ts";
 import { type HeldGrant, isActive } from "./held_grant.ts";
 import type { Child, ChildEnd, Kernel, Watch } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";

@@ -18,7 +18,7 @@ import type {
 } from "../policy/model.ts";
 import type { Span } from "../policy/position.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
-import type { Means } from "./grant.ts";
+import type { Means } from "./end.ts";
 import type { HostCode } from "../policy/host_codes.ts";
 import { type Finding, hostFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";

@@ -15,7 +15,7 @@ import type {
 } from "../engine/kernel.ts";
 import { refusal } from "./errno.ts";
 import { SimIommufd } from "./iommufd.ts";
-import type { SimKernel } from "./sim_kernel.ts";
+import type { SimWorld } from "./world.ts";
 import { SimDeviceFile, SimDmaBuf, SimEventFd, type SimVfioDevice } from "./vfio.ts";
 
 const CONFIG_REGION = 7;
@@ -26,7 +26,7 @@ export class SimLane implements Lane {
   #ended = false;
   waiting: Lane["waiting"];
 
-  constructor(private readonly kernel: SimKernel, readonly name: string) {}
+  constructor(private readonly kernel: SimWorld, readonly name: string) {}
 
   openNode(path: string): Promise<Fd> {
     return this.#call("openNode", path, () => {
