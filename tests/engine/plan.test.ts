@@ -1,0 +1,225 @@
+import assert from "node:assert/strict";
+import { makePlan, type PlanOptions } from "../../engine/plan.ts";
+import { planJson } from "../../engine/plan_json.ts";
+import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+
+const SSD = "0000:01:00.0";
+
+/** An NVMe controller as QEMU's: registers with MSI-X in BAR 0, controller memory in BAR 2. */
+function nvme(address: string, more: Partial<SnapshotFunction> = {}): SnapshotFunction {
+  const config = new Uint8Array(256);
+  const view = new DataView(config.buffer);
+  view.setUint32(0, 0x0010_1b36, true);
+  view.setUint16(0x06, 0x10, true);
+  view.setUint8(0x34, 0x40);
+  view.setUint8(0x40, 0x11);
+  view.setUint16(0x42, 64, true);
+  view.setUint32(0x44, 0x2000, true);
+  view.setUint32(0x48, 0x3000, true);
+  return {
+    address,
+    vendor: "1b36",
+    device: "0010",
+    subsystem: "1af4:1100",
+    class: "010802",
+    driver: "vfio-pci",
+    iommuGroup: 1,
+    parent: "0000:00:10.0",
+    cdev: "/dev/vfio/devices/vfio0",
+    resetMethods: ["flr"],
+    config,
+    bars: [
+      { index: 0, kind: "memory64", start: 0xfe00_0000n, size: 0x4000n, prefetchable: false },
+      { index: 2, kind: "memory64", start: 0x8_0000_0000n, size: 0x100_0000n, prefetchable: true },
+      { index: 4, kind: "io", start: 0xc000n, size: 0x1000n, prefetchable: false },
+      { index: 5, kind: "memory32", start: 0xfd00_0000n, size: 0x100n, prefetchable: false },
+    ],
+    unreadable: [],
+    ...more,
+  };
+}
+
+function host(
+  functions: readonly SnapshotFunction[] = [nvme(SSD)],
+  more: Partial<HostSnapshot> = {},
+): HostSnapshot {
+  return { kernel: { release: "7.3.4" }, pageSize: 4096, iommu: ["dmar0"], functions, ...more };
+}
+
+interface Rule {
+  readonly match?: string;
+  readonly bar?: number;
+  readonly slices?: string;
+  readonly more?: string;
+  readonly tail?: string;
+}
+
+function policy(rule: Rule = {}): string {
+  const { match = `{ id: "1b36:0010" }`, bar = 2, slices = "{ offset: 4KiB, length: 8KiB }" } =
+    rule;
+  return `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: demo }
+devices: { ssd: { match: ${match} } }
+importers: { engine: { identity: { user: nobody }, driver: mlx5 } }
+exports:
+  - name: data
+    device: ssd
+    bar: ${bar}
+    slices: [${slices}]
+    importers: [engine]
+${rule.more ?? ""}${rule.tail ?? ""}`;
+}
+
+function plan(text: string, on: HostSnapshot = host(), options: PlanOptions = {}) {
+  const { set, diagnostics } = loadPolicySet([{ file: "p.yaml", text }]);
+  assert.ok(set !== undefined, JSON.stringify(diagnostics));
+  return makePlan(set, on, options);
+}
+
+function codes(text: string, on?: HostSnapshot, options?: PlanOptions): string[] {
+  const made = plan(text, on, options);
+  if (made.diagnostics.length > 0) assert.deepEqual(made.grants, []);
+  return made.diagnostics.map(({ code }) => code);
+}
+
+Deno.test("makePlan resolves a rule to a grant with everything that the export needs", () => {
+  const { grants, diagnostics, denied } = plan(
+    policy({ slices: "{ offset: 4KiB, length: rest }" }),
+  );
+  assert.deepEqual([diagnostics, denied], [[], false]);
+  assert.equal(grants.length, 1);
+  const [grant] = grants;
+  assert.deepEqual(grant?.ranges, [{ offset: 0x1000n, length: 0xff_f000n }]);
+  assert.deepEqual(grant?.device, {
+    address: SSD,
+    id: "1b36:0010",
+    node: "/dev/vfio/devices/vfio0",
+    barSizes: new Map([[0, 0x4000n], [2, 0x100_0000n], [5, 0x100n]]),
+    canHold: true,
+  });
+  assert.deepEqual(grant?.revocation, ["release", "hold", "close"]);
+});
+
+Deno.test("makePlan finds on the host what a policy cannot know", async (t) => {
+  const cases: readonly [string, string, HostSnapshot | undefined, string][] = [
+    ["no such device", policy({ match: `{ id: "144d:a80a" }` }), undefined, "BG2001"],
+    ["two such devices", policy(), host([nvme(SSD), nvme("0000:02:00.0")]), "BG2002"],
+    ["another driver", policy(), host([nvme(SSD, { driver: "nvme" })]), "BG2003"],
+    ["no BAR", policy({ bar: 1 }), undefined, "BG2005"],
+    ["an upper half", policy({ bar: 3 }), undefined, "BG2005"],
+    ["I/O space", policy({ bar: 4 }), undefined, "BG2006"],
+    ["a small BAR", policy({ bar: 5, slices: "{ offset: 0, length: 4KiB }" }), undefined, "BG2007"],
+    ["past the end", policy({ slices: "{ offset: 16MiB, length: 4KiB }" }), undefined, "BG2008"],
+    ["nothing left", policy({ slices: "{ offset: 16MiB, length: rest }" }), undefined, "BG2008"],
+    ["64 KiB pages", policy(), host([nvme(SSD)], { pageSize: 65536 }), "BG2009"],
+    [
+      "MSI-X table",
+      policy({ bar: 0, slices: "{ offset: 8KiB, length: 4KiB }" }),
+      undefined,
+      "BG2010",
+    ],
+    [
+      "pending bits",
+      policy({ bar: 0, slices: "{ offset: 12KiB, length: 4KiB }" }),
+      undefined,
+      "BG2010",
+    ],
+    ["short config", policy(), host([nvme(SSD, { config: new Uint8Array(64) })]), "BG2011"],
+    ["Linux 6.18", policy(), host([nvme(SSD)], { kernel: { release: "6.18.44" } }), "BG2015"],
+    ["Linux 7.0", policy(), host([nvme(SSD)], { kernel: { release: "7.0.1" } }), "BG2016"],
+  ];
+  for (const [what, text, on, code] of cases) {
+    await t.step(what, () => assert.deepEqual(codes(text, on), [code]));
+  }
+  await t.step("no cdev", () => {
+    const { cdev: _, ...bare } = nvme(SSD);
+    assert.deepEqual(codes(policy(), host([bare])), ["BG2004"]);
+  });
+});
+
+Deno.test("makePlan says what stands at the address instead", () => {
+  const made = plan(policy({ match: `{ id: "144d:a80a", address: "${SSD}" }` }));
+  assert.match(made.diagnostics[0]?.message ?? "", /0000:01:00\.0 is 1b36:0010, class 010802/);
+  assert.deepEqual([made.diagnostics[0]?.line, made.diagnostics[0]?.file], [4, "p.yaml"]);
+});
+
+Deno.test("makePlan accepts an unwaited revoke only when it is told to", () => {
+  const old = host([nvme(SSD)], { kernel: { release: "7.0.1" } });
+  assert.deepEqual(codes(policy(), old, { acceptUnwaitedRevoke: true }), []);
+  const older = host([nvme(SSD)], { kernel: { release: "6.18.0" } });
+  assert.deepEqual(codes(policy(), older, { acceptUnwaitedRevoke: true }), ["BG2015"]);
+});
+
+Deno.test("makePlan exports a protected page only by its own name and with a reason", () => {
+  const page = { bar: 0, slices: "{ offset: 8KiB, length: 4KiB }" };
+  const table = "    allowProtected: [{ range: msix-table, reason: emulation }]\n";
+  const pending = "    allowProtected: [{ range: msix-pba, reason: emulation }]\n";
+  assert.deepEqual(codes(policy({ ...page, more: table })), []);
+  assert.deepEqual(codes(policy({ ...page, more: pending })), ["BG2010"]);
+});
+
+Deno.test("makePlan lets a deny win, by whatever name it knows the device", () => {
+  const site = (match: string, rest: string) =>
+    `---
+apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: site }
+devices: { any: { match: ${match} } }
+deny: [{ device: any, ${rest} reason: site rule }]
+`;
+  const deny = (match: string, rest: string) => plan(policy({ tail: site(match, rest) }));
+  const hit = deny(`{ class: "0108" }`, "bar: 2, slices: [{ offset: 8KiB, length: 4KiB }],");
+  assert.deepEqual([hit.denied, hit.grants], [true, []]);
+  assert.deepEqual(hit.diagnostics.map(({ code }) => code), ["BG2013"]);
+  assert.deepEqual(hit.diagnostics[0]?.related?.map(({ line }) => line), [17]);
+  assert.ok(deny(`{ class: "01" }`, "").denied, "the whole device");
+  assert.ok(deny(`{ class: "01" }`, "bar: 2,").denied, "the whole BAR");
+  const beside = deny(`{ class: "0108" }`, "bar: 2, slices: [{ offset: 12KiB, length: rest }],");
+  assert.deepEqual([beside.denied, beside.grants.length], [false, 1]);
+  assert.ok(!deny(`{ class: "0108" }`, "bar: 0,").denied, "another BAR");
+  assert.ok(!deny(`{ class: "0200" }`, "").denied, "another device");
+});
+
+Deno.test("makePlan denies an importer that no rule names", () => {
+  const made = plan(policy(), host(), { importer: "stranger" });
+  assert.deepEqual([made.denied, made.diagnostics.map(({ code }) => code)], [true, ["BG2014"]]);
+  assert.equal(plan(policy(), host(), { importer: "engine" }).grants.length, 1);
+  assert.equal(plan(policy(), host(), { importer: "demo/engine" }).grants.length, 1);
+});
+
+Deno.test("makePlan demands collateral where two names are one device", () => {
+  const second = `  - name: log
+    device: same
+    bar: 2
+    slices: [{ offset: 64KiB, length: 4KiB }]
+    importers: [engine]
+`;
+  const text = policy({ tail: second }).replace(
+    "} }\nimporters",
+    `}, same: { match: { address: "${SSD}", id: "1b36:0010" } } }\nimporters`,
+  );
+  assert.deepEqual(codes(text), ["BG2012", "BG2012"]);
+});
+
+Deno.test("makePlan has no hold for a virtual function, nor beside other grants", () => {
+  const made = plan(policy(), host([nvme(SSD, { physfn: "0000:00:01.0" })]));
+  assert.deepEqual(made.grants[0]?.revocation, ["release", "close"]);
+});
+
+Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same plan", () => {
+  const encode = () => ({ request: "0x3b75", bytes: "00" });
+  const value = planJson(plan(policy()), encode);
+  assert.deepEqual(JSON.parse(JSON.stringify(value)).grants, [{
+    export: "demo/data",
+    importer: "engine",
+    device: { address: SSD, id: "1b36:0010", node: "/dev/vfio/devices/vfio0" },
+    bar: 2,
+    slices: [{ offset: "0x1000", length: "0x2000" }],
+    access: "read-write",
+    revocation: ["release", "hold", "close"],
+    ioctl: { request: "0x3b75", bytes: "00" },
+  }]);
+  assert.equal(JSON.stringify(value), JSON.stringify(planJson(plan(policy()), encode)));
+});

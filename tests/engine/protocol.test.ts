@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { PacketError, parseImporterPacket } from "../../engine/channel.ts";
+import {
+  type ControlReply,
+  ControlServer,
+  encodeControl,
+  parseControlReply,
+  parseControlRequest,
+} from "../../engine/control.ts";
+import { SimKernel } from "../../sim/sim_kernel.ts";
+import { settle } from "./support.ts";
+
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+Deno.test("parseImporterPacket takes the protocol's packets", () => {
+  const packets = [
+    [`{"type":"hello","v":1}`, { type: "hello", v: 1 }],
+    [`{"type":"list"}`, { type: "list" }],
+    [`{"type":"release","grant":"g"}`, { type: "release", grant: "g" }],
+    [`{"type":"ack","grant":"g"}`, { type: "ack", grant: "g" }],
+    [`{"type":"request","export":"e","ioas":3}`, { type: "request", export: "e", ioas: 3 }],
+    [
+      `{"type":"request","export":"e","ioas":3,"iova":"0xffffffffffffffff"}`,
+      { type: "request", export: "e", ioas: 3, iova: 0xffff_ffff_ffff_ffffn },
+    ],
+  ] as const;
+  for (const [text, packet] of packets) assert.deepEqual(parseImporterPacket(bytes(text)), packet);
+});
+
+Deno.test("parseImporterPacket says what is wrong with the others", () => {
+  const wrong = [
+    ["", /JSON/],
+    ["[]", /object/],
+    ["null", /object/],
+    [`{"type":"nonsense"}`, /"type" must be one of/],
+    [`{"type":"hello","v":2}`, /"v" must be 1/],
+    [`{"type":"release"}`, /"grant" must be a text/],
+    [`{"type":"release","grant":"${"g".repeat(256)}"}`, /"grant" must be a text/],
+    [`{"type":"request","export":"e","ioas":-1}`, /"ioas" must be/],
+    [`{"type":"request","export":"e","ioas":4294967296}`, /"ioas" must be/],
+    [`{"type":"request","export":"e","ioas":1,"iova":"0x10000000000000000"}`, /"iova" must be/],
+    [`{"type":"request","export":"e","ioas":1,"iova":4096}`, /"iova" must be/],
+  ] as const;
+  for (const [text, message] of wrong) {
+    assert.throws(
+      () => parseImporterPacket(bytes(text)),
+      (error: Error) => error instanceof PacketError && message.test(error.message),
+      text,
+    );
+  }
+  assert.throws(() => parseImporterPacket(new Uint8Array([0xff, 0xfe])), PacketError);
+});
+
+Deno.test("no bytes from a peer do anything but parse or throw PacketError", () => {
+  const parsers = [parseImporterPacket, parseControlRequest, parseControlReply];
+  const input = fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.json().map(bytes));
+  fc.assert(
+    fc.property(input, fc.constantFrom(...parsers), (packet, parse) => {
+      try {
+        parse(packet);
+      } catch (error) {
+        assert.ok(error instanceof PacketError);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+Deno.test("control packets are read as they were written", () => {
+  const request = { type: "reset", device: "0000:01:00.0", method: "decode" } as const;
+  assert.deepEqual(parseControlRequest(encodeControl(request)), request);
+  const replies: readonly ControlReply[] = [
+    { type: "done", ended: 1, restored: 2 },
+    { type: "absent" },
+    { type: "refused", message: "because" },
+  ];
+  for (const reply of replies) assert.deepEqual(parseControlReply(encodeControl(reply)), reply);
+  assert.throws(
+    () => parseControlRequest(bytes(`{"type":"reset","device":"d","method":"x"}`)),
+    PacketError,
+  );
+  assert.throws(() => parseControlReply(bytes(`{"type":"done"}`)), PacketError);
+});
+
+/** Runs one request against a server. */
+async function ask(
+  kernel: SimKernel,
+  request: Uint8Array,
+  handler: () => Promise<ControlReply>,
+): Promise<ControlReply> {
+  const server = new ControlServer(kernel, kernel.listen("/run/s"), handler);
+  const socket = kernel.connect("/run/s");
+  await settle();
+  kernel.send(socket, request);
+  await settle();
+  const packet = kernel.receive(socket);
+  kernel.close(socket);
+  await settle();
+  server.close();
+  assert.deepEqual(kernel.table.open(), []);
+  if (typeof packet === "string") throw new RangeError(packet);
+  return parseControlReply(packet.bytes);
+}
+
+const RESET = encodeControl({ type: "reset", device: "d", method: "function" });
+
+Deno.test("ControlServer answers its operator, and turns failures into words", async () => {
+  const done = { type: "done", ended: 1, restored: 0 } as const;
+  assert.deepEqual(
+    await ask(new SimKernel({ functions: [] }), RESET, () => Promise.resolve(done)),
+    done,
+  );
+  const failed = await ask(
+    new SimKernel({ functions: [] }),
+    RESET,
+    () => Promise.reject(new Error("no reset")),
+  );
+  assert.deepEqual(failed, { type: "refused", message: "no reset" });
+  const nonsense = await ask(new SimKernel({ functions: [] }), bytes("{}"), () => assert.fail());
+  assert.equal(nonsense.type, "refused");
+});
+
+Deno.test("ControlServer does not listen to other accounts", async () => {
+  const kernel = new SimKernel({ functions: [], uid: 1000 });
+  kernel.peerCredentials = () => ({ pid: 7, uid: 1001, gid: 7 });
+  const server = new ControlServer(kernel, kernel.listen("/run/s"), () => assert.fail("was asked"));
+  const socket = kernel.connect("/run/s");
+  await settle();
+  kernel.send(socket, RESET);
+  await settle();
+  const packet = kernel.receive(socket);
+  assert.ok(typeof packet !== "string");
+  assert.match(new TextDecoder().decode(packet.bytes), /account 1001 is not the operator/);
+  kernel.close(socket);
+  server.close();
+});

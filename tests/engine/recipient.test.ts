@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { DeniedError, HostNotReadyError } from "../../engine/errors.ts";
+import { checkRecipient } from "../../engine/recipient.ts";
+import type { Files } from "../../host/files.ts";
+import type { ImporterIdentity } from "../../policy/model.ts";
+import { SimKernel, type SimPath } from "../../sim/sim_kernel.ts";
+import { AT, planned } from "./support.ts";
+
+const FOLDER: SimPath = { mode: 0o040755 };
+const PATHS: Readonly<Record<string, SimPath>> = {
+  "/": FOLDER,
+  "/usr": FOLDER,
+  "/usr/bin": FOLDER,
+  "/usr/bin/target": {},
+  "/usr/bin/other": {},
+  "/usr/bin/text": { mode: 0o100644 },
+};
+
+/** Every path is its own real path, but for one link. */
+const files = {
+  realPath: (path: string) => path === "/usr/bin/link" ? "/usr/bin/target" : path,
+} as Files;
+
+function check(
+  identity: Partial<Record<keyof ImporterIdentity, string>>,
+  path: string,
+  more: { paths?: Record<string, SimPath>; uid?: number; allowSameUser?: boolean } = {},
+) {
+  const kernel = new SimKernel({
+    functions: [],
+    accounts: [{ uid: 65534, gid: 65534, name: "nobody" }, { uid: 0, gid: 0, name: "root" }],
+    paths: { ...PATHS, ...more.paths },
+    uid: more.uid ?? 0,
+  });
+  const placed = Object.entries(identity).map(([key, value]) => [key, { value, at: AT }]);
+  const importer = { ...planned().importer, identity: Object.fromEntries(placed) };
+  return checkRecipient(kernel, files, importer, path, more.allowSameUser ?? false);
+}
+
+Deno.test("checkRecipient gives the account and the executable, links resolved", () => {
+  const identity = { user: "nobody", group: "7", executable: "/usr/bin/target" };
+  assert.deepEqual(check(identity, "/usr/bin/link"), {
+    account: { uid: 65534, gid: 7, name: "nobody" },
+    executable: "/usr/bin/target",
+  });
+});
+
+Deno.test("checkRecipient denies another executable than the policy's", () => {
+  const identity = { user: "nobody", executable: "/usr/bin/target" };
+  assert.throws(() => check(identity, "/usr/bin/other"), DeniedError);
+  assert.throws(() => check({ user: "nobody" }, "/usr/bin/text"), DeniedError);
+});
+
+Deno.test("checkRecipient denies an executable that others could replace", () => {
+  const identity = { user: "nobody", executable: "/usr/bin/target" };
+  const loose: Record<string, SimPath>[] = [
+    { "/usr/bin/target": { mode: 0o100775 } },
+    { "/usr/bin/target": { uid: 1000 } },
+    { "/usr/bin": { mode: 0o040777 } },
+    { "/usr": { mode: 0o040755, uid: 1000 } },
+  ];
+  for (const paths of loose) {
+    assert.throws(() => check(identity, "/usr/bin/target", { paths }), /others can replace it/);
+    assert.ok(check({ user: "nobody" }, "/usr/bin/target", { paths }), "no executable is named");
+  }
+  assert.ok(check(identity, "/usr/bin/target", { paths: { "/usr/bin": { mode: 0o041777 } } }));
+});
+
+Deno.test("checkRecipient refuses Bargate's own account unless that is accepted", () => {
+  assert.throws(() => check({ user: "root" }, "/usr/bin/target"), HostNotReadyError);
+  assert.ok(check({ user: "root" }, "/usr/bin/target", { allowSameUser: true }));
+});
+
+Deno.test("checkRecipient refuses accounts that are not there, or that Bargate cannot become", () => {
+  assert.throws(() => check({ user: "nvmf" }, "/usr/bin/target"), /no account "nvmf"/);
+  assert.throws(() => check({ user: "nobody", group: "x" }, "/usr/bin/target"), /no group "x"/);
+  assert.throws(() => check({ user: "nobody" }, "/usr/bin/target", { uid: 1000 }), /only root/);
+  assert.throws(() => check({}, "/usr/bin/target"), /no user/);
+});
