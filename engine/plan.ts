@@ -222,6 +222,11 @@ class Planner {
   }
 
   #usable(device: DeviceRule, entry: SnapshotFunction): Resolved | undefined {
+    if (device.acquire === "borrow") {
+      const name = JSON.stringify(device.name);
+      this.#add("BG2017", device.at, `device ${name} is to be borrowed from its owner`);
+      return undefined;
+    }
     if (entry.driver !== VFIO_PCI) {
       this.#add(
         "BG2003",

@@ -44,6 +44,7 @@ export function checkRecipient(
   path: string,
   allowSameUser: boolean,
 ): Recipient {
+  refuseUnshown(importer);
   const account = accountOf(kernel, importer, allowSameUser);
   const executable = files.realPath(path);
   const found = kernel.identify(executable);
@@ -55,6 +56,17 @@ export function checkRecipient(
     checkExecutable(kernel, files, importer.name, executable, found, wanted.value);
   }
   return { account, executable };
+}
+
+/** What a program that Bargate starts cannot show must not be taken for shown. */
+function refuseUnshown({ name, identity }: ImporterRule): void {
+  const given = (["unit", "cgroup", "sha256"] as const).filter((key) => identity[key]);
+  if (given.length === 0) return;
+  throw new HostNotReadyError(
+    `Cannot start importer ${name}: its identity demands ${
+      given.join(" and ")
+    }, which is not checked of a program that Bargate starts`,
+  );
 }
 
 function accountOf(kernel: Kernel, importer: ImporterRule, allowSameUser: boolean): Account {

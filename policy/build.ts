@@ -8,6 +8,7 @@ import {
   type DeviceDraft,
   type ExportDraft,
   type ImporterDraft,
+  type OwnerDraft,
   type PolicyDraft,
   readSlices,
 } from "./draft.ts";
@@ -17,6 +18,7 @@ import type {
   DeviceRule,
   ExportRule,
   ImporterRule,
+  OwnerIdentity,
   Policy,
 } from "./model.ts";
 import { mergeAdjacent } from "./slices.ts";
@@ -51,24 +53,30 @@ function mapValues<A, B>(
   return new Map([...map].map(([name, value]) => [name, build(value)]));
 }
 
-function buildDevice({ name, match, at }: DeviceDraft): DeviceRule {
+function buildDevice({ name, match, acquire, owner, at }: DeviceDraft): DeviceRule {
   const fields = required(match, "match");
   const given = (["id", "address", "subsystem", "class"] as const).filter((key) =>
     fields[key].length > 0
   );
   const lists: Omit<DeviceMatch, "at"> = Object.fromEntries(given.map((key) => [key, fields[key]]));
-  return { name, match: { ...lists, at: fields.at }, acquire: "open", at };
+  return {
+    name,
+    match: { ...lists, at: fields.at },
+    acquire: acquire.value,
+    ...(owner === undefined ? {} : { owner: buildOwner(owner) }),
+    at,
+  };
+}
+
+function buildOwner({ at: _, ...identity }: OwnerDraft): OwnerIdentity {
+  return identity;
 }
 
 function buildImporter(draft: ImporterDraft): ImporterRule {
-  const { name, user, group, executable, mapping, at } = draft;
+  const { name, identity, mapping, at } = draft;
   return {
     name,
-    identity: {
-      ...(user === undefined ? {} : { user }),
-      ...(group === undefined ? {} : { group }),
-      ...(executable === undefined ? {} : { executable }),
-    },
+    identity,
     driver: required(draft.driver, "driver"),
     mapping: mapping.value,
     at,
@@ -88,7 +96,8 @@ function buildExport(policy: string, draft: ExportDraft): ExportRule {
     onReset: draft.onReset.value,
     graceMs: draft.graceMs,
     ...(draft.expiresMs === undefined ? {} : { expiresMs: draft.expiresMs }),
-    ...(draft.collateral ? { collateral: "device" as const } : {}),
+    ...(draft.collateral === undefined ? {} : { collateral: draft.collateral.value }),
+    ...(draft.revocation === undefined ? {} : { revocation: draft.revocation.value }),
     allowProtected: draft.allowProtected,
     at: draft.at,
   };

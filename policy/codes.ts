@@ -78,6 +78,10 @@ function device(body: string): string {
   return `devices:\n  ssd: { ${body} }`;
 }
 
+const BORROWED = device(
+  'match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: spdk_tgt.service }',
+);
+
 const ONE_SLICE = "{ offset: 0, length: 8KiB }";
 
 /** Two importers of one export, with further lines. */
@@ -299,7 +303,7 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     severity: "error",
     title: "Not an absolute path",
     why:
-      "An executable is compared by its path from the root, without `.`, `..` or doubled slashes.",
+      "Executables, pid files and control groups are compared by their path from the root, without `.`, `..` or doubled slashes.",
     fix: "Write the path from the root, as in /usr/bin/nvmf_tgt.",
     wrong: {
       importers: importer("identity: { user: nobody, executable: nvmf_tgt }, driver: iommufd"),
@@ -317,6 +321,26 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     fix: "Write an account name, or a decimal id.",
     wrong: { importers: importer('identity: { user: "nvmf target" }, driver: iommufd') },
     right: { importers: importer("identity: { user: nvmf }, driver: iommufd") },
+  },
+  BG1112: {
+    severity: "error",
+    title: "Not a systemd unit of processes",
+    why: "Processes belong to services and scopes, which are named with their suffix.",
+    fix: "Write the unit's full name, as in spdk_tgt.service.",
+    wrong: { importers: importer("identity: { unit: nvmf_tgt }, driver: iommufd") },
+    right: { importers: importer("identity: { unit: nvmf_tgt.service }, driver: iommufd") },
+  },
+  BG1113: {
+    severity: "error",
+    title: "Not a SHA-256",
+    why: "The hash of an executable is 64 lower-case hexadecimal digits.",
+    fix: "Write what `sha256sum` prints, in quotes.",
+    wrong: { importers: importer('identity: { user: nobody, sha256: "c0ffee" }, driver: iommufd') },
+    right: {
+      importers: importer(
+        `identity: { user: nobody, sha256: "${"c0ffee00".repeat(8)}" }, driver: iommufd`,
+      ),
+    },
   },
   BG1201: {
     severity: "error",
@@ -508,8 +532,8 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     severity: "error",
     title: "An identity that is none",
     why:
-      "An executable can be made to do anything by those who may trace or preload it, and a group is shared: who runs it must be said too.",
-    fix: "Add `user`.",
+      "An executable can be made to do anything by those who may trace or preload it, whatever its path or hash, and a group is shared: who runs it must be said too.",
+    fix: "Add `user`, `unit` or `cgroup`.",
     wrong: {
       importers: importer("identity: { executable: /usr/bin/nvmf_tgt }, driver: iommufd"),
     },
@@ -539,6 +563,85 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     fix: "Add `collateral: device`.",
     wrong: shared(),
     right: shared("collateral: device"),
+  },
+  BG1603: {
+    severity: "error",
+    title: "A borrowed device's export that does not say how it is taken back",
+    why:
+      "Only its owner can close or reset a borrowed device; Bargate can take the grant back only if the importer lets go. A rule must say that it accepts this.",
+    fix: "Add `revocation: cooperative`.",
+    wrong: { devices: BORROWED },
+    right: { devices: BORROWED, exports: exported(ONE_SLICE, "revocation: cooperative") },
+  },
+  BG1604: {
+    severity: "warning",
+    title: "`revocation: cooperative` on a device that Bargate opens",
+    why:
+      "Bargate can take such grants back without the importer's help, so the line only misleads.",
+    fix: "Remove it.",
+    wrong: { exports: exported(ONE_SLICE, "revocation: cooperative") },
+  },
+  BG1605: {
+    severity: "warning",
+    title: "`collateral` on a borrowed device",
+    why: "Bargate never closes a device that it borrows, so ending a grant ends no other.",
+    fix: "Remove it.",
+    wrong: {
+      devices: BORROWED,
+      exports: exported(ONE_SLICE, "revocation: cooperative", "collateral: device"),
+    },
+    right: { devices: BORROWED, exports: exported(ONE_SLICE, "revocation: cooperative") },
+  },
+  BG1701: {
+    severity: "error",
+    title: "A borrowed device without its owner",
+    why: "Whoever holds a device fd could pose as the owner.",
+    fix: "Add `owner` with the unit, the pid file, or the executable and the user.",
+    wrong: {
+      devices: device('match: { id: "1b36:0010" }, acquire: borrow'),
+      exports: exported(ONE_SLICE, "revocation: cooperative"),
+    },
+    right: { devices: BORROWED, exports: exported(ONE_SLICE, "revocation: cooperative") },
+  },
+  BG1702: {
+    severity: "error",
+    title: "An owner of a device that Bargate opens",
+    why: "Bargate is the owner of what it opens.",
+    fix: "Remove `owner`, or add `acquire: borrow`.",
+    wrong: { devices: device('match: { id: "1b36:0010" }, owner: { unit: spdk_tgt.service }') },
+  },
+  BG1703: {
+    severity: "error",
+    title: "An owner that is no process in particular",
+    why:
+      "An executable can be started by anybody, and an account runs many programs: neither singles out a process.",
+    fix: "Give `unit`, `pidFile`, or `executable` and `user`.",
+    wrong: {
+      devices: device(
+        'match: { id: "1b36:0010" }, acquire: borrow, owner: { executable: /usr/bin/spdk_tgt }',
+      ),
+      exports: exported(ONE_SLICE, "revocation: cooperative"),
+    },
+    right: {
+      devices: device(
+        'match: { id: "1b36:0010" }, acquire: borrow, owner: { executable: /usr/bin/spdk_tgt, user: spdk }',
+      ),
+      exports: exported(ONE_SLICE, "revocation: cooperative"),
+    },
+  },
+  BG1704: {
+    severity: "error",
+    title: "One device both opened and borrowed",
+    why: "A device has one owner: either Bargate or another process.",
+    fix: "Use one `acquire` for both.",
+    wrong: {
+      devices: `${BORROWED}\n  own: { match: { id: "1b36:0010" } }`,
+      exports: twoExports(
+        "revocation: cooperative",
+        "collateral: device",
+      ).exports?.replace(/ssd(?![^]*ssd)/, "own") ?? "",
+    },
+    right: { devices: BORROWED, exports: exported(ONE_SLICE, "revocation: cooperative") },
   },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
 

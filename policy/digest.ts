@@ -3,7 +3,15 @@
  *
  * @module
  */
-import type { DenyRule, DeviceRule, ExportRule, ImporterRule, Policy, SliceRule } from "./model.ts";
+import type {
+  DenyRule,
+  DeviceRule,
+  ExportRule,
+  ImporterRule,
+  OwnerIdentity,
+  Policy,
+  SliceRule,
+} from "./model.ts";
 import { sha256 } from "./sha256.ts";
 
 /**
@@ -41,14 +49,18 @@ function anyOf(list: readonly string[] | undefined): readonly string[] | null {
   return list === undefined ? null : [...new Set(list)].sort();
 }
 
-function deviceForm({ name, match, acquire }: DeviceRule): unknown {
+function deviceForm({ name, match, acquire, owner }: DeviceRule): unknown {
   const lists = [match.id, match.address, match.subsystem, match.class].map(anyOf);
-  return [name, acquire, lists];
+  return [name, acquire, lists, owner === undefined ? null : ownerForm(owner)];
+}
+
+function ownerForm({ unit, user, executable, pidFile }: OwnerIdentity): unknown {
+  return [unit, user, executable, pidFile].map((field) => field?.value ?? null);
 }
 
 function importerForm({ name, identity, driver, mapping }: ImporterRule): unknown {
-  const { user, group, executable } = identity;
-  const who = [user, group, executable].map((field) => field?.value ?? null);
+  const { user, group, unit, cgroup, executable, sha256 } = identity;
+  const who = [user, group, unit, cgroup, executable, sha256].map((field) => field?.value ?? null);
   return [name, who, driver.value, mapping];
 }
 
@@ -68,6 +80,7 @@ function exportForm(rule: ExportRule): unknown {
     graceMs: rule.graceMs,
     expiresMs: rule.expiresMs ?? null,
     collateral: rule.collateral ?? null,
+    revocation: rule.revocation ?? null,
     allowProtected: inOrder(rule.allowProtected.map(({ range, reason }) => [range, reason])),
   };
 }

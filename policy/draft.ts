@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Placed, SliceRule } from "./model.ts";
+import type { ImporterIdentity, OwnerIdentity, Placed, SliceRule } from "./model.ts";
 import type { Span } from "./position.ts";
 import type { Code } from "./codes.ts";
 import type { Details } from "./report.ts";
@@ -34,10 +34,18 @@ export interface MatchDraft {
   readonly at: Span;
 }
 
+/** What is in `owner`. */
+export type OwnerDraft = OwnerIdentity & {
+  /** Where `owner` is written. */
+  readonly at: Span;
+};
+
 /** An entry of `devices`. */
 export interface DeviceDraft {
   readonly name: string;
   readonly match?: MatchDraft;
+  readonly acquire: Placed<"open" | "borrow">;
+  readonly owner?: OwnerDraft;
   /** Where its name is written. */
   readonly at: Span;
 }
@@ -45,9 +53,7 @@ export interface DeviceDraft {
 /** An entry of `importers`. */
 export interface ImporterDraft {
   readonly name: string;
-  readonly user?: Placed<string>;
-  readonly group?: Placed<string>;
-  readonly executable?: Placed<string>;
+  readonly identity: ImporterIdentity;
   /** Where `identity` is written. */
   readonly identityAt: Span;
   readonly driver?: Placed<string>;
@@ -68,7 +74,8 @@ export interface ExportDraft {
   readonly onReset: Placed<"revoke" | "restore">;
   readonly graceMs: number;
   readonly expiresMs?: number;
-  readonly collateral: boolean;
+  readonly collateral?: Placed<"device">;
+  readonly revocation?: Placed<"cooperative">;
   readonly allowProtected: readonly {
     readonly range: "msix-table" | "msix-pba";
     readonly reason: string;

@@ -6,6 +6,7 @@
  */
 import { buildPolicy } from "./build.ts";
 import type { CheckContext } from "./checks/context.ts";
+import { checkAcquire } from "./checks/acquire.ts";
 import { checkDenied } from "./checks/denied.ts";
 import { checkImporters } from "./checks/importers.ts";
 import { checkNames } from "./checks/names.ts";
@@ -153,6 +154,7 @@ function check(context: CheckContext): void {
   checkDenied(context);
   checkImporters(context);
   checkRevocability(context);
+  checkAcquire(context);
 }
 
 function buildSet(drafts: readonly PolicyDraft[]): PolicySet {

@@ -36,9 +36,23 @@ export interface DeviceMatch {
 export interface DeviceRule {
   readonly name: string;
   readonly match: DeviceMatch;
-  /** Bargate opens the device itself. */
-  readonly acquire: "open";
+  /** `open`: Bargate opens the device itself; `borrow`: another process owns it. */
+  readonly acquire: "open" | "borrow";
+  /** Whose device fd is borrowed: there if and only if `acquire` is `borrow`. */
+  readonly owner?: OwnerIdentity;
   readonly at: Span;
+}
+
+/** Which process owns a borrowed device. Every field given must hold. */
+export interface OwnerIdentity {
+  /** systemd unit, with its suffix. */
+  readonly unit?: Placed<string>;
+  /** Account name, or a decimal uid. */
+  readonly user?: Placed<string>;
+  /** Absolute path of the executable. */
+  readonly executable?: Placed<string>;
+  /** Absolute path of a file that holds its process id. */
+  readonly pidFile?: Placed<string>;
 }
 
 /** Who a recipient process must be. Every field given must hold. */
@@ -47,8 +61,14 @@ export interface ImporterIdentity {
   readonly user?: Placed<string>;
   /** Group name, or a decimal gid. */
   readonly group?: Placed<string>;
+  /** systemd unit, with its suffix. */
+  readonly unit?: Placed<string>;
+  /** Path of the control group, from the root of the hierarchy. */
+  readonly cgroup?: Placed<string>;
   /** Absolute path of the executable. */
   readonly executable?: Placed<string>;
+  /** SHA-256 of the executable, 64 lower-case hexadecimal digits. */
+  readonly sha256?: Placed<string>;
 }
 
 /** A recipient of grants as a policy names it. */
@@ -90,6 +110,8 @@ export interface ExportRule {
   readonly expiresMs?: number;
   /** `device`: ending this rule's grants may end and renew the other grants of the device. */
   readonly collateral?: "device";
+  /** `cooperative`: these grants can be taken back only with the importer's help. */
+  readonly revocation?: "cooperative";
   readonly allowProtected: readonly AllowProtected[];
   readonly at: Span;
 }

@@ -10,13 +10,14 @@ import type {
   ExportDraft,
   ImporterDraft,
   MatchDraft,
+  OwnerDraft,
   PolicyDraft,
   Report,
   SliceDraft,
 } from "./draft.ts";
 import { parseDuration } from "./duration.ts";
 import type { LineMap } from "./lines.ts";
-import type { Placed } from "./model.ts";
+import type { ImporterIdentity, Placed } from "./model.ts";
 import {
   asMapping,
   asScalar,
@@ -77,7 +78,22 @@ export class DraftReader {
     return {
       name: key.text,
       ...optional("match", match === undefined ? undefined : this.#match(match)),
+      acquire: this.#choice(get(value, "acquire"), ["open", "borrow"], "open", key),
+      ...optional("owner", this.#owner(value)),
       at: this.#span(key),
+    };
+  }
+
+  #owner(device: Node): OwnerDraft | undefined {
+    const owner = asMapping(device)?.entries.get("owner");
+    if (owner === undefined) return undefined;
+    const field = (key: string) => get(owner.value, key);
+    return {
+      ...optional("unit", this.#text(field("unit"))),
+      ...optional("user", this.#account(field("user"))),
+      ...optional("executable", this.#text(field("executable"))),
+      ...optional("pidFile", this.#text(field("pidFile"))),
+      at: this.#span(owner.key),
     };
   }
 
@@ -105,13 +121,22 @@ export class DraftReader {
     const identity = asMapping(value)?.entries.get("identity");
     return {
       name: key.text,
-      ...optional("user", this.#account(get(identity?.value, "user"))),
-      ...optional("group", this.#account(get(identity?.value, "group"))),
-      ...optional("executable", this.#text(get(identity?.value, "executable"))),
+      identity: this.#identity(identity?.value),
       identityAt: this.#span(identity?.key ?? key),
       ...optional("driver", this.#text(get(value, "driver"))),
       mapping: this.#choice(get(value, "mapping"), ["bargate", "importer"], "importer", key),
       at: this.#span(key),
+    };
+  }
+
+  #identity(node: Node | undefined): ImporterIdentity {
+    return {
+      ...optional("user", this.#account(get(node, "user"))),
+      ...optional("group", this.#account(get(node, "group"))),
+      ...optional("unit", this.#text(get(node, "unit"))),
+      ...optional("cgroup", this.#text(get(node, "cgroup"))),
+      ...optional("executable", this.#text(get(node, "executable"))),
+      ...optional("sha256", this.#text(get(node, "sha256"))),
     };
   }
 
@@ -140,7 +165,8 @@ export class DraftReader {
       onReset: this.#choice(get(node, "onReset"), ["revoke", "restore"], "revoke", head),
       graceMs: this.#duration(get(node, "grace")) ?? DEFAULT_GRACE_MS,
       ...optional("expiresMs", expires === undefined ? undefined : this.#positive(expires, node)),
-      collateral: this.#text(get(node, "collateral"))?.value === "device",
+      ...optional("collateral", this.#word(get(node, "collateral"), "device")),
+      ...optional("revocation", this.#word(get(node, "revocation"), "cooperative")),
       allowProtected: itemsOf(get(node, "allowProtected")).flatMap((item) => this.#allowed(item)),
       at: this.#span(head),
     };
@@ -237,6 +263,12 @@ export class DraftReader {
     const text = asScalar(node)?.text;
     const value = choices.find((choice) => choice === text) ?? fallback;
     return { value, at: this.#span(node ?? place) };
+  }
+
+  /** The only value that a key has. */
+  #word<T extends string>(node: Node | undefined, word: T): Placed<T> | undefined {
+    const text = this.#text(node);
+    return text?.value === word ? { value: word, at: text.at } : undefined;
   }
 
   #text(node: Node | undefined): Placed<string> | undefined {

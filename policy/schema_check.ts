@@ -204,17 +204,41 @@ const FORMS: readonly (readonly [path: RegExp, what: string, form: string])[] = 
   ],
 ];
 
+const PATH_NAMES: Readonly<Record<string, string>> = {
+  executable: "executable",
+  pidFile: "pid file",
+  cgroup: "control group",
+};
+
+function wrongIdentity(key: "unit" | "sha256", value: string, at: Span): Diagnostic {
+  if (key === "unit") {
+    const message = `Cannot accept the unit: it is no service or scope with its suffix (received ${
+      text(value)
+    })`;
+    const right = /^[A-Za-z0-9:_@-]+$/.test(value) ? { fix: `write ${value}.service` } : {};
+    return diagnostic("BG1112", at, message, right);
+  }
+  const message = `Cannot accept the hash: it is not 64 lower-case hexadecimal digits (received ${
+    text(value)
+  })`;
+  const lower = value.toLowerCase();
+  const right = /^[0-9a-f]{64}$/.test(lower) ? { fix: `write ${lower}` } : {};
+  return diagnostic("BG1113", at, message, right);
+}
+
 function wrongForm(violation: Violation): Diagnostic {
   const { error, general, node, lines } = violation;
   const value = node.kind === "scalar" ? node.text : "";
   if (error.propertyName !== undefined) return wrongKeyName(violation, error.propertyName);
-  if (general.endsWith("/executable")) {
-    const message = `Cannot accept the executable: it is not a plain path from the root (received ${
-      text(value)
-    })`;
+  const key = violation.path.at(-1) ?? "";
+  if (["executable", "pidFile", "cgroup"].includes(key)) {
+    const message = `Cannot accept the ${
+      PATH_NAMES[key]
+    }: it is not a plain path from the root (received ${text(value)})`;
     return diagnostic("BG1110", spanOf(node, lines), message);
   }
-  if (/\/identity\/(?:user|group)$/.test(general)) {
+  if (key === "unit" || key === "sha256") return wrongIdentity(key, value, spanOf(node, lines));
+  if (/\/(?:identity|owner)\/(?:user|group)$/.test(general)) {
     const message = `Cannot accept the account: it is neither a name nor a decimal id (received ${
       text(value)
     })`;

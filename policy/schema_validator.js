@@ -3,7 +3,7 @@
 "use strict";
 export const validate = validate20;
 export default validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"urn:bargate:v1:export-policy","title":"Bargate export policy","description":"Which slices of which PCI BARs may leave which device as dma-bufs, and to whom.","type":"object","required":["apiVersion","kind","metadata","devices"],"additionalProperties":false,"properties":{"apiVersion":{"description":"Version of the language.","type":"string","enum":["bargate/v1"]},"kind":{"description":"What the document is.","type":"string","enum":["ExportPolicy"]},"metadata":{"$ref":"#/$defs/metadata"},"devices":{"description":"Devices by the name that rules use.","type":"object","minProperties":1,"propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/device"}},"importers":{"description":"Recipients by the name that rules use.","type":"object","propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/importer"}},"exports":{"description":"What may be exported. Whatever no rule allows is denied.","type":"array","items":{"$ref":"#/$defs/export"}},"deny":{"description":"What must never be exported. A deny always wins.","type":"array","items":{"$ref":"#/$defs/deny"}}},"$defs":{"name":{"description":"Lower-case letters, digits, '.', '_' and '-'; the first a letter or digit; at most 63.","type":"string","pattern":"^[a-z0-9][a-z0-9._-]{0,62}$"},"text":{"type":"string","minLength":1,"maxLength":1000},"metadata":{"description":"The policy's name and what it is for.","type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"description":{"$ref":"#/$defs/text"}}},"device":{"description":"One PCI function.","type":"object","required":["match"],"additionalProperties":false,"properties":{"match":{"$ref":"#/$defs/match"},"acquire":{"description":"open: Bargate opens the device itself.","type":"string","enum":["open"],"default":"open"}}},"match":{"description":"Which function it is. All that is given must hold; of a list, one item.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"id":{"description":"vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"address":{"description":"domain:bus:device.function, quoted.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciAddress"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"subsystem":{"description":"Subsystem vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"class":{"description":"Class code, six hexadecimal digits or the first two or four.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciClass"},"pattern":"^(?:[0-9a-f]{2}){1,3}$"}}},"pciId":{"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"pciAddress":{"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"pciClass":{"type":"string","pattern":"^(?:[0-9a-f]{2}){1,3}$"},"importer":{"description":"A recipient process, and the kernel driver that will attach for it.","type":"object","required":["identity","driver"],"additionalProperties":false,"properties":{"identity":{"$ref":"#/$defs/identity"},"driver":{"description":"Kernel driver that imports the dma-buf.","type":"string","examples":["iommufd","mlx5","irdma","amdgpu","xe","virtio-gpu"]},"mapping":{"description":"bargate: Bargate maps into the importer's iommufd. importer: it gets the dma-buf.","type":"string","enum":["bargate","importer"],"default":"importer"}}},"identity":{"description":"Who the process must be. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"group":{"$ref":"#/$defs/account","description":"Group name or decimal gid."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."}}},"account":{"type":["string","integer"],"pattern":"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$","minimum":0,"maximum":4294967294},"path":{"type":"string","maxLength":4095,"pattern":"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},"export":{"description":"Slices of one BAR that each of the importers may get as a dma-buf of its own.","type":"object","required":["name","device","bar","slices","importers"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"importers":{"description":"Names under importers.","type":"array","minItems":1,"items":{"$ref":"#/$defs/reference"}},"access":{"description":"read-only needs an importer with driver iommufd and mapping bargate.","type":"string","enum":["read-only","read-write"],"default":"read-write"},"onReset":{"description":"What becomes of the grants when the device is reset.","type":"string","enum":["revoke","restore"],"default":"revoke"},"grace":{"$ref":"#/$defs/duration","description":"How long an importer may take to let go in a graceful end.","default":"2s"},"expires":{"$ref":"#/$defs/duration","description":"How long after delivery a grant ends."},"collateral":{"description":"device: ending these grants may end and renew the device's other grants.","type":"string","enum":["device"]},"allowProtected":{"description":"Protected ranges that these slices may touch.","type":"array","minItems":1,"items":{"$ref":"#/$defs/allowProtected"}}}},"allowProtected":{"type":"object","required":["range","reason"],"additionalProperties":false,"properties":{"range":{"type":"string","enum":["msix-table","msix-pba"]},"reason":{"$ref":"#/$defs/text"}}},"deny":{"description":"Without bar the whole device, without slices the whole BAR.","type":"object","required":["device","reason"],"dependentRequired":{"slices":["bar"]},"additionalProperties":false,"properties":{"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"reason":{"$ref":"#/$defs/text"}}},"reference":{"type":"string"},"bar":{"description":"Index of the BAR.","type":"integer","minimum":0,"maximum":5},"slices":{"description":"In buffer order; slices that touch in that order are one range.","type":"array","minItems":1,"items":{"$ref":"#/$defs/slice"}},"slice":{"description":"[offset, offset + length) of the BAR, whole pages.","type":"object","required":["offset","length"],"additionalProperties":false,"properties":{"offset":{"$ref":"#/$defs/quantity"},"length":{"$ref":"#/$defs/length"}}},"quantity":{"description":"Bytes: 4096, 0x1000, or 4KiB (KiB, MiB, GiB, TiB).","type":["integer","string"],"minimum":0,"pattern":"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},"length":{"description":"Bytes, or rest: to the end of the BAR.","type":["integer","string"],"minimum":0,"pattern":"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},"duration":{"description":"A whole number with ms, s, m, h or d.","type":"string","pattern":"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"urn:bargate:v1:export-policy","title":"Bargate export policy","description":"Which slices of which PCI BARs may leave which device as dma-bufs, and to whom.","type":"object","required":["apiVersion","kind","metadata","devices"],"additionalProperties":false,"properties":{"apiVersion":{"description":"Version of the language.","type":"string","enum":["bargate/v1"]},"kind":{"description":"What the document is.","type":"string","enum":["ExportPolicy"]},"metadata":{"$ref":"#/$defs/metadata"},"devices":{"description":"Devices by the name that rules use.","type":"object","minProperties":1,"propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/device"}},"importers":{"description":"Recipients by the name that rules use.","type":"object","propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/importer"}},"exports":{"description":"What may be exported. Whatever no rule allows is denied.","type":"array","items":{"$ref":"#/$defs/export"}},"deny":{"description":"What must never be exported. A deny always wins.","type":"array","items":{"$ref":"#/$defs/deny"}}},"$defs":{"name":{"description":"Lower-case letters, digits, '.', '_' and '-'; the first a letter or digit; at most 63.","type":"string","pattern":"^[a-z0-9][a-z0-9._-]{0,62}$"},"text":{"type":"string","minLength":1,"maxLength":1000},"metadata":{"description":"The policy's name and what it is for.","type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"description":{"$ref":"#/$defs/text"}}},"device":{"description":"One PCI function.","type":"object","required":["match"],"additionalProperties":false,"properties":{"match":{"$ref":"#/$defs/match"},"acquire":{"description":"open: Bargate opens the device itself. borrow: another process owns it.","type":"string","enum":["open","borrow"],"default":"open"},"owner":{"$ref":"#/$defs/owner"}}},"owner":{"description":"For acquire borrow: which process owns the device. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the owner."},"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"pidFile":{"$ref":"#/$defs/path","description":"File that holds the owner's process id."}}},"match":{"description":"Which function it is. All that is given must hold; of a list, one item.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"id":{"description":"vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"address":{"description":"domain:bus:device.function, quoted.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciAddress"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"subsystem":{"description":"Subsystem vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"class":{"description":"Class code, six hexadecimal digits or the first two or four.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciClass"},"pattern":"^(?:[0-9a-f]{2}){1,3}$"}}},"pciId":{"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"pciAddress":{"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"pciClass":{"type":"string","pattern":"^(?:[0-9a-f]{2}){1,3}$"},"importer":{"description":"A recipient process, and the kernel driver that will attach for it.","type":"object","required":["identity","driver"],"additionalProperties":false,"properties":{"identity":{"$ref":"#/$defs/identity"},"driver":{"description":"Kernel driver that imports the dma-buf.","type":"string","examples":["iommufd","mlx5","irdma","amdgpu","xe","virtio-gpu"]},"mapping":{"description":"bargate: Bargate maps into the importer's iommufd. importer: it gets the dma-buf.","type":"string","enum":["bargate","importer"],"default":"importer"}}},"identity":{"description":"Who the process must be. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"group":{"$ref":"#/$defs/account","description":"Group name or decimal gid."},"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the process."},"cgroup":{"$ref":"#/$defs/path","description":"Control group of the process, from the root of the hierarchy."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"sha256":{"$ref":"#/$defs/sha256","description":"SHA-256 of the executable."}}},"unit":{"type":"string","maxLength":255,"pattern":"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},"sha256":{"type":"string","pattern":"^[0-9a-f]{64}$"},"account":{"type":["string","integer"],"pattern":"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$","minimum":0,"maximum":4294967294},"path":{"type":"string","maxLength":4095,"pattern":"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},"export":{"description":"Slices of one BAR that each of the importers may get as a dma-buf of its own.","type":"object","required":["name","device","bar","slices","importers"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"importers":{"description":"Names under importers.","type":"array","minItems":1,"items":{"$ref":"#/$defs/reference"}},"access":{"description":"read-only needs an importer with driver iommufd and mapping bargate.","type":"string","enum":["read-only","read-write"],"default":"read-write"},"onReset":{"description":"What becomes of the grants when the device is reset.","type":"string","enum":["revoke","restore"],"default":"revoke"},"grace":{"$ref":"#/$defs/duration","description":"How long an importer may take to let go in a graceful end.","default":"2s"},"expires":{"$ref":"#/$defs/duration","description":"How long after delivery a grant ends."},"collateral":{"description":"device: ending these grants may end and renew the device's other grants.","type":"string","enum":["device"]},"revocation":{"description":"cooperative: these grants can be taken back only with the importer's help.","type":"string","enum":["cooperative"]},"allowProtected":{"description":"Protected ranges that these slices may touch.","type":"array","minItems":1,"items":{"$ref":"#/$defs/allowProtected"}}}},"allowProtected":{"type":"object","required":["range","reason"],"additionalProperties":false,"properties":{"range":{"type":"string","enum":["msix-table","msix-pba"]},"reason":{"$ref":"#/$defs/text"}}},"deny":{"description":"Without bar the whole device, without slices the whole BAR.","type":"object","required":["device","reason"],"dependentRequired":{"slices":["bar"]},"additionalProperties":false,"properties":{"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"reason":{"$ref":"#/$defs/text"}}},"reference":{"type":"string"},"bar":{"description":"Index of the BAR.","type":"integer","minimum":0,"maximum":5},"slices":{"description":"In buffer order; slices that touch in that order are one range.","type":"array","minItems":1,"items":{"$ref":"#/$defs/slice"}},"slice":{"description":"[offset, offset + length) of the BAR, whole pages.","type":"object","required":["offset","length"],"additionalProperties":false,"properties":{"offset":{"$ref":"#/$defs/quantity"},"length":{"$ref":"#/$defs/length"}}},"quantity":{"description":"Bytes: 4096, 0x1000, or 4KiB (KiB, MiB, GiB, TiB).","type":["integer","string"],"minimum":0,"pattern":"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},"length":{"description":"Bytes, or rest: to the end of the BAR.","type":["integer","string"],"minimum":0,"pattern":"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},"duration":{"description":"A whole number with ms, s, m, h or d.","type":"string","pattern":"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"}}};
 const schema33 = {"description":"Lower-case letters, digits, '.', '_' and '-'; the first a letter or digit; at most 63.","type":"string","pattern":"^[a-z0-9][a-z0-9._-]{0,62}$"};
 const schema32 = {"description":"The policy's name and what it is for.","type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"description":{"$ref":"#/$defs/text"}}};
 const schema34 = {"type":"string","minLength":1,"maxLength":1000};
@@ -119,7 +119,7 @@ return errors === 0;
 }
 validate21.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema36 = {"description":"One PCI function.","type":"object","required":["match"],"additionalProperties":false,"properties":{"match":{"$ref":"#/$defs/match"},"acquire":{"description":"open: Bargate opens the device itself.","type":"string","enum":["open"],"default":"open"}}};
+const schema36 = {"description":"One PCI function.","type":"object","required":["match"],"additionalProperties":false,"properties":{"match":{"$ref":"#/$defs/match"},"acquire":{"description":"open: Bargate opens the device itself. borrow: another process owns it.","type":"string","enum":["open","borrow"],"default":"open"},"owner":{"$ref":"#/$defs/owner"}}};
 const schema37 = {"description":"Which function it is. All that is given must hold; of a list, one item.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"id":{"description":"vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"address":{"description":"domain:bus:device.function, quoted.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciAddress"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"subsystem":{"description":"Subsystem vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"class":{"description":"Class code, six hexadecimal digits or the first two or four.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciClass"},"pattern":"^(?:[0-9a-f]{2}){1,3}$"}}};
 const schema38 = {"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"};
 const schema39 = {"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"};
@@ -429,6 +429,215 @@ return errors === 0;
 }
 validate24.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
+const schema42 = {"description":"For acquire borrow: which process owns the device. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the owner."},"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"pidFile":{"$ref":"#/$defs/path","description":"File that holds the owner's process id."}}};
+const schema43 = {"type":"string","maxLength":255,"pattern":"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"};
+const schema44 = {"type":["string","integer"],"pattern":"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$","minimum":0,"maximum":4294967294};
+const schema45 = {"type":"string","maxLength":4095,"pattern":"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"};
+const pattern14 = new RegExp("^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$", "u");
+const pattern15 = new RegExp("^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$", "u");
+const pattern16 = new RegExp("^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$", "u");
+
+function validate26(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate26.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(Object.keys(data).length < 1){
+const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+for(const key0 in data){
+if(!((((key0 === "unit") || (key0 === "user")) || (key0 === "executable")) || (key0 === "pidFile"))){
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+}
+if(data.unit !== undefined){
+let data0 = data.unit;
+if(typeof data0 === "string"){
+if(func1(data0) > 255){
+const err2 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(!pattern14.test(data0)){
+const err3 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},message:"must match pattern \""+"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"+"\""};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+}
+else {
+const err4 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+if(data.user !== undefined){
+let data1 = data.user;
+if((typeof data1 !== "string") && (!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1))))){
+const err5 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema44.type},message:"must be string,integer"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+if((typeof data1 == "number") && (isFinite(data1))){
+if(data1 > 4294967294 || isNaN(data1)){
+const err6 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967294},message:"must be <= 4294967294"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if(data1 < 0 || isNaN(data1)){
+const err7 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+}
+if(typeof data1 === "string"){
+if(!pattern15.test(data1)){
+const err8 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"},message:"must match pattern \""+"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"+"\""};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+}
+if(data.executable !== undefined){
+let data2 = data.executable;
+if(typeof data2 === "string"){
+if(func1(data2) > 4095){
+const err9 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+if(!pattern16.test(data2)){
+const err10 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+}
+else {
+const err11 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+if(data.pidFile !== undefined){
+let data3 = data.pidFile;
+if(typeof data3 === "string"){
+if(func1(data3) > 4095){
+const err12 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+if(!pattern16.test(data3)){
+const err13 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+}
+else {
+const err14 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+}
+}
+else {
+const err15 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+validate26.errors = vErrors;
+return errors === 0;
+}
+validate26.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+
 
 function validate23(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -452,7 +661,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!((key0 === "match") || (key0 === "acquire"))){
+if(!(((key0 === "match") || (key0 === "acquire")) || (key0 === "owner"))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -481,7 +690,7 @@ vErrors.push(err2);
 }
 errors++;
 }
-if(!(data1 === "open")){
+if(!((data1 === "open") || (data1 === "borrow"))){
 const err3 = {instancePath:instancePath+"/acquire",schemaPath:"#/properties/acquire/enum",keyword:"enum",params:{allowedValues: schema36.properties.acquire.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err3];
@@ -490,6 +699,12 @@ else {
 vErrors.push(err3);
 }
 errors++;
+}
+}
+if(data.owner !== undefined){
+if(!(validate26(data.owner, {instancePath:instancePath+"/owner",parentData:data,parentDataProperty:"owner",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate26.errors : vErrors.concat(validate26.errors);
+errors = vErrors.length;
 }
 }
 }
@@ -508,17 +723,15 @@ return errors === 0;
 }
 validate23.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema43 = {"description":"A recipient process, and the kernel driver that will attach for it.","type":"object","required":["identity","driver"],"additionalProperties":false,"properties":{"identity":{"$ref":"#/$defs/identity"},"driver":{"description":"Kernel driver that imports the dma-buf.","type":"string","examples":["iommufd","mlx5","irdma","amdgpu","xe","virtio-gpu"]},"mapping":{"description":"bargate: Bargate maps into the importer's iommufd. importer: it gets the dma-buf.","type":"string","enum":["bargate","importer"],"default":"importer"}}};
-const schema44 = {"description":"Who the process must be. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"group":{"$ref":"#/$defs/account","description":"Group name or decimal gid."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."}}};
-const schema45 = {"type":["string","integer"],"pattern":"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$","minimum":0,"maximum":4294967294};
-const schema47 = {"type":"string","maxLength":4095,"pattern":"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"};
-const pattern15 = new RegExp("^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$", "u");
-const pattern17 = new RegExp("^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$", "u");
+const schema48 = {"description":"A recipient process, and the kernel driver that will attach for it.","type":"object","required":["identity","driver"],"additionalProperties":false,"properties":{"identity":{"$ref":"#/$defs/identity"},"driver":{"description":"Kernel driver that imports the dma-buf.","type":"string","examples":["iommufd","mlx5","irdma","amdgpu","xe","virtio-gpu"]},"mapping":{"description":"bargate: Bargate maps into the importer's iommufd. importer: it gets the dma-buf.","type":"string","enum":["bargate","importer"],"default":"importer"}}};
+const schema49 = {"description":"Who the process must be. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"group":{"$ref":"#/$defs/account","description":"Group name or decimal gid."},"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the process."},"cgroup":{"$ref":"#/$defs/path","description":"Control group of the process, from the root of the hierarchy."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"sha256":{"$ref":"#/$defs/sha256","description":"SHA-256 of the executable."}}};
+const schema55 = {"type":"string","pattern":"^[0-9a-f]{64}$"};
+const pattern24 = new RegExp("^[0-9a-f]{64}$", "u");
 
-function validate28(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate28.evaluated;
+const evaluated0 = validate30.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -537,7 +750,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!(((key0 === "user") || (key0 === "group")) || (key0 === "executable"))){
+if(!((((((key0 === "user") || (key0 === "group")) || (key0 === "unit")) || (key0 === "cgroup")) || (key0 === "executable")) || (key0 === "sha256"))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -551,7 +764,7 @@ errors++;
 if(data.user !== undefined){
 let data0 = data.user;
 if((typeof data0 !== "string") && (!(((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0))) && (isFinite(data0))))){
-const err2 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema45.type},message:"must be string,integer"};
+const err2 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema44.type},message:"must be string,integer"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -598,7 +811,7 @@ errors++;
 if(data.group !== undefined){
 let data1 = data.group;
 if((typeof data1 !== "string") && (!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1))))){
-const err6 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema45.type},message:"must be string,integer"};
+const err6 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema44.type},message:"must be string,integer"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -642,11 +855,11 @@ errors++;
 }
 }
 }
-if(data.executable !== undefined){
-let data2 = data.executable;
+if(data.unit !== undefined){
+let data2 = data.unit;
 if(typeof data2 === "string"){
-if(func1(data2) > 4095){
-const err10 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+if(func1(data2) > 255){
+const err10 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -655,8 +868,8 @@ vErrors.push(err10);
 }
 errors++;
 }
-if(!pattern17.test(data2)){
-const err11 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+if(!pattern14.test(data2)){
+const err11 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},message:"must match pattern \""+"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"+"\""};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -667,7 +880,7 @@ errors++;
 }
 }
 else {
-const err12 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err12 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -677,9 +890,11 @@ vErrors.push(err12);
 errors++;
 }
 }
-}
-else {
-const err13 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.cgroup !== undefined){
+let data3 = data.cgroup;
+if(typeof data3 === "string"){
+if(func1(data3) > 4095){
+const err13 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -688,16 +903,109 @@ vErrors.push(err13);
 }
 errors++;
 }
-validate28.errors = vErrors;
+if(!pattern16.test(data3)){
+const err14 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+}
+else {
+const err15 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+}
+if(data.executable !== undefined){
+let data4 = data.executable;
+if(typeof data4 === "string"){
+if(func1(data4) > 4095){
+const err16 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+if(!pattern16.test(data4)){
+const err17 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+else {
+const err18 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+}
+if(data.sha256 !== undefined){
+let data5 = data.sha256;
+if(typeof data5 === "string"){
+if(!pattern24.test(data5)){
+const err19 = {instancePath:instancePath+"/sha256",schemaPath:"#/$defs/sha256/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{64}$"},message:"must match pattern \""+"^[0-9a-f]{64}$"+"\""};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+}
+else {
+const err20 = {instancePath:instancePath+"/sha256",schemaPath:"#/$defs/sha256/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+}
+}
+else {
+const err21 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+validate30.errors = vErrors;
 return errors === 0;
 }
-validate28.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate30.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
-function validate27(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate29(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate27.evaluated;
+const evaluated0 = validate29.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -738,8 +1046,8 @@ errors++;
 }
 }
 if(data.identity !== undefined){
-if(!(validate28(data.identity, {instancePath:instancePath+"/identity",parentData:data,parentDataProperty:"identity",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate28.errors : vErrors.concat(validate28.errors);
+if(!(validate30(data.identity, {instancePath:instancePath+"/identity",parentData:data,parentDataProperty:"identity",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate30.errors : vErrors.concat(validate30.errors);
 errors = vErrors.length;
 }
 }
@@ -768,7 +1076,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((data2 === "bargate") || (data2 === "importer"))){
-const err5 = {instancePath:instancePath+"/mapping",schemaPath:"#/properties/mapping/enum",keyword:"enum",params:{allowedValues: schema43.properties.mapping.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/mapping",schemaPath:"#/properties/mapping/enum",keyword:"enum",params:{allowedValues: schema48.properties.mapping.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -789,28 +1097,28 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate27.errors = vErrors;
+validate29.errors = vErrors;
 return errors === 0;
 }
-validate27.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate29.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema48 = {"description":"Slices of one BAR that each of the importers may get as a dma-buf of its own.","type":"object","required":["name","device","bar","slices","importers"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"importers":{"description":"Names under importers.","type":"array","minItems":1,"items":{"$ref":"#/$defs/reference"}},"access":{"description":"read-only needs an importer with driver iommufd and mapping bargate.","type":"string","enum":["read-only","read-write"],"default":"read-write"},"onReset":{"description":"What becomes of the grants when the device is reset.","type":"string","enum":["revoke","restore"],"default":"revoke"},"grace":{"$ref":"#/$defs/duration","description":"How long an importer may take to let go in a graceful end.","default":"2s"},"expires":{"$ref":"#/$defs/duration","description":"How long after delivery a grant ends."},"collateral":{"description":"device: ending these grants may end and renew the device's other grants.","type":"string","enum":["device"]},"allowProtected":{"description":"Protected ranges that these slices may touch.","type":"array","minItems":1,"items":{"$ref":"#/$defs/allowProtected"}}}};
-const schema50 = {"type":"string"};
-const schema51 = {"description":"Index of the BAR.","type":"integer","minimum":0,"maximum":5};
-const schema57 = {"description":"A whole number with ms, s, m, h or d.","type":"string","pattern":"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"};
-const func4 = Object.prototype.hasOwnProperty;
-const pattern21 = new RegExp("^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$", "u");
-const schema52 = {"description":"In buffer order; slices that touch in that order are one range.","type":"array","minItems":1,"items":{"$ref":"#/$defs/slice"}};
-const schema53 = {"description":"[offset, offset + length) of the BAR, whole pages.","type":"object","required":["offset","length"],"additionalProperties":false,"properties":{"offset":{"$ref":"#/$defs/quantity"},"length":{"$ref":"#/$defs/length"}}};
-const schema54 = {"description":"Bytes: 4096, 0x1000, or 4KiB (KiB, MiB, GiB, TiB).","type":["integer","string"],"minimum":0,"pattern":"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"};
-const schema55 = {"description":"Bytes, or rest: to the end of the BAR.","type":["integer","string"],"minimum":0,"pattern":"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"};
-const pattern19 = new RegExp("^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$", "u");
-const pattern20 = new RegExp("^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$", "u");
+const schema56 = {"description":"Slices of one BAR that each of the importers may get as a dma-buf of its own.","type":"object","required":["name","device","bar","slices","importers"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"importers":{"description":"Names under importers.","type":"array","minItems":1,"items":{"$ref":"#/$defs/reference"}},"access":{"description":"read-only needs an importer with driver iommufd and mapping bargate.","type":"string","enum":["read-only","read-write"],"default":"read-write"},"onReset":{"description":"What becomes of the grants when the device is reset.","type":"string","enum":["revoke","restore"],"default":"revoke"},"grace":{"$ref":"#/$defs/duration","description":"How long an importer may take to let go in a graceful end.","default":"2s"},"expires":{"$ref":"#/$defs/duration","description":"How long after delivery a grant ends."},"collateral":{"description":"device: ending these grants may end and renew the device's other grants.","type":"string","enum":["device"]},"revocation":{"description":"cooperative: these grants can be taken back only with the importer's help.","type":"string","enum":["cooperative"]},"allowProtected":{"description":"Protected ranges that these slices may touch.","type":"array","minItems":1,"items":{"$ref":"#/$defs/allowProtected"}}}};
+const schema58 = {"type":"string"};
+const schema59 = {"description":"Index of the BAR.","type":"integer","minimum":0,"maximum":5};
+const schema65 = {"description":"A whole number with ms, s, m, h or d.","type":"string","pattern":"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"};
+const func9 = Object.prototype.hasOwnProperty;
+const pattern28 = new RegExp("^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$", "u");
+const schema60 = {"description":"In buffer order; slices that touch in that order are one range.","type":"array","minItems":1,"items":{"$ref":"#/$defs/slice"}};
+const schema61 = {"description":"[offset, offset + length) of the BAR, whole pages.","type":"object","required":["offset","length"],"additionalProperties":false,"properties":{"offset":{"$ref":"#/$defs/quantity"},"length":{"$ref":"#/$defs/length"}}};
+const schema62 = {"description":"Bytes: 4096, 0x1000, or 4KiB (KiB, MiB, GiB, TiB).","type":["integer","string"],"minimum":0,"pattern":"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"};
+const schema63 = {"description":"Bytes, or rest: to the end of the BAR.","type":["integer","string"],"minimum":0,"pattern":"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"};
+const pattern26 = new RegExp("^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$", "u");
+const pattern27 = new RegExp("^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$", "u");
 
-function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate33.evaluated;
+const evaluated0 = validate35.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -853,7 +1161,7 @@ errors++;
 if(data.offset !== undefined){
 let data0 = data.offset;
 if((!(((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0))) && (isFinite(data0)))) && (typeof data0 !== "string")){
-const err3 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema54.type},message:"must be integer,string"};
+const err3 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema62.type},message:"must be integer,string"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -875,7 +1183,7 @@ errors++;
 }
 }
 if(typeof data0 === "string"){
-if(!pattern19.test(data0)){
+if(!pattern26.test(data0)){
 const err5 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -890,7 +1198,7 @@ errors++;
 if(data.length !== undefined){
 let data1 = data.length;
 if((!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1)))) && (typeof data1 !== "string")){
-const err6 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/type",keyword:"type",params:{type: schema55.type},message:"must be integer,string"};
+const err6 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/type",keyword:"type",params:{type: schema63.type},message:"must be integer,string"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -912,7 +1220,7 @@ errors++;
 }
 }
 if(typeof data1 === "string"){
-if(!pattern20.test(data1)){
+if(!pattern27.test(data1)){
 const err8 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/pattern",keyword:"pattern",params:{pattern: "^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -935,16 +1243,16 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate33.errors = vErrors;
+validate35.errors = vErrors;
 return errors === 0;
 }
-validate33.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate35.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
-function validate32(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate32.evaluated;
+const evaluated0 = validate34.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -964,8 +1272,8 @@ errors++;
 }
 const len0 = data.length;
 for(let i0=0; i0<len0; i0++){
-if(!(validate33(data[i0], {instancePath:instancePath+"/" + i0,parentData:data,parentDataProperty:i0,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate33.errors : vErrors.concat(validate33.errors);
+if(!(validate35(data[i0], {instancePath:instancePath+"/" + i0,parentData:data,parentDataProperty:i0,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate35.errors : vErrors.concat(validate35.errors);
 errors = vErrors.length;
 }
 }
@@ -980,17 +1288,17 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate32.errors = vErrors;
+validate34.errors = vErrors;
 return errors === 0;
 }
-validate32.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
+validate34.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema59 = {"type":"object","required":["range","reason"],"additionalProperties":false,"properties":{"range":{"type":"string","enum":["msix-table","msix-pba"]},"reason":{"$ref":"#/$defs/text"}}};
+const schema67 = {"type":"object","required":["range","reason"],"additionalProperties":false,"properties":{"range":{"type":"string","enum":["msix-table","msix-pba"]},"reason":{"$ref":"#/$defs/text"}}};
 
-function validate36(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate36.evaluated;
+const evaluated0 = validate38.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -1043,7 +1351,7 @@ vErrors.push(err3);
 errors++;
 }
 if(!((data0 === "msix-table") || (data0 === "msix-pba"))){
-const err4 = {instancePath:instancePath+"/range",schemaPath:"#/properties/range/enum",keyword:"enum",params:{allowedValues: schema59.properties.range.enum},message:"must be equal to one of the allowed values"};
+const err4 = {instancePath:instancePath+"/range",schemaPath:"#/properties/range/enum",keyword:"enum",params:{allowedValues: schema67.properties.range.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1099,16 +1407,16 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate36.errors = vErrors;
+validate38.errors = vErrors;
 return errors === 0;
 }
-validate36.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate38.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
-function validate31(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate31.evaluated;
+const evaluated0 = validate33.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -1167,7 +1475,7 @@ vErrors.push(err4);
 errors++;
 }
 for(const key0 in data){
-if(!(func4.call(schema48.properties, key0))){
+if(!(func9.call(schema56.properties, key0))){
 const err5 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err5];
@@ -1251,8 +1559,8 @@ errors++;
 }
 }
 if(data.slices !== undefined){
-if(!(validate32(data.slices, {instancePath:instancePath+"/slices",parentData:data,parentDataProperty:"slices",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate32.errors : vErrors.concat(validate32.errors);
+if(!(validate34(data.slices, {instancePath:instancePath+"/slices",parentData:data,parentDataProperty:"slices",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate34.errors : vErrors.concat(validate34.errors);
 errors = vErrors.length;
 }
 }
@@ -1307,7 +1615,7 @@ vErrors.push(err15);
 errors++;
 }
 if(!((data6 === "read-only") || (data6 === "read-write"))){
-const err16 = {instancePath:instancePath+"/access",schemaPath:"#/properties/access/enum",keyword:"enum",params:{allowedValues: schema48.properties.access.enum},message:"must be equal to one of the allowed values"};
+const err16 = {instancePath:instancePath+"/access",schemaPath:"#/properties/access/enum",keyword:"enum",params:{allowedValues: schema56.properties.access.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -1330,7 +1638,7 @@ vErrors.push(err17);
 errors++;
 }
 if(!((data7 === "revoke") || (data7 === "restore"))){
-const err18 = {instancePath:instancePath+"/onReset",schemaPath:"#/properties/onReset/enum",keyword:"enum",params:{allowedValues: schema48.properties.onReset.enum},message:"must be equal to one of the allowed values"};
+const err18 = {instancePath:instancePath+"/onReset",schemaPath:"#/properties/onReset/enum",keyword:"enum",params:{allowedValues: schema56.properties.onReset.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -1343,7 +1651,7 @@ errors++;
 if(data.grace !== undefined){
 let data8 = data.grace;
 if(typeof data8 === "string"){
-if(!pattern21.test(data8)){
+if(!pattern28.test(data8)){
 const err19 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/duration/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
 if(vErrors === null){
 vErrors = [err19];
@@ -1368,7 +1676,7 @@ errors++;
 if(data.expires !== undefined){
 let data9 = data.expires;
 if(typeof data9 === "string"){
-if(!pattern21.test(data9)){
+if(!pattern28.test(data9)){
 const err21 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/duration/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
 if(vErrors === null){
 vErrors = [err21];
@@ -1403,7 +1711,7 @@ vErrors.push(err23);
 errors++;
 }
 if(!(data10 === "device")){
-const err24 = {instancePath:instancePath+"/collateral",schemaPath:"#/properties/collateral/enum",keyword:"enum",params:{allowedValues: schema48.properties.collateral.enum},message:"must be equal to one of the allowed values"};
+const err24 = {instancePath:instancePath+"/collateral",schemaPath:"#/properties/collateral/enum",keyword:"enum",params:{allowedValues: schema56.properties.collateral.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -1413,11 +1721,10 @@ vErrors.push(err24);
 errors++;
 }
 }
-if(data.allowProtected !== undefined){
-let data11 = data.allowProtected;
-if(Array.isArray(data11)){
-if(data11.length < 1){
-const err25 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(data.revocation !== undefined){
+let data11 = data.revocation;
+if(typeof data11 !== "string"){
+const err25 = {instancePath:instancePath+"/revocation",schemaPath:"#/properties/revocation/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -1426,16 +1733,8 @@ vErrors.push(err25);
 }
 errors++;
 }
-const len1 = data11.length;
-for(let i1=0; i1<len1; i1++){
-if(!(validate36(data11[i1], {instancePath:instancePath+"/allowProtected/" + i1,parentData:data11,parentDataProperty:i1,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate36.errors : vErrors.concat(validate36.errors);
-errors = vErrors.length;
-}
-}
-}
-else {
-const err26 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!(data11 === "cooperative")){
+const err26 = {instancePath:instancePath+"/revocation",schemaPath:"#/properties/revocation/enum",keyword:"enum",params:{allowedValues: schema56.properties.revocation.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -1445,9 +1744,11 @@ vErrors.push(err26);
 errors++;
 }
 }
-}
-else {
-const err27 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.allowProtected !== undefined){
+let data12 = data.allowProtected;
+if(Array.isArray(data12)){
+if(data12.length < 1){
+const err27 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -1456,17 +1757,47 @@ vErrors.push(err27);
 }
 errors++;
 }
-validate31.errors = vErrors;
+const len1 = data12.length;
+for(let i1=0; i1<len1; i1++){
+if(!(validate38(data12[i1], {instancePath:instancePath+"/allowProtected/" + i1,parentData:data12,parentDataProperty:i1,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate38.errors : vErrors.concat(validate38.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err28 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
+}
+errors++;
+}
+}
+}
+else {
+const err29 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err29];
+}
+else {
+vErrors.push(err29);
+}
+errors++;
+}
+validate33.errors = vErrors;
 return errors === 0;
 }
-validate31.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate33.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema61 = {"description":"Without bar the whole device, without slices the whole BAR.","type":"object","required":["device","reason"],"dependentRequired":{"slices":["bar"]},"additionalProperties":false,"properties":{"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"reason":{"$ref":"#/$defs/text"}}};
+const schema69 = {"description":"Without bar the whole device, without slices the whole BAR.","type":"object","required":["device","reason"],"dependentRequired":{"slices":["bar"]},"additionalProperties":false,"properties":{"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"reason":{"$ref":"#/$defs/text"}}};
 
-function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate39.evaluated;
+const evaluated0 = validate41.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -1554,8 +1885,8 @@ errors++;
 }
 }
 if(data.slices !== undefined){
-if(!(validate32(data.slices, {instancePath:instancePath+"/slices",parentData:data,parentDataProperty:"slices",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate32.errors : vErrors.concat(validate32.errors);
+if(!(validate34(data.slices, {instancePath:instancePath+"/slices",parentData:data,parentDataProperty:"slices",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate34.errors : vErrors.concat(validate34.errors);
 errors = vErrors.length;
 }
 }
@@ -1620,10 +1951,10 @@ vErrors.push(err11);
 }
 errors++;
 }
-validate39.errors = vErrors;
+validate41.errors = vErrors;
 return errors === 0;
 }
-validate39.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate41.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
@@ -1849,8 +2180,8 @@ errors++;
 }
 }
 for(const key4 in data5){
-if(!(validate27(data5[key4], {instancePath:instancePath+"/importers/" + key4.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data5,parentDataProperty:key4,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate27.errors : vErrors.concat(validate27.errors);
+if(!(validate29(data5[key4], {instancePath:instancePath+"/importers/" + key4.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data5,parentDataProperty:key4,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate29.errors : vErrors.concat(validate29.errors);
 errors = vErrors.length;
 }
 }
@@ -1871,8 +2202,8 @@ let data7 = data.exports;
 if(Array.isArray(data7)){
 const len0 = data7.length;
 for(let i0=0; i0<len0; i0++){
-if(!(validate31(data7[i0], {instancePath:instancePath+"/exports/" + i0,parentData:data7,parentDataProperty:i0,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate31.errors : vErrors.concat(validate31.errors);
+if(!(validate33(data7[i0], {instancePath:instancePath+"/exports/" + i0,parentData:data7,parentDataProperty:i0,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate33.errors : vErrors.concat(validate33.errors);
 errors = vErrors.length;
 }
 }
@@ -1893,8 +2224,8 @@ let data9 = data.deny;
 if(Array.isArray(data9)){
 const len1 = data9.length;
 for(let i1=0; i1<len1; i1++){
-if(!(validate39(data9[i1], {instancePath:instancePath+"/deny/" + i1,parentData:data9,parentDataProperty:i1,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate39.errors : vErrors.concat(validate39.errors);
+if(!(validate41(data9[i1], {instancePath:instancePath+"/deny/" + i1,parentData:data9,parentDataProperty:i1,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate41.errors : vErrors.concat(validate41.errors);
 errors = vErrors.length;
 }
 }

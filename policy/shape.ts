@@ -26,13 +26,18 @@ const METADATA: Shape = {
 };
 const DEVICE: Shape = {
   name: "a device",
-  keys: ["match", "acquire"],
-  later: ["owner", "many", "labels"],
+  keys: ["match", "acquire", "owner"],
+  later: ["many", "labels"],
 };
 const MATCH: Shape = {
   name: "a match",
   keys: ["id", "address", "subsystem", "class"],
   later: ["serial", "driver", "numaNode", "iommuGroup", "barSizes", "many"],
+};
+const OWNER: Shape = {
+  name: "an owner",
+  keys: ["unit", "user", "executable", "pidFile"],
+  later: [],
 };
 const IMPORTER: Shape = {
   name: "an importer",
@@ -41,8 +46,8 @@ const IMPORTER: Shape = {
 };
 const IDENTITY: Shape = {
   name: "an identity",
-  keys: ["user", "group", "executable"],
-  later: ["unit", "cgroup", "sha256"],
+  keys: ["user", "group", "unit", "cgroup", "executable", "sha256"],
+  later: [],
 };
 const EXPORT: Shape = {
   name: "an export",
@@ -57,9 +62,10 @@ const EXPORT: Shape = {
     "grace",
     "expires",
     "collateral",
+    "revocation",
     "allowProtected",
   ],
-  later: ["region", "revocation", "shared", "labels"],
+  later: ["region", "shared", "labels"],
 };
 const SLICE: Shape = { name: "a slice", keys: ["offset", "length"], later: [] };
 const ALLOW_PROTECTED: Shape = {
@@ -79,6 +85,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map([
   ["/metadata", METADATA],
   ["/devices/*", DEVICE],
   ["/devices/*/match", MATCH],
+  ["/devices/*/owner", OWNER],
   ["/importers/*", IMPORTER],
   ["/importers/*/identity", IDENTITY],
   ["/exports/*", EXPORT],
@@ -91,7 +98,6 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map([
 /** Values of the language that this version does not know, by path. */
 export const LATER_VALUES: ReadonlyMap<string, readonly string[]> = new Map([
   ["/kind", ["PolicyTest", "PolicySet"]],
-  ["/devices/*/acquire", ["borrow"]],
 ]);
 
 /**

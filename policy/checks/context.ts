@@ -37,12 +37,20 @@ export function keyOfDevice(
   policy: PolicyDraft,
   name: Placed<string> | undefined,
 ): string | undefined {
-  const device = name === undefined ? undefined : policy.devices.get(name.value);
+  const device = deviceOf(policy, name);
   return device === undefined ? undefined : keyOf(device);
 }
 
+/** The device that a rule names, absent when the policy has none of this name. */
+export function deviceOf(
+  policy: PolicyDraft,
+  name: Placed<string> | undefined,
+): DeviceDraft | undefined {
+  return name === undefined ? undefined : policy.devices.get(name.value);
+}
+
 /** A match that could not be read is equal to no other. */
-function keyOf(device: DeviceDraft): string {
+export function keyOf(device: DeviceDraft): string {
   const { match, name, at } = device;
   const empty = match === undefined || deviceKey(match) === deviceKey({});
   return empty ? `${at.file}:${at.line}:${at.column}:${name}` : deviceKey(match);

@@ -36,11 +36,12 @@ function importersOf(draft: PolicyDraft, rule: ExportDraft): readonly ImporterDr
 }
 
 function checkIdentity(importer: ImporterDraft, report: Report): void {
-  if (importer.user !== undefined) return;
-  const given = [importer.executable && "executable", importer.group && "group"].filter(Boolean);
+  const { user, unit, cgroup, executable, sha256, group } = importer.identity;
+  if (user !== undefined || unit !== undefined || cgroup !== undefined) return;
+  const given = [executable && "executable", sha256 && "sha256", group && "group"].filter(Boolean);
   if (given.length === 0) return;
   const message = `Cannot accept ${given.join(" and ")} alone as an identity of ${importer.name}`;
-  report("BG1506", importer.identityAt, message, { fix: "add user" });
+  report("BG1506", importer.identityAt, message, { fix: "add user, unit or cgroup" });
 }
 
 function checkDriver({ driver, mapping }: ImporterDraft, report: Report): void {

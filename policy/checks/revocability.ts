@@ -8,17 +8,23 @@
 import type { ExportDraft } from "../draft.ts";
 import type { Related } from "../diagnostic.ts";
 import { related } from "../report.ts";
-import { allExports, type CheckContext, type ExportInPolicy, keyOfDevice } from "./context.ts";
+import {
+  allExports,
+  type CheckContext,
+  deviceOf,
+  type ExportInPolicy,
+  keyOfDevice,
+} from "./context.ts";
 
 const FIX = "add collateral: device";
 
-/** Checks the exports of each device together. */
+/** Checks the exports of each device that Bargate opens together. */
 export function checkRevocability({ drafts, report }: CheckContext): void {
   for (const rules of byDevice(allExports(drafts)).values()) {
     if (countGrants(rules) < 2) continue;
     const restoring = rules.find((rule) => rule.onReset.value === "restore");
     for (const rule of rules) {
-      if (rule.collateral) continue;
+      if (rule.collateral !== undefined) continue;
       if (restoring !== undefined && rule.onReset.value === "revoke") {
         const message = `Cannot revoke ${nameOf(rule)} on reset: ending it ends and renews ${
           nameOf(restoring)
@@ -42,6 +48,7 @@ function nameOf(rule: ExportDraft): string {
 function byDevice(exports: readonly ExportInPolicy[]): ReadonlyMap<string, ExportDraft[]> {
   const groups = new Map<string, ExportDraft[]>();
   for (const { policy, rule } of exports) {
+    if (deviceOf(policy, rule.device)?.acquire.value === "borrow") continue;
     const key = keyOfDevice(policy, rule.device);
     if (key === undefined) continue;
     const group = groups.get(key);

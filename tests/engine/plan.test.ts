@@ -223,3 +223,11 @@ Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same 
   }]);
   assert.equal(JSON.stringify(value), JSON.stringify(planJson(plan(policy()), encode)));
 });
+
+Deno.test("makePlan refuses to open a device that is to be borrowed", () => {
+  const text = policy({ more: "    revocation: cooperative\n" }).replace(
+    `match: { id: "1b36:0010" } }`,
+    `match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: tgt.service } }`,
+  );
+  assert.deepEqual(codes(text), ["BG2017"]);
+});

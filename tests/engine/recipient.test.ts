@@ -77,3 +77,11 @@ Deno.test("checkRecipient refuses accounts that are not there, or that Bargate c
   assert.throws(() => check({ user: "nobody" }, "/usr/bin/target", { uid: 1000 }), /only root/);
   assert.throws(() => check({}, "/usr/bin/target"), /no user/);
 });
+
+Deno.test("checkRecipient refuses an identity with parts that it does not check", () => {
+  for (const more of [{ unit: "a.service" }, { cgroup: "/a" }, { sha256: "0".repeat(64) }]) {
+    const [key = ""] = Object.keys(more);
+    const message = new RegExp(`demands ${key}`);
+    assert.throws(() => check({ user: "nobody", ...more }, "/usr/bin/target"), message);
+  }
+});
