@@ -11,6 +11,7 @@ import type { Field, FieldType, Layout } from "./struct.ts";
 const u8 = (offset: number): Field<"u8"> => ({ offset, type: "u8" });
 const u16 = (offset: number): Field<"u16"> => ({ offset, type: "u16" });
 const u32 = (offset: number): Field<"u32"> => ({ offset, type: "u32" });
+const i16 = (offset: number): Field<"i16"> => ({ offset, type: "i16" });
 const i32 = (offset: number): Field<"i32"> => ({ offset, type: "i32" });
 const u64 = (offset: number): Field<"u64"> => ({ offset, type: "u64" });
 const i64 = (offset: number): Field<"i64"> => ({ offset, type: "i64" });
@@ -33,6 +34,8 @@ function layout<F extends Record<string, Field>>(
 
 const VFIO = "linux/vfio.h";
 const IOMMUFD = "linux/iommufd.h";
+const FANOTIFY = "linux/fanotify.h";
+const NETLINK = "linux/netlink.h";
 
 /**
  * `struct epoll_event`: the one struct that differs between the architectures.
@@ -109,6 +112,26 @@ export const STRUCTS = {
     pt_id: u32(8),
     pasid: u32(12),
   }),
+  vfio_group_status: layout(VFIO, "struct vfio_group_status", 8, { argsz: u32(0), flags: u32(4) }),
+  vfio_pci_hot_reset_info: layout(VFIO, "struct vfio_pci_hot_reset_info", 12, {
+    argsz: u32(0),
+    flags: u32(4),
+    count: u32(8),
+    devices: bytes(12),
+  }),
+  vfio_pci_dependent_device: layout(VFIO, "struct vfio_pci_dependent_device", 8, {
+    group_id: u32(0),
+    devid: u32(0),
+    segment: u16(4),
+    bus: u8(6),
+    devfn: u8(7),
+  }),
+  vfio_pci_hot_reset: layout(VFIO, "struct vfio_pci_hot_reset", 12, {
+    argsz: u32(0),
+    flags: u32(4),
+    count: u32(8),
+    group_fds: bytes(12),
+  }),
   iommu_destroy: layout(IOMMUFD, "struct iommu_destroy", 8, { size: u32(0), id: u32(4) }),
   iommu_ioas_alloc: layout(IOMMUFD, "struct iommu_ioas_alloc", 12, {
     size: u32(0),
@@ -139,7 +162,37 @@ export const STRUCTS = {
     iova: u64(8),
     length: u64(16),
   }),
+  iommu_vfio_ioas: layout(IOMMUFD, "struct iommu_vfio_ioas", 12, {
+    size: u32(0),
+    ioas_id: u32(4),
+    op: u16(8),
+  }),
   epoll_event: epollEventLayout(Deno.build.arch),
+  pollfd: layout("poll.h", "struct pollfd", 8, { fd: i32(0), events: i16(4), revents: i16(6) }),
+  inotify_event: layout("sys/inotify.h", "struct inotify_event", 16, {
+    wd: i32(0),
+    mask: u32(4),
+    cookie: u32(8),
+    len: u32(12),
+    name: bytes(16),
+  }),
+  fanotify_event_metadata: layout(FANOTIFY, "struct fanotify_event_metadata", 24, {
+    event_len: u32(0),
+    vers: u8(4),
+    metadata_len: u16(6),
+    mask: u64(8),
+    fd: i32(16),
+    pid: i32(20),
+  }),
+  fanotify_response: layout(FANOTIFY, "struct fanotify_response", 8, {
+    fd: i32(0),
+    response: u32(4),
+  }),
+  sockaddr_nl: layout(NETLINK, "struct sockaddr_nl", 12, {
+    nl_family: u16(0),
+    nl_pid: u32(4),
+    nl_groups: u32(8),
+  }),
   iovec: layout("sys/uio.h", "struct iovec", 16, { iov_base: pointer(0), iov_len: u64(8) }),
   msghdr: layout("sys/socket.h", "struct msghdr", 56, {
     msg_name: pointer(0),
@@ -201,6 +254,13 @@ export const STRUCTS = {
 /** Constants by header, under their C names. */
 export const CONSTANTS_BY_HEADER = {
   [VFIO]: {
+    VFIO_GET_API_VERSION: 0x3b64,
+    VFIO_CHECK_EXTENSION: 0x3b65,
+    VFIO_SET_IOMMU: 0x3b66,
+    VFIO_GROUP_GET_STATUS: 0x3b67,
+    VFIO_GROUP_SET_CONTAINER: 0x3b68,
+    VFIO_GROUP_UNSET_CONTAINER: 0x3b69,
+    VFIO_GROUP_GET_DEVICE_FD: 0x3b6a,
     VFIO_DEVICE_GET_INFO: 0x3b6b,
     VFIO_DEVICE_GET_REGION_INFO: 0x3b6c,
     VFIO_DEVICE_SET_IRQS: 0x3b6e,
@@ -208,6 +268,17 @@ export const CONSTANTS_BY_HEADER = {
     VFIO_DEVICE_FEATURE: 0x3b75,
     VFIO_DEVICE_BIND_IOMMUFD: 0x3b76,
     VFIO_DEVICE_ATTACH_IOMMUFD_PT: 0x3b77,
+    VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: 0x3b70,
+    VFIO_DEVICE_PCI_HOT_RESET: 0x3b71,
+    VFIO_API_VERSION: 0,
+    VFIO_TYPE1v2_IOMMU: 3,
+    VFIO_GROUP_FLAGS_VIABLE: 1,
+    VFIO_GROUP_FLAGS_CONTAINER_SET: 2,
+    VFIO_DEVICE_BIND_FLAG_TOKEN: 1,
+    VFIO_PCI_HOT_RESET_FLAG_DEV_ID: 1,
+    VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED: 2,
+    VFIO_PCI_DEVID_OWNED: 0,
+    VFIO_PCI_DEVID_NOT_OWNED: -1,
     VFIO_DEVICE_FLAGS_RESET: 1,
     VFIO_DEVICE_FLAGS_PCI: 2,
     VFIO_REGION_INFO_FLAG_READ: 1,
@@ -226,6 +297,8 @@ export const CONSTANTS_BY_HEADER = {
     VFIO_DEVICE_FEATURE_GET: 0x10000,
     VFIO_DEVICE_FEATURE_SET: 0x20000,
     VFIO_DEVICE_FEATURE_PROBE: 0x40000,
+    VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY: 3,
+    VFIO_DEVICE_FEATURE_LOW_POWER_EXIT: 5,
     VFIO_DEVICE_FEATURE_DMA_BUF: 11,
   },
   [IOMMUFD]: {
@@ -233,7 +306,9 @@ export const CONSTANTS_BY_HEADER = {
     IOMMU_IOAS_ALLOC: 0x3b81,
     IOMMU_IOAS_COPY: 0x3b83,
     IOMMU_IOAS_UNMAP: 0x3b86,
+    IOMMU_VFIO_IOAS: 0x3b88,
     IOMMU_IOAS_MAP_FILE: 0x3b8f,
+    IOMMU_VFIO_IOAS_SET: 1,
     IOMMU_IOAS_MAP_FIXED_IOVA: 1,
     IOMMU_IOAS_MAP_WRITEABLE: 2,
     IOMMU_IOAS_MAP_READABLE: 4,
@@ -244,6 +319,7 @@ export const CONSTANTS_BY_HEADER = {
     O_WRONLY: 1,
     O_RDWR: 2,
     O_NOCTTY: 0x100,
+    O_APPEND: 0x400,
     O_NONBLOCK: 0x800,
     O_CLOEXEC: 0x80000,
     F_GETFD: 1,
@@ -270,8 +346,38 @@ export const CONSTANTS_BY_HEADER = {
     EPOLLHUP: 0x10,
     EPOLLRDHUP: 0x2000,
   },
+  "poll.h": { POLLIN: 1, POLLHUP: 0x10 },
+  "sys/inotify.h": {
+    IN_CLOEXEC: 0x80000,
+    IN_NONBLOCK: 0x800,
+    IN_MODIFY: 2,
+    IN_CLOSE_WRITE: 8,
+    IN_CLOSE_NOWRITE: 0x10,
+    IN_OPEN: 0x20,
+    IN_DELETE_SELF: 0x400,
+    IN_UNMOUNT: 0x2000,
+    IN_Q_OVERFLOW: 0x4000,
+    IN_IGNORED: 0x8000,
+  },
+  [FANOTIFY]: {
+    FAN_CLOEXEC: 1,
+    FAN_NONBLOCK: 2,
+    FAN_CLASS_CONTENT: 4,
+    FAN_MARK_ADD: 1,
+    FAN_CLOSE_WRITE: 8,
+    FAN_Q_OVERFLOW: 0x4000,
+    FAN_OPEN_PERM: 0x10000,
+    FANOTIFY_METADATA_VERSION: 3,
+    FAN_ALLOW: 1,
+    FAN_DENY: 2,
+    FAN_NOFD: -1,
+  },
+  [NETLINK]: { NETLINK_KOBJECT_UEVENT: 15 },
+  "asm/socket.h": { SO_RCVBUFFORCE: 33, SO_PASSPIDFD: 76, SO_PEERPIDFD: 77 },
   "sys/socket.h": {
     AF_UNIX: 1,
+    AF_NETLINK: 16,
+    SOCK_DGRAM: 2,
     SOCK_SEQPACKET: 5,
     SOCK_NONBLOCK: 0x800,
     SOCK_CLOEXEC: 0x80000,
@@ -291,7 +397,11 @@ export const CONSTANTS_BY_HEADER = {
   "signal.h": { SIGUSR1: 10 },
   "spawn.h": { POSIX_SPAWN_SETSIGDEF: 4, POSIX_SPAWN_SETSIGMASK: 8 },
   "sys/prctl.h": { PR_GET_DUMPABLE: 3, PR_SET_DUMPABLE: 4 },
-  "sys/syscall.h": { SYS_pidfd_open: 434, SYS_pidfd_send_signal: 424 },
+  "sys/syscall.h": {
+    SYS_pidfd_open: 434,
+    SYS_pidfd_send_signal: 424,
+    SYS_pidfd_getfd: 438,
+  },
 } as const;
 
 /** Every constant under its C name. */
@@ -305,6 +415,11 @@ export const C = {
   ...CONSTANTS_BY_HEADER["sys/mman.h"],
   ...CONSTANTS_BY_HEADER["sys/eventfd.h"],
   ...CONSTANTS_BY_HEADER["sys/epoll.h"],
+  ...CONSTANTS_BY_HEADER["poll.h"],
+  ...CONSTANTS_BY_HEADER["sys/inotify.h"],
+  ...CONSTANTS_BY_HEADER[FANOTIFY],
+  ...CONSTANTS_BY_HEADER[NETLINK],
+  ...CONSTANTS_BY_HEADER["asm/socket.h"],
   ...CONSTANTS_BY_HEADER["sys/socket.h"],
   ...CONSTANTS_BY_HEADER["sys/wait.h"],
   ...CONSTANTS_BY_HEADER["signal.h"],

@@ -5,7 +5,7 @@
  */
 
 /** How a field is stored; `bytes` is an array or the flexible end of a struct, and is only located. */
-export type FieldType = "u8" | "u16" | "u32" | "i32" | "u64" | "i64" | "pointer" | "bytes";
+export type FieldType = "u8" | "u16" | "u32" | "i16" | "i32" | "u64" | "i64" | "pointer" | "bytes";
 
 /** One field of a struct. */
 export interface Field<T extends FieldType = FieldType> {
@@ -30,7 +30,7 @@ export interface Layout<F extends Record<string, Field> = Record<string, Field>>
 /** What a field's value is in TypeScript. */
 export type FieldValue<T extends FieldType> = T extends "u64" | "i64" | "pointer" ? bigint : number;
 
-type NumberField = Field<"u8" | "u16" | "u32" | "i32">;
+type NumberField = Field<"u8" | "u16" | "u32" | "i16" | "i32">;
 type BigField = Field<"u64" | "i64" | "pointer">;
 
 /**
@@ -59,6 +59,8 @@ export function getNumber(view: DataView, field: NumberField, at = 0): number {
       return view.getUint16(offset, true);
     case "u32":
       return view.getUint32(offset, true);
+    case "i16":
+      return view.getInt16(offset, true);
     case "i32":
       return view.getInt32(offset, true);
   }
@@ -93,6 +95,8 @@ export function setNumber(view: DataView, field: NumberField, value: number, at 
       return view.setUint16(offset, value, true);
     case "u32":
       return view.setUint32(offset, value, true);
+    case "i16":
+      return view.setInt16(offset, value, true);
     case "i32":
       return view.setInt32(offset, value, true);
   }

@@ -49,6 +49,10 @@ export const SYMBOLS = {
   getdents64: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   /** `int unlink(const char *path)` */
   unlink: { parameters: ["buffer"], result: "i32" },
+  /** `int mkdir(const char *path, mode_t mode)` */
+  mkdir: { parameters: ["buffer", "u32"], result: "i32" },
+  /** `int rmdir(const char *path)` */
+  rmdir: { parameters: ["buffer"], result: "i32" },
   /** `int fchmod(int fd, mode_t mode)` */
   fchmod: { parameters: ["i32", "u32"], result: "i32" },
   /** `int memfd_create(const char *name, unsigned flags)` */
@@ -74,6 +78,19 @@ export const SYMBOLS = {
     nonblocking: true,
   },
 
+  /** `int poll(struct pollfd *fds, nfds_t count, int timeout)` */
+  poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
+  /** `int inotify_init1(int flags)` */
+  inotify_init1: { parameters: ["i32"], result: "i32" },
+  /** `int inotify_add_watch(int fd, const char *path, uint32_t mask)` */
+  inotify_add_watch: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** `int inotify_rm_watch(int fd, int wd)` */
+  inotify_rm_watch: { parameters: ["i32", "i32"], result: "i32" },
+  /** `int fanotify_init(unsigned flags, unsigned event_f_flags)` */
+  fanotify_init: { parameters: ["u32", "u32"], result: "i32" },
+  /** `int fanotify_mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *path)` */
+  fanotify_mark: { parameters: ["i32", "u32", "u64", "i32", "buffer"], result: "i32" },
+
   // Sockets
 
   /** `int socket(int domain, int type, int protocol)` */
@@ -96,6 +113,11 @@ export const SYMBOLS = {
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   /** `ssize_t recvmsg(int fd, struct msghdr *message, int flags)` */
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  /** `ssize_t recvfrom(int fd, void *buf, size_t size, int flags, struct sockaddr *from, socklen_t *length)` */
+  recvfrom: {
+    parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"],
+    result: "i32",
+  },
 
   // Processes
 
@@ -123,6 +145,9 @@ export const SYMBOLS = {
     parameters: ["i64", "i32", "i32", "buffer", "u32"],
     result: "i32",
   },
+
+  /** `long syscall(SYS_pidfd_getfd, int pidfd, int targetfd, unsigned flags)` */
+  pidfd_getfd: { name: "syscall", parameters: ["i64", "i32", "i32", "u32"], result: "i32" },
 
   // posix_spawn(3) and getpwnam_r(3): all answer an error number, and leave errno alone.
 

@@ -15,6 +15,7 @@ const SIZES: Readonly<Record<FieldType, number>> = {
   u8: 1,
   u16: 2,
   u32: 4,
+  i16: 2,
   i32: 4,
   u64: 8,
   i64: 8,
@@ -27,7 +28,7 @@ function factsOf(field: Field) {
   return {
     offset: field.offset,
     size: SIZES[field.type],
-    signed: field.type === "i32" || field.type === "i64",
+    signed: field.type.startsWith("i"),
   };
 }
 
