@@ -1,0 +1,177 @@
+/**
+ * The invariants of the engine over random histories: importers that map, copy, duplicate and keep,
+ * operators, devices and faults, in any order.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { SimDmaBuf } from "../../sim/vfio.ts";
+import { type GrantSpec, Scene, settle, SSD } from "./support.ts";
+
+const OTHER = "0000:02:00.0";
+
+/** One thing that happens. */
+type Step =
+  | { readonly do: "map" | "keep" | "letGo"; readonly name: string }
+  | { readonly do: "release" | "ack"; readonly name: string }
+  | { readonly do: "reset"; readonly address: string; readonly method: "function" | "decode" }
+  | { readonly do: "signal"; readonly address: string; readonly which: "request" | "error" }
+  | { readonly do: "fault"; readonly call: string }
+  | { readonly do: "wait"; readonly ms: number }
+  | { readonly do: "shutdown" | "exit" };
+
+const name = fc.constantFrom("a", "b", "c");
+const address = fc.constantFrom(SSD, OTHER);
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ do: fc.constantFrom("map", "keep", "letGo", "release", "ack"), name }),
+  fc.record({
+    do: fc.constant("reset"),
+    address,
+    method: fc.constantFrom("function", "decode"),
+  }),
+  fc.record({ do: fc.constant("signal"), address, which: fc.constantFrom("request", "error") }),
+  fc.record({
+    do: fc.constant("fault"),
+    call: fc.constantFrom(
+      "VFIO_DEVICE_RESET",
+      "IOMMU_IOAS_UNMAP",
+      "VFIO_DEVICE_FEATURE_DMA_BUF",
+      "VFIO_DEVICE_BIND_IOMMUFD",
+      "openNode",
+    ),
+  }),
+  fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(1, 100, 3_000, 61_000) }),
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("shutdown", "exit") }) },
+) as fc.Arbitrary<Step>;
+
+const specs: fc.Arbitrary<GrantSpec[]> = fc.tuple(
+  ...["a", "b", "c"].map((grant, index) =>
+    fc.record({
+      name: fc.constant(grant),
+      address: fc.constant(index === 2 ? OTHER : SSD),
+      onReset: fc.constantFrom("revoke", "restore"),
+      expiresMs: fc.constantFrom(undefined, 60_000),
+      graceMs: fc.constantFrom(0, 500),
+      virtual: fc.constant(index === 2),
+    })
+  ),
+) as unknown as fc.Arbitrary<GrantSpec[]>;
+
+/** A scene whose buffers are remembered in the order in which they were exported. */
+class History {
+  readonly buffers: SimDmaBuf[] = [];
+  readonly scene: Scene;
+
+  constructor(grants: readonly GrantSpec[]) {
+    this.scene = new Scene(grants);
+    for (const device of this.scene.kernel.devices.values()) {
+      const made = device.export.bind(device);
+      device.export = (...args) => {
+        const buffer = made(...args);
+        this.buffers.push(buffer);
+        return buffer;
+      };
+    }
+  }
+
+  /** After an end the slice is unreachable, whoever keeps what. */
+  check(): void {
+    const { events } = this.scene;
+    const exported = events.filter(({ type }) => type === "exported").map(({ grant }) => grant);
+    const ended = events.filter(({ type }) => type === "ended").map(({ grant }) => grant);
+    assert.equal(new Set(ended).size, ended.length, "one end each");
+    for (const grant of ended) {
+      const buffer = this.buffers[exported.indexOf(grant)];
+      if (buffer === undefined || !exported.includes(grant)) continue;
+      const unreachable = buffer.revoked || buffer.references === 0;
+      assert.ok(unreachable, `grant ${grant} has ended and can be imported`);
+    }
+  }
+
+  async take(what: Step): Promise<void> {
+    const { scene } = this;
+    if (scene.child.end !== undefined) return;
+    const fd = "name" in what ? scene.child.fds.get(what.name) : undefined;
+    const open = fd !== undefined && scene.kernel.table.get(fd) !== undefined;
+    switch (what.do) {
+      case "map":
+        if (open && !scene.buffer(what.name).revoked) scene.importBuffer(what.name);
+        return;
+      case "keep":
+        if (open) scene.kernel.table.duplicate(fd);
+        return;
+      case "letGo":
+        if (open) scene.kernel.table.close(fd);
+        return;
+      case "release":
+      case "ack": {
+        const grant = scene.events.findLast(({ type, export: of }) =>
+          type === "delivered" && of === `demo/${what.name}`
+        )?.grant;
+        await scene.send({ type: what.do, grant });
+        return;
+      }
+      case "reset":
+        // A refusal (a fault, a closed device) is an answer; it must not break an invariant.
+        await Promise.allSettled([
+          this.#within(scene.guardian.reset(what.address, what.method, "test")),
+        ]);
+        return;
+      case "signal":
+        scene.kernel.devices.get(`/dev/vfio/devices/${what.address}`)
+          ?.interrupts.get(what.which)?.signal();
+        return;
+      case "fault":
+        scene.kernel.failNext(what.call, "EAGAIN");
+        return;
+      case "wait":
+        await scene.clock.advance(what.ms);
+        return;
+      case "shutdown":
+        void Promise.allSettled([scene.guardian.shutdown("SIGTERM")]);
+        return;
+      case "exit":
+        scene.kernel.exit(scene.child);
+    }
+  }
+
+  async #within<T>(work: Promise<T>): Promise<T> {
+    void Promise.allSettled([work]);
+    await this.scene.clock.advance(0);
+    return await work;
+  }
+}
+
+Deno.test("the invariants hold over random histories", async () => {
+  const histories = fc.asyncProperty(
+    specs,
+    fc.array(step, { maxLength: 12 }),
+    async (grants, steps) => {
+      const history = new History(grants);
+      await history.scene.start();
+      for (const what of steps) {
+        await history.take(what);
+        await settle();
+        history.check();
+      }
+      await history.scene.finish();
+      history.check();
+      const { scene } = history;
+      const planned = scene.events.filter(({ type }) => type === "planned").length;
+      const ended = scene.events.filter(({ type }) => type === "ended").length;
+      assert.equal(ended, planned, "every grant has its end");
+      assert.equal(scene.kernel.dumpable, false);
+      assert.ok(
+        [...scene.kernel.devices.values()].every(({ isOpen }) => !isOpen),
+        "devices closed",
+      );
+      const keptByImporter = new Set(scene.kernel.table.open().map(({ kind }) => kind));
+      keptByImporter.delete("dma-buf");
+      assert.deepEqual([...keptByImporter], [], "Bargate keeps nothing open");
+      assert.ok(history.buffers.every((buffer) => buffer.revoked || buffer.references === 0));
+    },
+  );
+  await fc.assert(histories, { numRuns: 1500 });
+});
