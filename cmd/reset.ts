@@ -35,7 +35,7 @@ async function reset(this: Context, flags: Flags, device: string): Promise<void>
     this.process.stdout.write(
       flags.format === "json"
         ? `${JSON.stringify({ device, ended: reply.ended, restored: reply.restored })}\n`
-        : `${device} reset: ${reply.ended} grants ended, ${reply.restored} restored or renewed\n`,
+        : `${device} has been reset; grants ended: ${reply.ended}, restored or renewed: ${reply.restored}\n`,
     );
     this.exitWith(ExitStatus.done);
     return;

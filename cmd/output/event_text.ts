@@ -44,7 +44,12 @@ export function eventText(event: Event, style: Style): string {
   ].filter((part) => part !== undefined);
   const verb = event.type === "late" ? style.error(SAYS.late) : style.strong(SAYS[event.type]);
   const tail = details.length === 0 ? "" : ` (${details.join(", ")})`;
-  return `${style.faint(event.time.slice(11, 23))} ${visible(subject)}: ${verb}${visible(tail)}`;
+  return `${style.faint(event.time.slice(11, 23))} ${visible(subject)}: ${verb}${oneLine(tail)}`;
+}
+
+/** Details can come from peers and from the kernel: no control character, no second line. */
+function oneLine(text: string): string {
+  return visible(text.replaceAll("\n", " "));
 }
 
 function causeText({ cause }: Event): string | undefined {
