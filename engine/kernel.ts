@@ -79,6 +79,33 @@ export interface MapRequest {
 /** Index of an interrupt that tells of an event, not of I/O (`VFIO_PCI_ERR_IRQ_INDEX`, `…_REQ_…`). */
 export type EventInterrupt = "error" | "request";
 
+/** What `VFIO_GROUP_GET_STATUS` says. */
+export interface GroupStatus {
+  /** Every device of the group is bound to a VFIO driver, or to none. */
+  readonly viable: boolean;
+  /** A container or an iommufd is set. */
+  readonly hasContainer: boolean;
+}
+
+/** A function that a hot reset hits. */
+export interface HotResetFunction {
+  readonly address: string;
+  /** By the group route: its IOMMU group. */
+  readonly group?: number;
+  /** By the character-device route: whether this device's iommufd owns it. */
+  readonly owned?: boolean;
+  /** Its device id within the iommufd, where it is bound there itself. */
+  readonly deviceId?: number;
+}
+
+/** What `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO` says: the reset domain of slot or bus. */
+export interface HotResetInfo {
+  /** The device itself is among them. */
+  readonly functions: readonly HotResetFunction[];
+  /** By the character-device route: whether all are owned, so that a hot reset may be made. */
+  readonly allOwned?: boolean;
+}
+
 /** Calls that can wait, made in order on a thread of their own. */
 export interface Lane {
   readonly name: string;
@@ -91,7 +118,17 @@ export interface Lane {
   close(fd: Fd): Promise<void>;
 
   /** `VFIO_DEVICE_BIND_IOMMUFD`. @returns the device id within the iommufd */
-  bindIommufd(device: Fd, iommufd: Fd): Promise<number>;
+  bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): Promise<number>;
+
+  /** `VFIO_GROUP_GET_STATUS` of an open `/dev/vfio/G`. */
+  groupStatus(group: Fd): Promise<GroupStatus>;
+  /** `VFIO_GROUP_SET_CONTAINER`: a container (`/dev/vfio/vfio`) or an iommufd. */
+  setContainer(group: Fd, container: Fd): Promise<void>;
+  /** `VFIO_SET_IOMMU` (type 1, version 2) of a container that has a group. Not for an iommufd. */
+  setType1Iommu(container: Fd): Promise<void>;
+  /** `VFIO_GROUP_GET_DEVICE_FD`: opens a device of the group, close-on-exec. */
+  groupDevice(group: Fd, address: string, vfToken?: string): Promise<Fd>;
+
   deviceInfo(device: Fd): Promise<DeviceInfo>;
   /** `VFIO_DEVICE_GET_REGION_INFO`. */
   regionInfo(device: Fd, index: number): Promise<RegionInfo>;
@@ -108,8 +145,18 @@ export interface Lane {
   armInterrupt(device: Fd, which: EventInterrupt, eventFd: Fd | undefined): Promise<void>;
   /** `VFIO_DEVICE_ATTACH_IOMMUFD_PT`. */
   attachIoas(device: Fd, ioas: number): Promise<void>;
+  /** `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`. */
+  hotResetInfo(device: Fd): Promise<HotResetInfo>;
+  /** `VFIO_DEVICE_PCI_HOT_RESET`; `groups` of all functions that are hit, none by the character-device route. */
+  hotReset(device: Fd, groups: readonly Fd[]): Promise<void>;
+  /** `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`: holds all buffers of the device revoked. */
+  enterLowPower(device: Fd): Promise<void>;
+  /** `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`: they are valid again, where memory decode is on. */
+  exitLowPower(device: Fd): Promise<void>;
 
   ioasAlloc(iommufd: Fd): Promise<number>;
+  /** `IOMMU_VFIO_IOAS` (SET): what devices of a group with this iommufd are attached to. */
+  setCompatibleIoas(iommufd: Fd, ioas: number): Promise<void>;
   iommuDestroy(iommufd: Fd, id: number): Promise<void>;
   /** @returns the IOVA */
   ioasMapFile(request: MapRequest): Promise<bigint>;

@@ -5,8 +5,17 @@
  */
 import type { Fd } from "../engine/fd.ts";
 import { closeDescriptor, openPath } from "./descriptors.ts";
-import { ioasAlloc, ioasCopy, ioasMapFile, ioasUnmap, iommuDestroy } from "./iommufd.ts";
+import { hotReset, hotResetInfo } from "./hot_reset.ts";
+import {
+  ioasAlloc,
+  ioasCopy,
+  ioasMapFile,
+  ioasUnmap,
+  iommuDestroy,
+  setCompatibleIoas,
+} from "./iommufd.ts";
 import { C } from "./layouts.ts";
+import { enterLowPower, exitLowPower } from "./low_power.ts";
 import {
   armInterrupt,
   attachIoas,
@@ -19,6 +28,7 @@ import {
   resetDevice,
   writeRegion,
 } from "./vfio.ts";
+import { groupDevice, groupStatus, setContainer, setType1Iommu } from "./vfio_group.ts";
 
 /** Every call that can wait. All are synchronous, and block the thread that makes them. */
 export const BLOCKING_CALLS = {
@@ -34,7 +44,16 @@ export const BLOCKING_CALLS = {
   resetDevice,
   armInterrupt,
   attachIoas,
+  groupStatus,
+  setContainer,
+  setType1Iommu,
+  groupDevice,
+  hotResetInfo,
+  hotReset,
+  enterLowPower,
+  exitLowPower,
   ioasAlloc,
+  setCompatibleIoas,
   iommuDestroy,
   ioasMapFile,
   ioasCopy,

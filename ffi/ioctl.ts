@@ -12,6 +12,9 @@ import { libc } from "./libc.ts";
 export type Request = Extract<
   keyof typeof C,
   | `VFIO_DEVICE_${"GET_INFO" | "GET_REGION_INFO" | "SET_IRQS" | "RESET" | "FEATURE"}`
+  | `VFIO_DEVICE_${"GET_PCI_HOT_RESET_INFO" | "PCI_HOT_RESET"}`
+  | `VFIO_GROUP_${"GET_STATUS" | "SET_CONTAINER" | "GET_DEVICE_FD"}`
+  | "IOMMU_VFIO_IOAS"
   | "VFIO_DEVICE_BIND_IOMMUFD"
   | "VFIO_DEVICE_ATTACH_IOMMUFD_PT"
   | "IOMMU_DESTROY"
@@ -36,7 +39,37 @@ export function ioctl(
   argument: BufferSource | null,
   call: string = request,
 ): number {
+  return checked(call, fd.what, ioctlResult(fd, request, argument));
+}
+
+/**
+ * The same, for who has more to do with a refusal than to throw.
+ *
+ * @param fd on what
+ * @param request by its C name
+ * @param argument its struct; `null` where it takes none
+ * @returns the ioctl's result; `-errno` when it was refused
+ */
+export function ioctlResult(fd: Fd, request: Request, argument: BufferSource | null): number {
   const { ioctl } = libc();
   const number = fd.number;
-  return checked(call, fd.what, reissued(() => ioctl(number, C[request], argument)));
+  return reissued(() => ioctl(number, C[request], argument));
+}
+
+/** An ioctl whose argument is a number. */
+export type ValueRequest = `VFIO_${"GET_API_VERSION" | "CHECK_EXTENSION" | "SET_IOMMU"}`;
+
+/**
+ * Makes an ioctl whose argument is a number.
+ *
+ * @param fd on what
+ * @param request by its C name
+ * @param value its argument; 0 where it takes none
+ * @returns the ioctl's result
+ * @throws {KernelError}
+ */
+export function ioctlValue(fd: Fd, request: ValueRequest, value: bigint): number {
+  const { ioctl_value } = libc();
+  const number = fd.number;
+  return checked(request, fd.what, reissued(() => ioctl_value(number, C[request], value)));
 }

@@ -63,6 +63,24 @@ export function ioasAlloc(iommufd: Fd): number {
 }
 
 /**
+ * `IOMMU_VFIO_IOAS` (SET): the I/O address space of devices that a group with this iommufd opens.
+ * `VFIO_GROUP_SET_CONTAINER` makes one where there is none.
+ *
+ * @param iommufd where
+ * @param ioas an I/O address space of it
+ * @throws {KernelError}
+ */
+export function setCompatibleIoas(iommufd: Fd, ioas: number): void {
+  const layout = STRUCTS.iommu_vfio_ioas;
+  const argument = encode(layout, {
+    size: layout.size,
+    ioas_id: ioas,
+    op: C.IOMMU_VFIO_IOAS_SET,
+  });
+  ioctl(iommufd, "IOMMU_VFIO_IOAS", argument);
+}
+
+/**
  * `IOMMU_DESTROY`.
  *
  * @param iommufd where

@@ -9,6 +9,8 @@ import type {
   DmaRange,
   EventInterrupt,
   FeatureAnswer,
+  GroupStatus,
+  HotResetInfo,
   Lane,
   MapRequest,
   RegionInfo,
@@ -88,8 +90,24 @@ export class LinuxLane implements Lane {
     await this.#make("close", new Fd(fd.release(), fd.what));
   }
 
-  bindIommufd(device: Fd, iommufd: Fd): Promise<number> {
-    return this.#make("bindIommufd", device, iommufd);
+  bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): Promise<number> {
+    return this.#make("bindIommufd", device, iommufd, vfToken);
+  }
+
+  groupStatus(group: Fd): Promise<GroupStatus> {
+    return this.#make("groupStatus", group);
+  }
+
+  setContainer(group: Fd, container: Fd): Promise<void> {
+    return this.#make("setContainer", group, container);
+  }
+
+  setType1Iommu(container: Fd): Promise<void> {
+    return this.#make("setType1Iommu", container);
+  }
+
+  groupDevice(group: Fd, address: string, vfToken?: string): Promise<Fd> {
+    return this.#make("groupDevice", group, address, vfToken);
   }
 
   deviceInfo(device: Fd): Promise<DeviceInfo> {
@@ -126,6 +144,26 @@ export class LinuxLane implements Lane {
 
   attachIoas(device: Fd, ioas: number): Promise<void> {
     return this.#make("attachIoas", device, ioas);
+  }
+
+  hotResetInfo(device: Fd): Promise<HotResetInfo> {
+    return this.#make("hotResetInfo", device);
+  }
+
+  hotReset(device: Fd, groups: readonly Fd[]): Promise<void> {
+    return this.#make("hotReset", device, groups);
+  }
+
+  enterLowPower(device: Fd): Promise<void> {
+    return this.#make("enterLowPower", device);
+  }
+
+  exitLowPower(device: Fd): Promise<void> {
+    return this.#make("exitLowPower", device);
+  }
+
+  setCompatibleIoas(iommufd: Fd, ioas: number): Promise<void> {
+    return this.#make("setCompatibleIoas", iommufd, ioas);
   }
 
   ioasAlloc(iommufd: Fd): Promise<number> {

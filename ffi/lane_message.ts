@@ -33,13 +33,14 @@ export type AnswerMessage =
   | { readonly kind: "failed"; readonly message: string };
 
 /**
- * Replaces each `Fd`, at the top or as a property, by its number.
+ * Replaces each `Fd`, at the top, in a list or as a property, by its number.
  *
  * @param value an argument or a result
  * @returns what structured cloning takes
  */
 export function toMessage(value: unknown): unknown {
   if (value instanceof Fd) return { fd: value.number, what: value.what };
+  if (Array.isArray(value)) return value.map(toMessage);
   return isRecord(value) ? mapValues(value, toMessage) : value;
 }
 
@@ -51,6 +52,7 @@ export function toMessage(value: unknown): unknown {
  */
 export function fromMessage(value: unknown): unknown {
   if (isCrossingFd(value)) return new Fd(value.fd, value.what);
+  if (Array.isArray(value)) return value.map(fromMessage);
   return isRecord(value) ? mapValues(value, fromMessage) : value;
 }
 

@@ -37,6 +37,8 @@ export const SYMBOLS = {
   pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
   /** `int ioctl(int fd, unsigned long request, void *argument)` */
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
+  /** `int ioctl(int fd, unsigned long request, unsigned long value)` */
+  ioctl_value: { name: "ioctl", parameters: ["i32", "u32", "u64"], result: "i32" },
   /** `int fcntl(int fd, int command, int argument)` */
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** `int access(const char *path, int mode)` */

@@ -13,25 +13,37 @@ import type {
   RegionInfo,
 } from "../engine/kernel.ts";
 import { KernelError } from "../engine/kernel_error.ts";
+import { addressOf } from "./address.ts";
 import { encodeExport } from "./export_request.ts";
 import { checked, ERRNO, kernelError, reissued } from "./errno.ts";
 import { ioctl } from "./ioctl.ts";
 import { C, STRUCTS } from "./layouts.ts";
 import { libc } from "./libc.ts";
 import { allocate, decode, encode, getNumber, type Values } from "./struct.ts";
+import { vfTokenBytes } from "./vf_token.ts";
 
 /**
  * `VFIO_DEVICE_BIND_IOMMUFD`: the step that opens a device of the character-device route.
  *
  * @param device an open `/dev/vfio/devices/vfioN`
  * @param iommufd what will own its DMA
+ * @param vfToken for a VF whose PF demands one
  * @returns the device id within the iommufd
- * @throws {KernelError}
+ * @throws {KernelError} EACCES where a token is demanded and missing or wrong; EINVAL where one is
+ * given that nobody demanded
+ * @throws {TypeError} if the token is no UUID
  */
-export function bindIommufd(device: Fd, iommufd: Fd): number {
+export function bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): number {
   const layout = STRUCTS.vfio_device_bind_iommufd;
   const argument = encode(layout, { argsz: layout.size, iommufd: iommufd.number });
+  const token = vfToken === undefined ? undefined : vfTokenBytes(vfToken);
+  if (token !== undefined) {
+    const flags = C.VFIO_DEVICE_BIND_FLAG_TOKEN;
+    encode(layout, { flags, token_uuid_ptr: addressOf(token) }, argument);
+  }
   ioctl(device, "VFIO_DEVICE_BIND_IOMMUFD", argument);
+  // Also keeps it referenced until here: the struct holds its address only.
+  token?.fill(0);
   return getNumber(argument, layout.fields.out_devid);
 }
 

@@ -9,16 +9,21 @@ import type {
   DmaRange,
   EventInterrupt,
   FeatureAnswer,
+  GroupStatus,
+  HotResetFunction,
+  HotResetInfo,
   Lane,
   MapRequest,
   RegionInfo,
 } from "../engine/kernel.ts";
 import { refusal } from "./errno.ts";
+import { SimContainer, type SimGroup, SimGroupFile } from "./group.ts";
 import { SimIommufd } from "./iommufd.ts";
 import type { SimWorld } from "./world.ts";
 import { SimDeviceFile, SimDmaBuf, SimEventFd, type SimVfioDevice } from "./vfio.ts";
 
 const CONFIG_REGION = 7;
+const CONTAINER_NODE = "/dev/vfio/vfio";
 
 /** One order of calls. */
 export class SimLane implements Lane {
@@ -30,9 +35,11 @@ export class SimLane implements Lane {
 
   openNode(path: string): Promise<Fd> {
     return this.#call("openNode", path, () => {
-      const device = this.kernel.devices.get(path);
-      if (device === undefined) throw refusal("openNode", "ENOENT", path);
-      return new Fd(this.kernel.table.install(device.openFile()), path);
+      const { devices, groups, table } = this.kernel;
+      if (path === CONTAINER_NODE) return new Fd(table.install(new SimContainer()), path);
+      const file = devices.get(path)?.openFile() ?? groups.get(path)?.openFile();
+      if (file === undefined) throw refusal("openNode", "ENOENT", path);
+      return new Fd(table.install(file), path);
     });
   }
 
@@ -42,14 +49,48 @@ export class SimLane implements Lane {
     return this.#call("close", what, () => void this.kernel.table.close(number));
   }
 
-  bindIommufd(device: Fd, iommufd: Fd): Promise<number> {
-    return this.#call("VFIO_DEVICE_BIND_IOMMUFD", device.what, () => {
-      this.kernel.file(iommufd, SimIommufd);
+  bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): Promise<number> {
+    const call = "VFIO_DEVICE_BIND_IOMMUFD";
+    return this.#call(call, device.what, () => {
+      const owner = this.kernel.file(iommufd, SimIommufd);
       const file = this.kernel.file(device, SimDeviceFile);
-      file.device.bind();
+      if (this.#groupOf(file.device)?.isOpen) throw refusal(call, "EBUSY", device.what);
+      file.device.bind(owner, vfToken);
       file.bound = true;
       return 1;
     });
+  }
+
+  #groupOf(device: SimVfioDevice): SimGroup | undefined {
+    return [...this.kernel.groups.values()].find((group) => group.devices.includes(device));
+  }
+
+  groupStatus(group: Fd): Promise<GroupStatus> {
+    return this.#group("VFIO_GROUP_GET_STATUS", group, ({ container }) => ({
+      viable: true,
+      hasContainer: container !== undefined,
+    }));
+  }
+
+  setContainer(group: Fd, container: Fd): Promise<void> {
+    return this.#group("VFIO_GROUP_SET_CONTAINER", group, (file) => {
+      file.setContainer(this.kernel.table.get(container.number));
+    });
+  }
+
+  setType1Iommu(container: Fd): Promise<void> {
+    const call = "VFIO_SET_IOMMU";
+    return this.#call(call, container.what, () => this.kernel.file(container, SimContainer).set());
+  }
+
+  groupDevice(group: Fd, address: string, vfToken?: string): Promise<Fd> {
+    return this.#group("VFIO_GROUP_GET_DEVICE_FD", group, (file) => {
+      return new Fd(this.kernel.table.install(file.openDevice(address, vfToken)), address);
+    });
+  }
+
+  #group<T>(call: string, group: Fd, work: (file: SimGroupFile) => T): Promise<T> {
+    return this.#call(call, group.what, () => work(this.kernel.file(group, SimGroupFile)));
   }
 
   deviceInfo(device: Fd): Promise<DeviceInfo> {
@@ -102,6 +143,47 @@ export class SimLane implements Lane {
 
   attachIoas(device: Fd, _ioas: number): Promise<void> {
     return this.#on("VFIO_DEVICE_ATTACH_IOMMUFD_PT", device, () => {});
+  }
+
+  hotResetInfo(device: Fd): Promise<HotResetInfo> {
+    return this.#on("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", device, (vfio) => {
+      const domain = this.#hotResetDomain("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", vfio);
+      const { owner } = vfio;
+      if (owner === undefined) return { functions: domain.map(withGroup) };
+      const functions = domain.map((it) => ({ address: it.fn.address, owned: it.owner === owner }));
+      return { functions, allOwned: functions.every(({ owned }) => owned) };
+    });
+  }
+
+  hotReset(device: Fd, groups: readonly Fd[]): Promise<void> {
+    const call = "VFIO_DEVICE_PCI_HOT_RESET";
+    return this.#on(call, device, (vfio) => {
+      const domain = this.#hotResetDomain(call, vfio);
+      const given = groups.map((group) => this.kernel.file(group, SimGroupFile).group);
+      const owned = vfio.owner === undefined
+        ? domain.every((it) => given.some(({ devices }) => devices.includes(it)))
+        : groups.length === 0 && domain.every(({ owner }) => owner === vfio.owner);
+      if (!owned) throw refusal(call, "EINVAL", device.what);
+      for (const each of domain) each.bounce();
+    });
+  }
+
+  #hotResetDomain(call: string, vfio: SimVfioDevice): SimVfioDevice[] {
+    const domain = vfio.fn.hotResetDomain;
+    if (domain === undefined) throw refusal(call, "ENODEV", vfio.fn.address);
+    return [...this.kernel.devices.values()].filter(({ fn }) => domain.includes(fn.address));
+  }
+
+  enterLowPower(device: Fd): Promise<void> {
+    return this.#on("VFIO_DEVICE_FEATURE", device, (vfio) => vfio.enterLowPower());
+  }
+
+  exitLowPower(device: Fd): Promise<void> {
+    return this.#on("VFIO_DEVICE_FEATURE", device, (vfio) => vfio.exitLowPower());
+  }
+
+  setCompatibleIoas(iommufd: Fd, _ioas: number): Promise<void> {
+    return this.#in("IOMMU_VFIO_IOAS", iommufd, () => {});
   }
 
   ioasAlloc(iommufd: Fd): Promise<number> {
@@ -163,4 +245,8 @@ export class SimLane implements Lane {
     this.#turn = Promise.allSettled([run]);
     return run;
   }
+}
+
+function withGroup({ fn }: SimVfioDevice): HotResetFunction {
+  return { address: fn.address, ...(fn.group !== undefined && { group: fn.group }) };
 }

@@ -20,6 +20,7 @@ import type {
 } from "../engine/kernel.ts";
 import { refusal, type SimErrno } from "./errno.ts";
 import { FileTable, type SimFile, take } from "./file_table.ts";
+import { SimGroup } from "./group.ts";
 import { SimIommufd } from "./iommufd.ts";
 import { SimLane } from "./lane.ts";
 import { SimListener, SimSocket } from "./sockets.ts";
@@ -58,6 +59,8 @@ export class SimKernel implements Kernel {
   readonly uid: number;
   readonly table = new FileTable();
   readonly devices = new Map<string, SimVfioDevice>();
+  /** IOMMU groups by node. */
+  readonly groups = new Map<string, SimGroup>();
   readonly children: SimChild[] = [];
   readonly feature: FeatureAnswer;
   dumpable = true;
@@ -69,7 +72,16 @@ export class SimKernel implements Kernel {
   constructor(readonly host: SimHost) {
     this.uid = host.uid ?? 0;
     this.feature = host.feature ?? { state: "present" };
-    for (const fn of host.functions) this.devices.set(fn.node, new SimVfioDevice(fn));
+    for (const fn of host.functions) this.#add(new SimVfioDevice(fn));
+  }
+
+  #add(device: SimVfioDevice): void {
+    this.devices.set(device.fn.node, device);
+    if (device.fn.group === undefined) return;
+    const node = `/dev/vfio/${device.fn.group}`;
+    const group = this.groups.get(node) ?? new SimGroup(node);
+    group.devices.push(device);
+    this.groups.set(node, group);
   }
 
   // ── faults ──────────────────────────────────────────────────────────────────────────────────────

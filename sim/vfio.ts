@@ -10,6 +10,11 @@ import type { SimFile } from "./file_table.ts";
 
 const PCI_COMMAND = 4;
 const PCI_COMMAND_MEMORY = 0x2;
+const CAPABILITIES = 0x34;
+const POWER_MANAGEMENT = 1;
+/** From the capability's start. */
+const PMCSR = 4;
+const D3HOT = 3;
 const CONFIG_REGION = 7;
 const BARS = 6;
 
@@ -24,6 +29,12 @@ export interface SimFunction {
   readonly resettable: boolean;
   /** A virtual function has no memory bit of its own. */
   readonly virtual: boolean;
+  /** IOMMU group; absent: one of its own, with no node. */
+  readonly group?: number;
+  /** Addresses of what a hot reset hits, itself included; absent: there is no slot or bus reset. */
+  readonly hotResetDomain?: readonly string[];
+  /** What `BIND_IOMMUFD` and `GET_DEVICE_FD` must be given. */
+  readonly vfToken?: string;
 }
 
 /** The driver's side of one function. */
@@ -32,6 +43,10 @@ export class SimVfioDevice {
   #opens = 0;
   #command = 0;
   #bound = false;
+  #powerState = 0;
+  #lowPower = false;
+  /** The iommufd that owns its DMA, by the character-device route. */
+  owner: SimFile | undefined;
   /** Eventfds armed on interrupts. */
   readonly interrupts = new Map<"error" | "request", SimEventFd>();
 
@@ -39,6 +54,7 @@ export class SimVfioDevice {
 
   /** Whether the driver answers memory accesses. */
   get enabled(): boolean {
+    if (this.#powerState === D3HOT) return false;
     return this.fn.virtual || (this.#command & PCI_COMMAND_MEMORY) !== 0;
   }
 
@@ -50,12 +66,32 @@ export class SimVfioDevice {
     return new SimDeviceFile(this);
   }
 
-  /** `VFIO_DEVICE_BIND_IOMMUFD`: opens the device. */
-  bind(): void {
-    if (this.#bound) throw refusal("VFIO_DEVICE_BIND_IOMMUFD", "EINVAL", this.fn.address);
+  /** `VFIO_DEVICE_BIND_IOMMUFD`: opens the device, once. */
+  bind(owner?: SimFile, vfToken?: string): void {
+    const call = "VFIO_DEVICE_BIND_IOMMUFD";
+    if (this.#bound) throw refusal(call, "EINVAL", this.fn.address);
+    this.#checkToken(call, vfToken);
     this.#bound = true;
+    this.owner = owner;
+    this.#open();
+  }
+
+  /** `VFIO_GROUP_GET_DEVICE_FD`: opens the device, as often as one likes. */
+  openByGroup(vfToken: string | undefined): void {
+    this.#checkToken("VFIO_GROUP_GET_DEVICE_FD", vfToken);
+    this.#open();
+  }
+
+  #open(): void {
     this.#opens++;
     this.#command |= PCI_COMMAND_MEMORY;
+    this.#powerState = 0;
+  }
+
+  #checkToken(call: string, vfToken: string | undefined): void {
+    if (vfToken === this.fn.vfToken) return;
+    const errno = this.fn.vfToken === undefined ? "EINVAL" : "EACCES";
+    throw refusal(call, errno, this.fn.address);
   }
 
   /** The last reference to a bound file has gone: everything exported is dead for good. */
@@ -65,6 +101,8 @@ export class SimVfioDevice {
     this.#buffers.clear();
     this.interrupts.clear();
     this.#bound = false;
+    this.#lowPower = false;
+    this.owner = undefined;
   }
 
   export(region: number, ranges: readonly DmaRange[], page: bigint): SimDmaBuf {
@@ -85,7 +123,28 @@ export class SimVfioDevice {
   /** `VFIO_DEVICE_RESET`: revokes, and validates again if memory decode is on. */
   reset(): void {
     if (!this.fn.resettable) throw refusal("VFIO_DEVICE_RESET", "EINVAL", this.fn.address);
+    this.bounce();
+  }
+
+  /** What every reset does to the buffers; it also ends D3hot. */
+  bounce(): void {
     this.#move(true);
+    this.#powerState = 0;
+    if (this.enabled) this.#move(false);
+  }
+
+  /** `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`: revokes, also when it is refused. */
+  enterLowPower(): void {
+    this.#move(true);
+    if (this.#lowPower) {
+      throw refusal("VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY", "EINVAL", this.fn.address);
+    }
+    this.#lowPower = true;
+  }
+
+  /** `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`. */
+  exitLowPower(): void {
+    this.#lowPower = false;
     if (this.enabled) this.#move(false);
   }
 
@@ -93,12 +152,37 @@ export class SimVfioDevice {
     if (region !== CONFIG_REGION) return new Uint8Array(length);
     const config = new Uint8Array(this.fn.config);
     new DataView(config.buffer).setUint16(PCI_COMMAND, this.#command, true);
+    const pmcsr = this.#pmcsr;
+    if (pmcsr !== undefined) config[pmcsr] = this.#powerState;
     return config.slice(Number(offset), Number(offset) + length);
   }
 
-  /** Only the command register does anything. */
+  /** Where the power state is; absent: the function has no power management. */
+  get #pmcsr(): number | undefined {
+    const { config } = this.fn;
+    const seen = new Set<number>();
+    for (let at = config[CAPABILITIES] ?? 0; at !== 0 && !seen.has(at);) {
+      if (config[at] === POWER_MANAGEMENT) return at + PMCSR;
+      seen.add(at);
+      at = config[at + 1] ?? 0;
+    }
+    return undefined;
+  }
+
+  /** Only the command register and the power state do anything. */
   write(region: number, offset: bigint, bytes: Uint8Array): void {
-    if (region !== CONFIG_REGION || offset !== BigInt(PCI_COMMAND)) return;
+    if (region !== CONFIG_REGION) return;
+    if (offset === BigInt(PCI_COMMAND)) this.#writeCommand(bytes);
+    else if (Number(offset) === this.#pmcsr) this.#writePowerState((bytes[0] ?? 0) & D3HOT);
+  }
+
+  #writePowerState(state: number): void {
+    this.#powerState = state;
+    if (state === D3HOT) this.#move(true);
+    else if (this.enabled) this.#move(false);
+  }
+
+  #writeCommand(bytes: Uint8Array): void {
     this.#command = (bytes[0] ?? 0) | (bytes[1] ?? 0) << 8;
     const on = (this.#command & PCI_COMMAND_MEMORY) !== 0;
     if (!on) this.#move(true);
@@ -110,14 +194,18 @@ export class SimVfioDevice {
   }
 }
 
-/** An open character device; every operation but the bind needs the bind. */
+/** An open device. By the character-device route every operation but the bind needs the bind. */
 export class SimDeviceFile implements SimFile {
   readonly kind = "vfio-device";
   references = 0;
   bound = false;
-  constructor(readonly device: SimVfioDevice) {}
+  constructor(
+    readonly device: SimVfioDevice,
+    private readonly onRelease: () => void = () => {},
+  ) {}
   release(): void {
     if (this.bound) this.device.closed();
+    this.onRelease();
   }
 }
 

@@ -6,6 +6,7 @@
 import type { Fd } from "../engine/fd.ts";
 import type { FeatureAnswer } from "../engine/kernel.ts";
 import type { FileTable, SimFile } from "./file_table.ts";
+import type { SimGroup } from "./group.ts";
 import type { SimVfioDevice } from "./vfio.ts";
 
 /** The state that all lanes share. */
@@ -15,6 +16,8 @@ export interface SimWorld {
   readonly table: FileTable;
   /** By the path of their node. */
   readonly devices: ReadonlyMap<string, SimVfioDevice>;
+  /** IOMMU groups by the path of their node. */
+  readonly groups: ReadonlyMap<string, SimGroup>;
   /** To be passed by every call of a lane: a fault or a stall may wait there. */
   enter(call: string, subject: string): Promise<void>;
   /** @returns the file behind a descriptor, which must be of this class */
