@@ -52,10 +52,15 @@ function matches(entry: SnapshotFunction, match: DeviceMatch): boolean {
   return anyOf(match.address, (value) => value === entry.address) &&
     anyOf(match.id, (value) => value === idOf(entry)) &&
     anyOf(match.subsystem, (value) => value === entry.subsystem) &&
-    anyOf(match.class, (value) => entry.class.startsWith(value));
+    anyOf(match.class, (value) => entry.class.startsWith(value)) &&
+    anyOf(match.driver, (value) => value === entry.driver) &&
+    anyOf(match.iommuGroup, (value) => value === entry.iommuGroup) &&
+    [...match.barSizes ?? []].every(([index, size]) =>
+      entry.bars.some((bar) => bar.index === index && bar.size === size)
+    );
 }
 
 /** A field that is not given holds; a list holds if one of it does. */
-function anyOf(values: readonly string[] | undefined, holds: (value: string) => boolean): boolean {
+function anyOf<T>(values: readonly T[] | undefined, holds: (value: T) => boolean): boolean {
   return values === undefined || values.some(holds);
 }

@@ -8,6 +8,7 @@ import {
   type DeviceDraft,
   type ExportDraft,
   type ImporterDraft,
+  type MatchDraft,
   type OwnerDraft,
   type PolicyDraft,
   readSlices,
@@ -33,12 +34,17 @@ export function buildPolicy(draft: PolicyDraft): Policy {
   return {
     name,
     ...(draft.description === undefined ? {} : { description: draft.description }),
+    ...labelled(draft.labels),
     devices: mapValues(draft.devices, buildDevice),
     importers: mapValues(draft.importers, buildImporter),
     exports: draft.exports.map((rule) => buildExport(name, rule)),
     deny: draft.deny.map(buildDeny),
     at: draft.at,
   };
+}
+
+function labelled(labels: ReadonlyMap<string, string>): Pick<Policy, "labels"> {
+  return labels.size === 0 ? {} : { labels };
 }
 
 function required<T>(value: T | undefined, what: string): T {
@@ -54,18 +60,22 @@ function mapValues<A, B>(
 }
 
 function buildDevice({ name, match, acquire, owner, at }: DeviceDraft): DeviceRule {
-  const fields = required(match, "match");
-  const given = (["id", "address", "subsystem", "class"] as const).filter((key) =>
-    fields[key].length > 0
-  );
-  const lists: Omit<DeviceMatch, "at"> = Object.fromEntries(given.map((key) => [key, fields[key]]));
   return {
     name,
-    match: { ...lists, at: fields.at },
+    match: buildMatch(required(match, "match")),
     acquire: acquire.value,
     ...(owner === undefined ? {} : { owner: buildOwner(owner) }),
     at,
   };
+}
+
+const MATCH_LISTS = ["id", "address", "subsystem", "class", "driver", "iommuGroup"] as const;
+
+function buildMatch(fields: MatchDraft): DeviceMatch {
+  const given = MATCH_LISTS.filter((key) => fields[key].length > 0);
+  const lists: Omit<DeviceMatch, "at"> = Object.fromEntries(given.map((key) => [key, fields[key]]));
+  const { barSizes, at } = fields;
+  return { ...lists, ...(barSizes.size === 0 ? {} : { barSizes }), at };
 }
 
 function buildOwner({ at: _, ...identity }: OwnerDraft): OwnerIdentity {
@@ -94,10 +104,12 @@ function buildExport(policy: string, draft: ExportDraft): ExportRule {
     importers: draft.importers,
     access: draft.access.value,
     onReset: draft.onReset.value,
-    graceMs: draft.graceMs,
-    ...(draft.expiresMs === undefined ? {} : { expiresMs: draft.expiresMs }),
+    graceMs: draft.grace.value,
+    ...(draft.expires === undefined ? {} : { expiresMs: draft.expires.value }),
     ...(draft.collateral === undefined ? {} : { collateral: draft.collateral.value }),
     ...(draft.revocation === undefined ? {} : { revocation: draft.revocation.value }),
+    ...(draft.shared === undefined ? {} : { shared: true as const }),
+    ...labelled(draft.labels),
     allowProtected: draft.allowProtected,
     at: draft.at,
   };

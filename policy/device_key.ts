@@ -5,8 +5,8 @@
  */
 import type { DeviceMatch } from "./model.ts";
 
-/** The lists of a match; absent and empty mean the same. */
-type MatchLists = Partial<Pick<DeviceMatch, "id" | "address" | "subsystem" | "class">>;
+/** The fields of a match; absent and empty mean the same. */
+type MatchFields = Partial<Omit<DeviceMatch, "at">>;
 
 /**
  * A text that is equal for equal matches. Lists are any-of, so their order does not matter.
@@ -19,7 +19,9 @@ type MatchLists = Partial<Pick<DeviceMatch, "id" | "address" | "subsystem" | "cl
  * assert.equal(deviceKey({ id: ["a", "b"] }), deviceKey({ id: ["b", "a"] }));
  * ```
  */
-export function deviceKey(match: MatchLists): string {
-  const lists = [match.id, match.address, match.subsystem, match.class];
-  return JSON.stringify(lists.map((list) => [...new Set(list ?? [])].sort()));
+export function deviceKey(match: MatchFields): string {
+  const { id, address, subsystem, class: classes, driver, iommuGroup } = match;
+  const lists = [id, address, subsystem, classes, driver, iommuGroup?.map(String)];
+  const sizes = [...match.barSizes ?? []].map(([bar, size]) => `${bar} ${size}`);
+  return JSON.stringify([...lists, sizes].map((list) => [...new Set(list ?? [])].sort()));
 }

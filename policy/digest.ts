@@ -12,6 +12,7 @@ import type {
   Policy,
   SliceRule,
 } from "./model.ts";
+import { deviceKey } from "./device_key.ts";
 import { sha256 } from "./sha256.ts";
 
 /**
@@ -45,13 +46,8 @@ function policyForm(policy: Policy): unknown {
   };
 }
 
-function anyOf(list: readonly string[] | undefined): readonly string[] | null {
-  return list === undefined ? null : [...new Set(list)].sort();
-}
-
 function deviceForm({ name, match, acquire, owner }: DeviceRule): unknown {
-  const lists = [match.id, match.address, match.subsystem, match.class].map(anyOf);
-  return [name, acquire, lists, owner === undefined ? null : ownerForm(owner)];
+  return [name, acquire, deviceKey(match), owner === undefined ? null : ownerForm(owner)];
 }
 
 function ownerForm({ unit, user, executable, pidFile }: OwnerIdentity): unknown {
@@ -81,6 +77,7 @@ function exportForm(rule: ExportRule): unknown {
     expiresMs: rule.expiresMs ?? null,
     collateral: rule.collateral ?? null,
     revocation: rule.revocation ?? null,
+    shared: rule.shared ?? false,
     allowProtected: inOrder(rule.allowProtected.map(({ range, reason }) => [range, reason])),
   };
 }

@@ -31,6 +31,9 @@ export interface MatchDraft {
   readonly address: readonly string[];
   readonly subsystem: readonly string[];
   readonly class: readonly string[];
+  readonly driver: readonly string[];
+  readonly iommuGroup: readonly number[];
+  readonly barSizes: ReadonlyMap<number, bigint>;
   readonly at: Span;
 }
 
@@ -72,8 +75,10 @@ export interface ExportDraft {
   readonly importers: readonly Placed<string>[];
   readonly access: Placed<"read-only" | "read-write">;
   readonly onReset: Placed<"revoke" | "restore">;
-  readonly graceMs: number;
-  readonly expiresMs?: number;
+  readonly grace: Placed<number>;
+  readonly expires?: Placed<number>;
+  readonly shared?: Placed<true>;
+  readonly labels: ReadonlyMap<string, string>;
   readonly collateral?: Placed<"device">;
   readonly revocation?: Placed<"cooperative">;
   readonly allowProtected: readonly {
@@ -99,6 +104,7 @@ export interface DenyDraft {
 export interface PolicyDraft {
   readonly name?: Placed<string>;
   readonly description?: string;
+  readonly labels: ReadonlyMap<string, string>;
   readonly devices: ReadonlyMap<string, DeviceDraft>;
   /** Whether `devices` could be read: only then is a name that is not in it known to be wrong. */
   readonly devicesReadable: boolean;

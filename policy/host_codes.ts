@@ -44,9 +44,9 @@ export const HOST_CODES = {
     "bind it: write vfio-pci to its driver_override in sysfs, unbind its driver, and write its address to /sys/bus/pci/drivers_probe",
   ),
   BG2004: fact(
-    "No VFIO character device",
-    "Bargate opens devices through /dev/vfio/devices, which needs CONFIG_VFIO_DEVICE_CDEV.",
-    "run a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV",
+    "No VFIO node",
+    "Bargate opens a device by its character device or, where the kernel makes none, by its IOMMU group.",
+    "run a kernel with CONFIG_VFIO_DEVICE_CDEV and CONFIG_IOMMUFD, or with CONFIG_VFIO_GROUP",
   ),
   BG2005: fact(
     "BAR not implemented",

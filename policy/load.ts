@@ -13,6 +13,9 @@ import { checkNames } from "./checks/names.ts";
 import { checkRanges } from "./checks/ranges.ts";
 import { checkReferences } from "./checks/references.ts";
 import { checkRevocability } from "./checks/revocability.ts";
+import { checkSelectors } from "./checks/selectors.ts";
+import { checkSharing } from "./checks/sharing.ts";
+import { checkTimes } from "./checks/times.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import { digestOf } from "./digest.ts";
 import type { PolicyDraft, Report } from "./draft.ts";
@@ -155,6 +158,9 @@ function check(context: CheckContext): void {
   checkImporters(context);
   checkRevocability(context);
   checkAcquire(context);
+  checkSelectors(context);
+  checkSharing(context);
+  checkTimes(context);
 }
 
 function buildSet(drafts: readonly PolicyDraft[]): PolicySet {

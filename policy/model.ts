@@ -29,6 +29,11 @@ export interface DeviceMatch {
   readonly subsystem?: readonly string[];
   /** Six hexadecimal digits of the class code, or a prefix of two or four. */
   readonly class?: readonly string[];
+  /** Kernel driver that the function is bound to. */
+  readonly driver?: readonly string[];
+  readonly iommuGroup?: readonly number[];
+  /** Size in bytes that each BAR given must have. */
+  readonly barSizes?: ReadonlyMap<number, bigint>;
   readonly at: Span;
 }
 
@@ -112,6 +117,10 @@ export interface ExportRule {
   readonly collateral?: "device";
   /** `cooperative`: these grants can be taken back only with the importer's help. */
   readonly revocation?: "cooperative";
+  /** Bytes of these slices may be in other grants too. */
+  readonly shared?: true;
+  /** For people and reports; they decide nothing. */
+  readonly labels?: ReadonlyMap<string, string>;
   readonly allowProtected: readonly AllowProtected[];
   readonly at: Span;
 }
@@ -129,6 +138,8 @@ export interface DenyRule {
 export interface Policy {
   readonly name: string;
   readonly description?: string;
+  /** For people and reports; they decide nothing. */
+  readonly labels?: ReadonlyMap<string, string>;
   readonly devices: ReadonlyMap<string, DeviceRule>;
   readonly importers: ReadonlyMap<string, ImporterRule>;
   readonly exports: readonly ExportRule[];

@@ -31,7 +31,7 @@ import {
   type ScalarNode,
 } from "./node.ts";
 import type { Span } from "./position.ts";
-import { parseQuantity } from "./quantity.ts";
+import { formatQuantity, parseQuantity } from "./quantity.ts";
 
 const DEFAULT_GRACE_MS = 2000;
 
@@ -52,15 +52,17 @@ export class DraftReader {
   /** @param sound whether the schema found nothing wrong */
   policy(root: Node, sound: boolean): PolicyDraft {
     const metadata = get(root, "metadata");
+    const defaults = asMapping(get(root, "defaults"));
     return {
       ...optional("name", this.#text(get(metadata, "name"))),
       ...optional("description", this.#text(get(metadata, "description"))?.value),
+      labels: this.#labels(get(metadata, "labels")),
       devices: named(get(root, "devices"), (entry) => this.#device(entry)),
       devicesReadable: get(root, "devices")?.kind === "mapping",
       importers: named(get(root, "importers"), (entry) => this.#importer(entry)),
       importersReadable: (get(root, "importers")?.kind ?? "mapping") === "mapping",
       exports: itemsOf(get(root, "exports")).flatMap((node) =>
-        this.#mapped(node, (m) => this.#export(m))
+        this.#mapped(node, (m) => this.#export(m, defaults))
       ),
       deny: itemsOf(get(root, "deny")).flatMap((node) => this.#mapped(node, (m) => this.#deny(m))),
       sound,
@@ -106,8 +108,40 @@ export class DraftReader {
       address: texts("address"),
       subsystem: texts("subsystem"),
       class: texts("class"),
+      driver: texts("driver"),
+      iommuGroup: oneOrMany(get(node, "iommuGroup")).flatMap((item) => this.#integer(item) ?? []),
+      barSizes: this.#barSizes(get(node, "barSizes")),
       at: this.#span(node),
     };
+  }
+
+  #integer(node: Node): number | undefined {
+    const scalar = asScalar(node);
+    return scalar?.type === "integer" ? Number(scalar.text) : undefined;
+  }
+
+  #barSizes(node: Node | undefined): ReadonlyMap<number, bigint> {
+    const sizes = entriesOf(node).flatMap(({ key, value }) => {
+      const size = this.#quantity(value);
+      if (size === undefined || !/^[0-5]$/.test(key.text)) return [];
+      if (!isBarSize(size.value)) {
+        const message =
+          `Cannot match a BAR of this size: sizes are powers of two from 16 up (received ${
+            formatQuantity(size.value)
+          })`;
+        this.#report("BG1705", size.at, message);
+      }
+      return [[Number(key.text), size.value] as const];
+    });
+    return new Map(sizes);
+  }
+
+  #labels(node: Node | undefined): ReadonlyMap<string, string> {
+    const texts = entriesOf(node).flatMap(({ key, value }) => {
+      const text = this.#text(value);
+      return text === undefined ? [] : [[key.text, text.value] as const];
+    });
+    return new Map(texts);
   }
 
   #checkQuotes(node: Node): void {
@@ -151,37 +185,57 @@ export class DraftReader {
     return { value: scalar.text, at };
   }
 
-  #export(node: MappingNode): ExportDraft {
+  #export(node: MappingNode, defaults: MappingNode | undefined): ExportDraft {
     const name = node.entries.get("name");
     const head = name?.value ?? node.entries.values().next().value?.key ?? node;
-    const expires = this.#duration(get(node, "expires"));
+    const field = (key: string) => get(node, key) ?? get(defaults, key);
     return {
       ...optional("name", this.#text(name?.value)),
       ...optional("device", this.#text(get(node, "device"))),
       ...optional("bar", this.#bar(get(node, "bar"))),
-      slices: itemsOf(get(node, "slices")).map((item) => this.#slice(item)),
+      slices: this.#slices(node),
       importers: itemsOf(get(node, "importers")).flatMap((item) => this.#text(item) ?? []),
-      access: this.#choice(get(node, "access"), ["read-only", "read-write"], "read-write", head),
-      onReset: this.#choice(get(node, "onReset"), ["revoke", "restore"], "revoke", head),
-      graceMs: this.#duration(get(node, "grace")) ?? DEFAULT_GRACE_MS,
-      ...optional("expiresMs", expires === undefined ? undefined : this.#positive(expires, node)),
-      ...optional("collateral", this.#word(get(node, "collateral"), "device")),
-      ...optional("revocation", this.#word(get(node, "revocation"), "cooperative")),
+      access: this.#choice(field("access"), ["read-only", "read-write"], "read-write", head),
+      onReset: this.#choice(field("onReset"), ["revoke", "restore"], "revoke", head),
+      grace: this.#duration(field("grace")) ?? { value: DEFAULT_GRACE_MS, at: this.#span(head) },
+      ...optional("expires", this.#positive(this.#duration(field("expires")))),
+      ...optional("shared", this.#true(get(node, "shared"))),
+      labels: this.#labels(get(node, "labels")),
+      ...optional("collateral", this.#word(field("collateral"), "device")),
+      ...optional("revocation", this.#word(field("revocation"), "cooperative")),
       allowProtected: itemsOf(get(node, "allowProtected")).flatMap((item) => this.#allowed(item)),
       at: this.#span(head),
     };
   }
 
-  #positive(ms: number, rule: MappingNode): number {
-    const node = get(rule, "expires");
-    if (ms === 0 && node !== undefined) {
+  /** `region: whole` is the slice from the first byte to the end. */
+  #slices(node: MappingNode): readonly SliceDraft[] {
+    const region = get(node, "region");
+    const slices = get(node, "slices");
+    if (region === undefined) return itemsOf(slices).map((item) => this.#slice(item));
+    const at = this.#span(region);
+    if (asScalar(region)?.text !== "whole") return [{}];
+    if (slices !== undefined) {
+      this.#report("BG1410", at, "Cannot accept both slices and a region in one export");
+    }
+    return [{ rule: { offset: 0n, length: "rest", at } }];
+  }
+
+  #positive(duration: Placed<number> | undefined): Placed<number> | undefined {
+    if (duration?.value === 0) {
       const message =
         "Cannot accept the duration: a grant that expires at once grants nothing (received 0)";
-      this.#report("BG1203", this.#span(node), message, {
+      this.#report("BG1203", duration.at, message, {
         fix: "write a longer time, or remove the key",
       });
     }
-    return ms;
+    return duration;
+  }
+
+  #true(node: Node | undefined): Placed<true> | undefined {
+    const scalar = asScalar(node);
+    const given = scalar?.type === "boolean" && scalar.text.toLowerCase() === "true";
+    return given ? { value: true, at: this.#span(scalar) } : undefined;
   }
 
   #allowed(node: Node): ExportDraft["allowProtected"] {
@@ -237,11 +291,11 @@ export class DraftReader {
     return undefined;
   }
 
-  #duration(node: Node | undefined): number | undefined {
+  #duration(node: Node | undefined): Placed<number> | undefined {
     const scalar = asScalar(node);
     if (scalar === undefined) return undefined;
     const result = parseDuration(scalar.text);
-    if (result.ok) return result.ms;
+    if (result.ok) return { value: result.ms, at: this.#span(scalar) };
     const message = `Cannot accept the duration: ${result.why} (received ${quoted(scalar)})`;
     this.#report("BG1203", this.#span(scalar), message, { fix: result.fix });
     return undefined;
@@ -280,6 +334,11 @@ export class DraftReader {
   #span(node: Node): Span {
     return this.#lines.span(node.start, node.end);
   }
+}
+
+/** The smallest BAR has 16 bytes, and each bit of its address doubles it. */
+function isBarSize(bytes: bigint): boolean {
+  return bytes >= 16n && (bytes & (bytes - 1n)) === 0n;
 }
 
 /** Long texts are cut: a message must stay readable. */

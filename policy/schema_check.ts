@@ -33,6 +33,8 @@ export function checkSchema(root: Node, lines: LineMap): readonly Diagnostic[] {
   const errors = validate.errors ?? [];
   const mistyped = new Set(errors.filter((e) => e.keyword === "type").map((e) => e.instancePath));
   return errors.flatMap((error) => {
+    // An alternative that is not met is told by the choice that holds it.
+    if (error.schemaPath.includes("/anyOf/")) return [];
     // What a value of the wrong type also is not, adds nothing.
     if (error.keyword !== "type" && mistyped.has(error.instancePath)) return [];
     const path = pathOf(error.instancePath);
@@ -65,6 +67,7 @@ function tell(violation: Violation): readonly Diagnostic[] {
   switch (violation.error.keyword) {
     case "additionalProperties":
       return [unknownKey(violation)];
+    case "anyOf":
     case "required":
     case "dependentRequired":
       return [missingKey(violation)];
@@ -84,7 +87,8 @@ function tell(violation: Violation): readonly Diagnostic[] {
 
 /** Quantities and durations explain their own texts better than a pattern can. */
 function hasOwnParser({ general, node }: Violation): boolean {
-  return node.kind === "scalar" && /\/(?:offset|length|grace|expires)$/.test(general);
+  return node.kind === "scalar" &&
+    /\/(?:offset|length|grace|expires|barSizes\/[^/]*)$/.test(general);
 }
 
 function spanOf(node: Node, lines: LineMap): Span {
@@ -131,7 +135,8 @@ function keySpan(mapping: MappingNode | undefined, key: string, violation: Viola
 
 function missingKey(violation: Violation): Diagnostic {
   const { error, general } = violation;
-  const key = String(error.params["missingProperty"]);
+  // The one choice of the language is between slices and a region.
+  const key = String(error.params["missingProperty"] ?? "slices");
   const shape = SHAPES.get(general)?.name ?? "this mapping";
   const because = error.keyword === "dependentRequired"
     ? ` beside ${text(error.params["property"])}`
@@ -142,6 +147,7 @@ function missingKey(violation: Violation): Diagnostic {
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {
   string: "text",
+  boolean: "true or false",
   array: "a list",
   object: "a mapping (key: value)",
   integer: "a whole number",
@@ -201,6 +207,11 @@ const FORMS: readonly (readonly [path: RegExp, what: string, form: string])[] = 
     /\/match\/class/,
     "a PCI class",
     'two, four or six lower-case hexadecimal digits, as in "010802"',
+  ],
+  [
+    /\/match\/driver/,
+    "the name of a kernel driver",
+    "letters, digits, _ and -, as in vfio-pci",
   ],
 ];
 
@@ -277,6 +288,7 @@ function wrongName(name: string, at: Span): Diagnostic {
 
 const LIMITS: Readonly<Record<string, (limit: string) => string>> = {
   minItems: (limit) => `it needs at least ${limit} item`,
+  maxProperties: (limit) => `it has more than ${limit} keys`,
   minProperties: (limit) => `it needs at least ${limit} key`,
   minLength: (limit) => `it needs at least ${limit} character`,
   maxLength: (limit) => `it has more than ${limit} characters`,

@@ -3,12 +3,112 @@
 "use strict";
 export const validate = validate20;
 export default validate20;
-const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"urn:bargate:v1:export-policy","title":"Bargate export policy","description":"Which slices of which PCI BARs may leave which device as dma-bufs, and to whom.","type":"object","required":["apiVersion","kind","metadata","devices"],"additionalProperties":false,"properties":{"apiVersion":{"description":"Version of the language.","type":"string","enum":["bargate/v1"]},"kind":{"description":"What the document is.","type":"string","enum":["ExportPolicy"]},"metadata":{"$ref":"#/$defs/metadata"},"devices":{"description":"Devices by the name that rules use.","type":"object","minProperties":1,"propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/device"}},"importers":{"description":"Recipients by the name that rules use.","type":"object","propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/importer"}},"exports":{"description":"What may be exported. Whatever no rule allows is denied.","type":"array","items":{"$ref":"#/$defs/export"}},"deny":{"description":"What must never be exported. A deny always wins.","type":"array","items":{"$ref":"#/$defs/deny"}}},"$defs":{"name":{"description":"Lower-case letters, digits, '.', '_' and '-'; the first a letter or digit; at most 63.","type":"string","pattern":"^[a-z0-9][a-z0-9._-]{0,62}$"},"text":{"type":"string","minLength":1,"maxLength":1000},"metadata":{"description":"The policy's name and what it is for.","type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"description":{"$ref":"#/$defs/text"}}},"device":{"description":"One PCI function.","type":"object","required":["match"],"additionalProperties":false,"properties":{"match":{"$ref":"#/$defs/match"},"acquire":{"description":"open: Bargate opens the device itself. borrow: another process owns it.","type":"string","enum":["open","borrow"],"default":"open"},"owner":{"$ref":"#/$defs/owner"}}},"owner":{"description":"For acquire borrow: which process owns the device. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the owner."},"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"pidFile":{"$ref":"#/$defs/path","description":"File that holds the owner's process id."}}},"match":{"description":"Which function it is. All that is given must hold; of a list, one item.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"id":{"description":"vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"address":{"description":"domain:bus:device.function, quoted.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciAddress"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"subsystem":{"description":"Subsystem vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"class":{"description":"Class code, six hexadecimal digits or the first two or four.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciClass"},"pattern":"^(?:[0-9a-f]{2}){1,3}$"}}},"pciId":{"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"pciAddress":{"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"pciClass":{"type":"string","pattern":"^(?:[0-9a-f]{2}){1,3}$"},"importer":{"description":"A recipient process, and the kernel driver that will attach for it.","type":"object","required":["identity","driver"],"additionalProperties":false,"properties":{"identity":{"$ref":"#/$defs/identity"},"driver":{"description":"Kernel driver that imports the dma-buf.","type":"string","examples":["iommufd","mlx5","irdma","amdgpu","xe","virtio-gpu"]},"mapping":{"description":"bargate: Bargate maps into the importer's iommufd. importer: it gets the dma-buf.","type":"string","enum":["bargate","importer"],"default":"importer"}}},"identity":{"description":"Who the process must be. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"group":{"$ref":"#/$defs/account","description":"Group name or decimal gid."},"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the process."},"cgroup":{"$ref":"#/$defs/path","description":"Control group of the process, from the root of the hierarchy."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"sha256":{"$ref":"#/$defs/sha256","description":"SHA-256 of the executable."}}},"unit":{"type":"string","maxLength":255,"pattern":"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},"sha256":{"type":"string","pattern":"^[0-9a-f]{64}$"},"account":{"type":["string","integer"],"pattern":"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$","minimum":0,"maximum":4294967294},"path":{"type":"string","maxLength":4095,"pattern":"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},"export":{"description":"Slices of one BAR that each of the importers may get as a dma-buf of its own.","type":"object","required":["name","device","bar","slices","importers"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"importers":{"description":"Names under importers.","type":"array","minItems":1,"items":{"$ref":"#/$defs/reference"}},"access":{"description":"read-only needs an importer with driver iommufd and mapping bargate.","type":"string","enum":["read-only","read-write"],"default":"read-write"},"onReset":{"description":"What becomes of the grants when the device is reset.","type":"string","enum":["revoke","restore"],"default":"revoke"},"grace":{"$ref":"#/$defs/duration","description":"How long an importer may take to let go in a graceful end.","default":"2s"},"expires":{"$ref":"#/$defs/duration","description":"How long after delivery a grant ends."},"collateral":{"description":"device: ending these grants may end and renew the device's other grants.","type":"string","enum":["device"]},"revocation":{"description":"cooperative: these grants can be taken back only with the importer's help.","type":"string","enum":["cooperative"]},"allowProtected":{"description":"Protected ranges that these slices may touch.","type":"array","minItems":1,"items":{"$ref":"#/$defs/allowProtected"}}}},"allowProtected":{"type":"object","required":["range","reason"],"additionalProperties":false,"properties":{"range":{"type":"string","enum":["msix-table","msix-pba"]},"reason":{"$ref":"#/$defs/text"}}},"deny":{"description":"Without bar the whole device, without slices the whole BAR.","type":"object","required":["device","reason"],"dependentRequired":{"slices":["bar"]},"additionalProperties":false,"properties":{"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"reason":{"$ref":"#/$defs/text"}}},"reference":{"type":"string"},"bar":{"description":"Index of the BAR.","type":"integer","minimum":0,"maximum":5},"slices":{"description":"In buffer order; slices that touch in that order are one range.","type":"array","minItems":1,"items":{"$ref":"#/$defs/slice"}},"slice":{"description":"[offset, offset + length) of the BAR, whole pages.","type":"object","required":["offset","length"],"additionalProperties":false,"properties":{"offset":{"$ref":"#/$defs/quantity"},"length":{"$ref":"#/$defs/length"}}},"quantity":{"description":"Bytes: 4096, 0x1000, or 4KiB (KiB, MiB, GiB, TiB).","type":["integer","string"],"minimum":0,"pattern":"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},"length":{"description":"Bytes, or rest: to the end of the BAR.","type":["integer","string"],"minimum":0,"pattern":"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},"duration":{"description":"A whole number with ms, s, m, h or d.","type":"string","pattern":"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"}}};
+const schema31 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"urn:bargate:v1:export-policy","title":"Bargate export policy","description":"Which slices of which PCI BARs may leave which device as dma-bufs, and to whom.","type":"object","required":["apiVersion","kind","metadata","devices"],"additionalProperties":false,"properties":{"apiVersion":{"description":"Version of the language.","type":"string","enum":["bargate/v1"]},"kind":{"description":"What the document is.","type":"string","enum":["ExportPolicy"]},"metadata":{"$ref":"#/$defs/metadata"},"defaults":{"$ref":"#/$defs/defaults"},"devices":{"description":"Devices by the name that rules use.","type":"object","minProperties":1,"propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/device"}},"importers":{"description":"Recipients by the name that rules use.","type":"object","propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"$ref":"#/$defs/importer"}},"exports":{"description":"What may be exported. Whatever no rule allows is denied.","type":"array","items":{"$ref":"#/$defs/export"}},"deny":{"description":"What must never be exported. A deny always wins.","type":"array","items":{"$ref":"#/$defs/deny"}}},"$defs":{"name":{"description":"Lower-case letters, digits, '.', '_' and '-'; the first a letter or digit; at most 63.","type":"string","pattern":"^[a-z0-9][a-z0-9._-]{0,62}$"},"text":{"type":"string","minLength":1,"maxLength":1000},"metadata":{"description":"The policy's name and what it is for.","type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"description":{"$ref":"#/$defs/text"},"labels":{"$ref":"#/$defs/labels"}}},"labels":{"description":"For people and reports; they decide nothing.","type":"object","maxProperties":64,"propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"type":"string","maxLength":255}},"defaults":{"description":"What the exports of this document say unless they say something else.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"access":{"$ref":"#/$defs/access"},"onReset":{"$ref":"#/$defs/onReset"},"grace":{"$ref":"#/$defs/grace"},"expires":{"$ref":"#/$defs/expires"},"collateral":{"$ref":"#/$defs/collateral"},"revocation":{"$ref":"#/$defs/revocation"}}},"access":{"description":"read-only needs an importer with driver iommufd and mapping bargate.","type":"string","enum":["read-only","read-write"],"default":"read-write"},"onReset":{"description":"What becomes of the grants when the device is reset.","type":"string","enum":["revoke","restore"],"default":"revoke"},"grace":{"$ref":"#/$defs/duration","description":"How long an importer may take to let go in a graceful end.","default":"2s"},"expires":{"$ref":"#/$defs/duration","description":"How long after delivery a grant ends."},"collateral":{"description":"device: ending these grants may end and renew the device's other grants.","type":"string","enum":["device"]},"revocation":{"description":"cooperative: these grants can be taken back only with the importer's help.","type":"string","enum":["cooperative"]},"device":{"description":"One PCI function.","type":"object","required":["match"],"additionalProperties":false,"properties":{"match":{"$ref":"#/$defs/match"},"acquire":{"description":"open: Bargate opens the device itself. borrow: another process owns it.","type":"string","enum":["open","borrow"],"default":"open"},"owner":{"$ref":"#/$defs/owner"}}},"owner":{"description":"For acquire borrow: which process owns the device. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the owner."},"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"pidFile":{"$ref":"#/$defs/path","description":"File that holds the owner's process id."}}},"match":{"description":"Which function it is. All that is given must hold; of a list, one item.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"id":{"description":"vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"address":{"description":"domain:bus:device.function, quoted.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciAddress"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"subsystem":{"description":"Subsystem vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"class":{"description":"Class code, six hexadecimal digits or the first two or four.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciClass"},"pattern":"^(?:[0-9a-f]{2}){1,3}$"},"driver":{"description":"Kernel driver that the function is bound to.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/kernelDriver"},"pattern":"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"},"iommuGroup":{"description":"Number of the IOMMU group.","type":["integer","array"],"minItems":1,"minimum":0,"maximum":2147483647,"items":{"type":"integer","minimum":0,"maximum":2147483647}},"barSizes":{"description":"Size of each BAR given, by its index.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"0":{"$ref":"#/$defs/quantity"},"1":{"$ref":"#/$defs/quantity"},"2":{"$ref":"#/$defs/quantity"},"3":{"$ref":"#/$defs/quantity"},"4":{"$ref":"#/$defs/quantity"},"5":{"$ref":"#/$defs/quantity"}}}}},"kernelDriver":{"type":"string","pattern":"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"},"pciId":{"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"pciAddress":{"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"pciClass":{"type":"string","pattern":"^(?:[0-9a-f]{2}){1,3}$"},"importer":{"description":"A recipient process, and the kernel driver that will attach for it.","type":"object","required":["identity","driver"],"additionalProperties":false,"properties":{"identity":{"$ref":"#/$defs/identity"},"driver":{"description":"Kernel driver that imports the dma-buf.","type":"string","examples":["iommufd","mlx5","irdma","amdgpu","xe","virtio-gpu"]},"mapping":{"description":"bargate: Bargate maps into the importer's iommufd. importer: it gets the dma-buf.","type":"string","enum":["bargate","importer"],"default":"importer"}}},"identity":{"description":"Who the process must be. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"group":{"$ref":"#/$defs/account","description":"Group name or decimal gid."},"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the process."},"cgroup":{"$ref":"#/$defs/path","description":"Control group of the process, from the root of the hierarchy."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"sha256":{"$ref":"#/$defs/sha256","description":"SHA-256 of the executable."}}},"unit":{"type":"string","maxLength":255,"pattern":"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},"sha256":{"type":"string","pattern":"^[0-9a-f]{64}$"},"account":{"type":["string","integer"],"pattern":"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$","minimum":0,"maximum":4294967294},"path":{"type":"string","maxLength":4095,"pattern":"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},"export":{"description":"Slices of one BAR that each of the importers may get as a dma-buf of its own.","type":"object","required":["name","device","bar","importers"],"anyOf":[{"required":["slices"]},{"required":["region"]}],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"region":{"description":"Instead of slices. whole: all of the BAR.","type":"string","enum":["whole"]},"importers":{"description":"Names under importers.","type":"array","minItems":1,"items":{"$ref":"#/$defs/reference"}},"access":{"$ref":"#/$defs/access"},"onReset":{"$ref":"#/$defs/onReset"},"grace":{"$ref":"#/$defs/grace"},"expires":{"$ref":"#/$defs/expires"},"collateral":{"$ref":"#/$defs/collateral"},"revocation":{"$ref":"#/$defs/revocation"},"shared":{"description":"true: bytes of these slices may be in other grants that say so too.","type":"boolean"},"labels":{"$ref":"#/$defs/labels"},"allowProtected":{"description":"Protected ranges that these slices may touch.","type":"array","minItems":1,"items":{"$ref":"#/$defs/allowProtected"}}}},"allowProtected":{"type":"object","required":["range","reason"],"additionalProperties":false,"properties":{"range":{"type":"string","enum":["msix-table","msix-pba"]},"reason":{"$ref":"#/$defs/text"}}},"deny":{"description":"Without bar the whole device, without slices the whole BAR.","type":"object","required":["device","reason"],"dependentRequired":{"slices":["bar"]},"additionalProperties":false,"properties":{"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"reason":{"$ref":"#/$defs/text"}}},"reference":{"type":"string"},"bar":{"description":"Index of the BAR.","type":"integer","minimum":0,"maximum":5},"slices":{"description":"In buffer order; slices that touch in that order are one range.","type":"array","minItems":1,"items":{"$ref":"#/$defs/slice"}},"slice":{"description":"[offset, offset + length) of the BAR, whole pages.","type":"object","required":["offset","length"],"additionalProperties":false,"properties":{"offset":{"$ref":"#/$defs/quantity"},"length":{"$ref":"#/$defs/length"}}},"quantity":{"description":"Bytes: 4096, 0x1000, or 4KiB (KiB, MiB, GiB, TiB).","type":["integer","string"],"minimum":0,"pattern":"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},"length":{"description":"Bytes, or rest: to the end of the BAR.","type":["integer","string"],"minimum":0,"pattern":"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},"duration":{"description":"A whole number with ms, s, m, h or d.","type":"string","pattern":"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"}}};
 const schema33 = {"description":"Lower-case letters, digits, '.', '_' and '-'; the first a letter or digit; at most 63.","type":"string","pattern":"^[a-z0-9][a-z0-9._-]{0,62}$"};
-const schema32 = {"description":"The policy's name and what it is for.","type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"description":{"$ref":"#/$defs/text"}}};
+const schema32 = {"description":"The policy's name and what it is for.","type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"description":{"$ref":"#/$defs/text"},"labels":{"$ref":"#/$defs/labels"}}};
 const schema34 = {"type":"string","minLength":1,"maxLength":1000};
 const pattern4 = new RegExp("^[a-z0-9][a-z0-9._-]{0,62}$", "u");
 const func1 = (text) => [...text].length;
+const schema35 = {"description":"For people and reports; they decide nothing.","type":"object","maxProperties":64,"propertyNames":{"$ref":"#/$defs/name"},"additionalProperties":{"type":"string","maxLength":255}};
+
+function validate22(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate22.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(Object.keys(data).length > 64){
+const err0 = {instancePath,schemaPath:"#/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+for(const key0 in data){
+const _errs1 = errors;
+if(typeof key0 === "string"){
+if(!pattern4.test(key0)){
+const err1 = {instancePath,schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\"",propertyName:key0};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+}
+else {
+const err2 = {instancePath,schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},message:"must be string",propertyName:key0};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+var valid0 = _errs1 === errors;
+if(!valid0){
+const err3 = {instancePath,schemaPath:"#/propertyNames",keyword:"propertyNames",params:{propertyName: key0},message:"property name must be valid"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+}
+for(const key1 in data){
+let data0 = data[key1];
+if(typeof data0 === "string"){
+if(func1(data0) > 255){
+const err4 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+else {
+const err5 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+}
+else {
+const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+validate22.errors = vErrors;
+return errors === 0;
+}
+validate22.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+
 
 function validate21(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -32,7 +132,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!((key0 === "name") || (key0 === "description"))){
+if(!(((key0 === "name") || (key0 === "description")) || (key0 === "labels"))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -103,6 +203,12 @@ vErrors.push(err6);
 errors++;
 }
 }
+if(data.labels !== undefined){
+if(!(validate22(data.labels, {instancePath:instancePath+"/labels",parentData:data,parentDataProperty:"labels",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate22.errors : vErrors.concat(validate22.errors);
+errors = vErrors.length;
+}
+}
 }
 else {
 const err7 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
@@ -119,19 +225,18 @@ return errors === 0;
 }
 validate21.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema36 = {"description":"One PCI function.","type":"object","required":["match"],"additionalProperties":false,"properties":{"match":{"$ref":"#/$defs/match"},"acquire":{"description":"open: Bargate opens the device itself. borrow: another process owns it.","type":"string","enum":["open","borrow"],"default":"open"},"owner":{"$ref":"#/$defs/owner"}}};
-const schema37 = {"description":"Which function it is. All that is given must hold; of a list, one item.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"id":{"description":"vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"address":{"description":"domain:bus:device.function, quoted.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciAddress"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"subsystem":{"description":"Subsystem vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"class":{"description":"Class code, six hexadecimal digits or the first two or four.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciClass"},"pattern":"^(?:[0-9a-f]{2}){1,3}$"}}};
-const schema38 = {"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"};
-const schema39 = {"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"};
-const schema41 = {"type":"string","pattern":"^(?:[0-9a-f]{2}){1,3}$"};
-const pattern6 = new RegExp("^[0-9a-f]{4}:[0-9a-f]{4}$", "u");
-const pattern8 = new RegExp("^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$", "u");
-const pattern12 = new RegExp("^(?:[0-9a-f]{2}){1,3}$", "u");
+const schema37 = {"description":"What the exports of this document say unless they say something else.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"access":{"$ref":"#/$defs/access"},"onReset":{"$ref":"#/$defs/onReset"},"grace":{"$ref":"#/$defs/grace"},"expires":{"$ref":"#/$defs/expires"},"collateral":{"$ref":"#/$defs/collateral"},"revocation":{"$ref":"#/$defs/revocation"}}};
+const schema38 = {"description":"read-only needs an importer with driver iommufd and mapping bargate.","type":"string","enum":["read-only","read-write"],"default":"read-write"};
+const schema39 = {"description":"What becomes of the grants when the device is reset.","type":"string","enum":["revoke","restore"],"default":"revoke"};
+const schema40 = {"description":"A whole number with ms, s, m, h or d.","type":"string","pattern":"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"};
+const schema42 = {"description":"device: ending these grants may end and renew the device's other grants.","type":"string","enum":["device"]};
+const schema43 = {"description":"cooperative: these grants can be taken back only with the importer's help.","type":"string","enum":["cooperative"]};
+const pattern6 = new RegExp("^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$", "u");
 
-function validate24(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate25(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate24.evaluated;
+const evaluated0 = validate25.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -150,7 +255,211 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!((((key0 === "id") || (key0 === "address")) || (key0 === "subsystem")) || (key0 === "class"))){
+if(!((((((key0 === "access") || (key0 === "onReset")) || (key0 === "grace")) || (key0 === "expires")) || (key0 === "collateral")) || (key0 === "revocation"))){
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+}
+if(data.access !== undefined){
+let data0 = data.access;
+if(typeof data0 !== "string"){
+const err2 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(!((data0 === "read-only") || (data0 === "read-write"))){
+const err3 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/enum",keyword:"enum",params:{allowedValues: schema38.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+}
+if(data.onReset !== undefined){
+let data1 = data.onReset;
+if(typeof data1 !== "string"){
+const err4 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+if(!((data1 === "revoke") || (data1 === "restore"))){
+const err5 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/enum",keyword:"enum",params:{allowedValues: schema39.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+if(data.grace !== undefined){
+let data2 = data.grace;
+if(typeof data2 === "string"){
+if(!pattern6.test(data2)){
+const err6 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+}
+else {
+const err7 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+}
+if(data.expires !== undefined){
+let data3 = data.expires;
+if(typeof data3 === "string"){
+if(!pattern6.test(data3)){
+const err8 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+else {
+const err9 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+}
+if(data.collateral !== undefined){
+let data4 = data.collateral;
+if(typeof data4 !== "string"){
+const err10 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+if(!(data4 === "device")){
+const err11 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/enum",keyword:"enum",params:{allowedValues: schema42.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+if(data.revocation !== undefined){
+let data5 = data.revocation;
+if(typeof data5 !== "string"){
+const err12 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+if(!(data5 === "cooperative")){
+const err13 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/enum",keyword:"enum",params:{allowedValues: schema43.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+}
+}
+else {
+const err14 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+validate25.errors = vErrors;
+return errors === 0;
+}
+validate25.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+
+const schema45 = {"description":"One PCI function.","type":"object","required":["match"],"additionalProperties":false,"properties":{"match":{"$ref":"#/$defs/match"},"acquire":{"description":"open: Bargate opens the device itself. borrow: another process owns it.","type":"string","enum":["open","borrow"],"default":"open"},"owner":{"$ref":"#/$defs/owner"}}};
+const schema46 = {"description":"Which function it is. All that is given must hold; of a list, one item.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"id":{"description":"vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"address":{"description":"domain:bus:device.function, quoted.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciAddress"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},"subsystem":{"description":"Subsystem vendor:device, lower-case hexadecimal.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciId"},"pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"},"class":{"description":"Class code, six hexadecimal digits or the first two or four.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/pciClass"},"pattern":"^(?:[0-9a-f]{2}){1,3}$"},"driver":{"description":"Kernel driver that the function is bound to.","type":["string","array"],"minItems":1,"items":{"$ref":"#/$defs/kernelDriver"},"pattern":"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"},"iommuGroup":{"description":"Number of the IOMMU group.","type":["integer","array"],"minItems":1,"minimum":0,"maximum":2147483647,"items":{"type":"integer","minimum":0,"maximum":2147483647}},"barSizes":{"description":"Size of each BAR given, by its index.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"0":{"$ref":"#/$defs/quantity"},"1":{"$ref":"#/$defs/quantity"},"2":{"$ref":"#/$defs/quantity"},"3":{"$ref":"#/$defs/quantity"},"4":{"$ref":"#/$defs/quantity"},"5":{"$ref":"#/$defs/quantity"}}}}};
+const schema47 = {"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{4}$"};
+const schema48 = {"type":"string","pattern":"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"};
+const schema50 = {"type":"string","pattern":"^(?:[0-9a-f]{2}){1,3}$"};
+const schema51 = {"type":"string","pattern":"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"};
+const schema52 = {"description":"Bytes: 4096, 0x1000, or 4KiB (KiB, MiB, GiB, TiB).","type":["integer","string"],"minimum":0,"pattern":"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"};
+const pattern9 = new RegExp("^[0-9a-f]{4}:[0-9a-f]{4}$", "u");
+const pattern11 = new RegExp("^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$", "u");
+const pattern15 = new RegExp("^(?:[0-9a-f]{2}){1,3}$", "u");
+const pattern17 = new RegExp("^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", "u");
+const pattern19 = new RegExp("^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$", "u");
+
+function validate28(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+const evaluated0 = validate28.evaluated;
+if(evaluated0.dynamicProps){
+evaluated0.props = undefined;
+}
+if(evaluated0.dynamicItems){
+evaluated0.items = undefined;
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(Object.keys(data).length < 1){
+const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+for(const key0 in data){
+if(!(((((((key0 === "id") || (key0 === "address")) || (key0 === "subsystem")) || (key0 === "class")) || (key0 === "driver")) || (key0 === "iommuGroup")) || (key0 === "barSizes"))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -164,7 +473,7 @@ errors++;
 if(data.id !== undefined){
 let data0 = data.id;
 if((typeof data0 !== "string") && (!(Array.isArray(data0)))){
-const err2 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/type",keyword:"type",params:{type: schema37.properties.id.type},message:"must be string,array"};
+const err2 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/type",keyword:"type",params:{type: schema46.properties.id.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -174,7 +483,7 @@ vErrors.push(err2);
 errors++;
 }
 if(typeof data0 === "string"){
-if(!pattern6.test(data0)){
+if(!pattern9.test(data0)){
 const err3 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{4}$"+"\""};
 if(vErrors === null){
 vErrors = [err3];
@@ -200,7 +509,7 @@ const len0 = data0.length;
 for(let i0=0; i0<len0; i0++){
 let data1 = data0[i0];
 if(typeof data1 === "string"){
-if(!pattern6.test(data1)){
+if(!pattern9.test(data1)){
 const err5 = {instancePath:instancePath+"/id/" + i0,schemaPath:"#/$defs/pciId/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{4}$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -227,7 +536,7 @@ errors++;
 if(data.address !== undefined){
 let data2 = data.address;
 if((typeof data2 !== "string") && (!(Array.isArray(data2)))){
-const err7 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/type",keyword:"type",params:{type: schema37.properties.address.type},message:"must be string,array"};
+const err7 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/type",keyword:"type",params:{type: schema46.properties.address.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -237,7 +546,7 @@ vErrors.push(err7);
 errors++;
 }
 if(typeof data2 === "string"){
-if(!pattern8.test(data2)){
+if(!pattern11.test(data2)){
 const err8 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -263,7 +572,7 @@ const len1 = data2.length;
 for(let i1=0; i1<len1; i1++){
 let data3 = data2[i1];
 if(typeof data3 === "string"){
-if(!pattern8.test(data3)){
+if(!pattern11.test(data3)){
 const err10 = {instancePath:instancePath+"/address/" + i1,schemaPath:"#/$defs/pciAddress/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"+"\""};
 if(vErrors === null){
 vErrors = [err10];
@@ -290,7 +599,7 @@ errors++;
 if(data.subsystem !== undefined){
 let data4 = data.subsystem;
 if((typeof data4 !== "string") && (!(Array.isArray(data4)))){
-const err12 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/type",keyword:"type",params:{type: schema37.properties.subsystem.type},message:"must be string,array"};
+const err12 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/type",keyword:"type",params:{type: schema46.properties.subsystem.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -300,7 +609,7 @@ vErrors.push(err12);
 errors++;
 }
 if(typeof data4 === "string"){
-if(!pattern6.test(data4)){
+if(!pattern9.test(data4)){
 const err13 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{4}$"+"\""};
 if(vErrors === null){
 vErrors = [err13];
@@ -326,7 +635,7 @@ const len2 = data4.length;
 for(let i2=0; i2<len2; i2++){
 let data5 = data4[i2];
 if(typeof data5 === "string"){
-if(!pattern6.test(data5)){
+if(!pattern9.test(data5)){
 const err15 = {instancePath:instancePath+"/subsystem/" + i2,schemaPath:"#/$defs/pciId/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{4}$"+"\""};
 if(vErrors === null){
 vErrors = [err15];
@@ -353,7 +662,7 @@ errors++;
 if(data.class !== undefined){
 let data6 = data.class;
 if((typeof data6 !== "string") && (!(Array.isArray(data6)))){
-const err17 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/type",keyword:"type",params:{type: schema37.properties.class.type},message:"must be string,array"};
+const err17 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/type",keyword:"type",params:{type: schema46.properties.class.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -363,7 +672,7 @@ vErrors.push(err17);
 errors++;
 }
 if(typeof data6 === "string"){
-if(!pattern12.test(data6)){
+if(!pattern15.test(data6)){
 const err18 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9a-f]{2}){1,3}$"},message:"must match pattern \""+"^(?:[0-9a-f]{2}){1,3}$"+"\""};
 if(vErrors === null){
 vErrors = [err18];
@@ -389,7 +698,7 @@ const len3 = data6.length;
 for(let i3=0; i3<len3; i3++){
 let data7 = data6[i3];
 if(typeof data7 === "string"){
-if(!pattern12.test(data7)){
+if(!pattern15.test(data7)){
 const err20 = {instancePath:instancePath+"/class/" + i3,schemaPath:"#/$defs/pciClass/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9a-f]{2}){1,3}$"},message:"must match pattern \""+"^(?:[0-9a-f]{2}){1,3}$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
@@ -413,9 +722,10 @@ errors++;
 }
 }
 }
-}
-else {
-const err22 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.driver !== undefined){
+let data8 = data.driver;
+if((typeof data8 !== "string") && (!(Array.isArray(data8)))){
+const err22 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/type",keyword:"type",params:{type: schema46.properties.driver.type},message:"must be string,array"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -424,23 +734,427 @@ vErrors.push(err22);
 }
 errors++;
 }
-validate24.errors = vErrors;
+if(typeof data8 === "string"){
+if(!pattern17.test(data8)){
+const err23 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"},message:"must match pattern \""+"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+}
+if(Array.isArray(data8)){
+if(data8.length < 1){
+const err24 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
+}
+errors++;
+}
+const len4 = data8.length;
+for(let i4=0; i4<len4; i4++){
+let data9 = data8[i4];
+if(typeof data9 === "string"){
+if(!pattern17.test(data9)){
+const err25 = {instancePath:instancePath+"/driver/" + i4,schemaPath:"#/$defs/kernelDriver/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"},message:"must match pattern \""+"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"+"\""};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+}
+else {
+const err26 = {instancePath:instancePath+"/driver/" + i4,schemaPath:"#/$defs/kernelDriver/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+}
+}
+}
+if(data.iommuGroup !== undefined){
+let data10 = data.iommuGroup;
+if((!(((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10))) && (isFinite(data10)))) && (!(Array.isArray(data10)))){
+const err27 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/type",keyword:"type",params:{type: schema46.properties.iommuGroup.type},message:"must be integer,array"};
+if(vErrors === null){
+vErrors = [err27];
+}
+else {
+vErrors.push(err27);
+}
+errors++;
+}
+if((typeof data10 == "number") && (isFinite(data10))){
+if(data10 > 2147483647 || isNaN(data10)){
+const err28 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/maximum",keyword:"maximum",params:{comparison: "<=", limit: 2147483647},message:"must be <= 2147483647"};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
+}
+errors++;
+}
+if(data10 < 0 || isNaN(data10)){
+const err29 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err29];
+}
+else {
+vErrors.push(err29);
+}
+errors++;
+}
+}
+if(Array.isArray(data10)){
+if(data10.length < 1){
+const err30 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(vErrors === null){
+vErrors = [err30];
+}
+else {
+vErrors.push(err30);
+}
+errors++;
+}
+const len5 = data10.length;
+for(let i5=0; i5<len5; i5++){
+let data11 = data10[i5];
+if(!(((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11))) && (isFinite(data11)))){
+const err31 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err31];
+}
+else {
+vErrors.push(err31);
+}
+errors++;
+}
+if((typeof data11 == "number") && (isFinite(data11))){
+if(data11 > 2147483647 || isNaN(data11)){
+const err32 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 2147483647},message:"must be <= 2147483647"};
+if(vErrors === null){
+vErrors = [err32];
+}
+else {
+vErrors.push(err32);
+}
+errors++;
+}
+if(data11 < 0 || isNaN(data11)){
+const err33 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err33];
+}
+else {
+vErrors.push(err33);
+}
+errors++;
+}
+}
+}
+}
+}
+if(data.barSizes !== undefined){
+let data12 = data.barSizes;
+if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
+if(Object.keys(data12).length < 1){
+const err34 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+if(vErrors === null){
+vErrors = [err34];
+}
+else {
+vErrors.push(err34);
+}
+errors++;
+}
+for(const key1 in data12){
+if(!((((((key1 === "0") || (key1 === "1")) || (key1 === "2")) || (key1 === "3")) || (key1 === "4")) || (key1 === "5"))){
+const err35 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err35];
+}
+else {
+vErrors.push(err35);
+}
+errors++;
+}
+}
+if(data12["0"] !== undefined){
+let data13 = data12["0"];
+if((!(((typeof data13 == "number") && (!(data13 % 1) && !isNaN(data13))) && (isFinite(data13)))) && (typeof data13 !== "string")){
+const err36 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+if(vErrors === null){
+vErrors = [err36];
+}
+else {
+vErrors.push(err36);
+}
+errors++;
+}
+if((typeof data13 == "number") && (isFinite(data13))){
+if(data13 < 0 || isNaN(data13)){
+const err37 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err37];
+}
+else {
+vErrors.push(err37);
+}
+errors++;
+}
+}
+if(typeof data13 === "string"){
+if(!pattern19.test(data13)){
+const err38 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+if(vErrors === null){
+vErrors = [err38];
+}
+else {
+vErrors.push(err38);
+}
+errors++;
+}
+}
+}
+if(data12["1"] !== undefined){
+let data14 = data12["1"];
+if((!(((typeof data14 == "number") && (!(data14 % 1) && !isNaN(data14))) && (isFinite(data14)))) && (typeof data14 !== "string")){
+const err39 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+if(vErrors === null){
+vErrors = [err39];
+}
+else {
+vErrors.push(err39);
+}
+errors++;
+}
+if((typeof data14 == "number") && (isFinite(data14))){
+if(data14 < 0 || isNaN(data14)){
+const err40 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err40];
+}
+else {
+vErrors.push(err40);
+}
+errors++;
+}
+}
+if(typeof data14 === "string"){
+if(!pattern19.test(data14)){
+const err41 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+if(vErrors === null){
+vErrors = [err41];
+}
+else {
+vErrors.push(err41);
+}
+errors++;
+}
+}
+}
+if(data12["2"] !== undefined){
+let data15 = data12["2"];
+if((!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))) && (typeof data15 !== "string")){
+const err42 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+if(vErrors === null){
+vErrors = [err42];
+}
+else {
+vErrors.push(err42);
+}
+errors++;
+}
+if((typeof data15 == "number") && (isFinite(data15))){
+if(data15 < 0 || isNaN(data15)){
+const err43 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err43];
+}
+else {
+vErrors.push(err43);
+}
+errors++;
+}
+}
+if(typeof data15 === "string"){
+if(!pattern19.test(data15)){
+const err44 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+if(vErrors === null){
+vErrors = [err44];
+}
+else {
+vErrors.push(err44);
+}
+errors++;
+}
+}
+}
+if(data12["3"] !== undefined){
+let data16 = data12["3"];
+if((!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))) && (typeof data16 !== "string")){
+const err45 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+if(vErrors === null){
+vErrors = [err45];
+}
+else {
+vErrors.push(err45);
+}
+errors++;
+}
+if((typeof data16 == "number") && (isFinite(data16))){
+if(data16 < 0 || isNaN(data16)){
+const err46 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err46];
+}
+else {
+vErrors.push(err46);
+}
+errors++;
+}
+}
+if(typeof data16 === "string"){
+if(!pattern19.test(data16)){
+const err47 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+if(vErrors === null){
+vErrors = [err47];
+}
+else {
+vErrors.push(err47);
+}
+errors++;
+}
+}
+}
+if(data12["4"] !== undefined){
+let data17 = data12["4"];
+if((!(((typeof data17 == "number") && (!(data17 % 1) && !isNaN(data17))) && (isFinite(data17)))) && (typeof data17 !== "string")){
+const err48 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+if(vErrors === null){
+vErrors = [err48];
+}
+else {
+vErrors.push(err48);
+}
+errors++;
+}
+if((typeof data17 == "number") && (isFinite(data17))){
+if(data17 < 0 || isNaN(data17)){
+const err49 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err49];
+}
+else {
+vErrors.push(err49);
+}
+errors++;
+}
+}
+if(typeof data17 === "string"){
+if(!pattern19.test(data17)){
+const err50 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+if(vErrors === null){
+vErrors = [err50];
+}
+else {
+vErrors.push(err50);
+}
+errors++;
+}
+}
+}
+if(data12["5"] !== undefined){
+let data18 = data12["5"];
+if((!(((typeof data18 == "number") && (!(data18 % 1) && !isNaN(data18))) && (isFinite(data18)))) && (typeof data18 !== "string")){
+const err51 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+if(vErrors === null){
+vErrors = [err51];
+}
+else {
+vErrors.push(err51);
+}
+errors++;
+}
+if((typeof data18 == "number") && (isFinite(data18))){
+if(data18 < 0 || isNaN(data18)){
+const err52 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err52];
+}
+else {
+vErrors.push(err52);
+}
+errors++;
+}
+}
+if(typeof data18 === "string"){
+if(!pattern19.test(data18)){
+const err53 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+if(vErrors === null){
+vErrors = [err53];
+}
+else {
+vErrors.push(err53);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err54 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err54];
+}
+else {
+vErrors.push(err54);
+}
+errors++;
+}
+}
+}
+else {
+const err55 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err55];
+}
+else {
+vErrors.push(err55);
+}
+errors++;
+}
+validate28.errors = vErrors;
 return errors === 0;
 }
-validate24.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate28.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema42 = {"description":"For acquire borrow: which process owns the device. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the owner."},"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"pidFile":{"$ref":"#/$defs/path","description":"File that holds the owner's process id."}}};
-const schema43 = {"type":"string","maxLength":255,"pattern":"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"};
-const schema44 = {"type":["string","integer"],"pattern":"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$","minimum":0,"maximum":4294967294};
-const schema45 = {"type":"string","maxLength":4095,"pattern":"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"};
-const pattern14 = new RegExp("^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$", "u");
-const pattern15 = new RegExp("^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$", "u");
-const pattern16 = new RegExp("^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$", "u");
+const schema58 = {"description":"For acquire borrow: which process owns the device. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the owner."},"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"pidFile":{"$ref":"#/$defs/path","description":"File that holds the owner's process id."}}};
+const schema59 = {"type":"string","maxLength":255,"pattern":"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"};
+const schema60 = {"type":["string","integer"],"pattern":"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$","minimum":0,"maximum":4294967294};
+const schema61 = {"type":"string","maxLength":4095,"pattern":"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"};
+const pattern25 = new RegExp("^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$", "u");
+const pattern26 = new RegExp("^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$", "u");
+const pattern27 = new RegExp("^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$", "u");
 
-function validate26(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate26.evaluated;
+const evaluated0 = validate30.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -483,7 +1197,7 @@ vErrors.push(err2);
 }
 errors++;
 }
-if(!pattern14.test(data0)){
+if(!pattern25.test(data0)){
 const err3 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},message:"must match pattern \""+"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"+"\""};
 if(vErrors === null){
 vErrors = [err3];
@@ -508,7 +1222,7 @@ errors++;
 if(data.user !== undefined){
 let data1 = data.user;
 if((typeof data1 !== "string") && (!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1))))){
-const err5 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema44.type},message:"must be string,integer"};
+const err5 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type},message:"must be string,integer"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -540,7 +1254,7 @@ errors++;
 }
 }
 if(typeof data1 === "string"){
-if(!pattern15.test(data1)){
+if(!pattern26.test(data1)){
 const err8 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"},message:"must match pattern \""+"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -565,7 +1279,7 @@ vErrors.push(err9);
 }
 errors++;
 }
-if(!pattern16.test(data2)){
+if(!pattern27.test(data2)){
 const err10 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
 if(vErrors === null){
 vErrors = [err10];
@@ -600,7 +1314,7 @@ vErrors.push(err12);
 }
 errors++;
 }
-if(!pattern16.test(data3)){
+if(!pattern27.test(data3)){
 const err13 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
 if(vErrors === null){
 vErrors = [err13];
@@ -633,16 +1347,16 @@ vErrors.push(err15);
 }
 errors++;
 }
-validate26.errors = vErrors;
+validate30.errors = vErrors;
 return errors === 0;
 }
-validate26.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate30.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
-function validate23(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate27(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate23.evaluated;
+const evaluated0 = validate27.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -673,8 +1387,8 @@ errors++;
 }
 }
 if(data.match !== undefined){
-if(!(validate24(data.match, {instancePath:instancePath+"/match",parentData:data,parentDataProperty:"match",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate24.errors : vErrors.concat(validate24.errors);
+if(!(validate28(data.match, {instancePath:instancePath+"/match",parentData:data,parentDataProperty:"match",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate28.errors : vErrors.concat(validate28.errors);
 errors = vErrors.length;
 }
 }
@@ -691,7 +1405,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!((data1 === "open") || (data1 === "borrow"))){
-const err3 = {instancePath:instancePath+"/acquire",schemaPath:"#/properties/acquire/enum",keyword:"enum",params:{allowedValues: schema36.properties.acquire.enum},message:"must be equal to one of the allowed values"};
+const err3 = {instancePath:instancePath+"/acquire",schemaPath:"#/properties/acquire/enum",keyword:"enum",params:{allowedValues: schema45.properties.acquire.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -702,8 +1416,8 @@ errors++;
 }
 }
 if(data.owner !== undefined){
-if(!(validate26(data.owner, {instancePath:instancePath+"/owner",parentData:data,parentDataProperty:"owner",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate26.errors : vErrors.concat(validate26.errors);
+if(!(validate30(data.owner, {instancePath:instancePath+"/owner",parentData:data,parentDataProperty:"owner",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate30.errors : vErrors.concat(validate30.errors);
 errors = vErrors.length;
 }
 }
@@ -718,20 +1432,20 @@ vErrors.push(err4);
 }
 errors++;
 }
-validate23.errors = vErrors;
+validate27.errors = vErrors;
 return errors === 0;
 }
-validate23.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate27.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema48 = {"description":"A recipient process, and the kernel driver that will attach for it.","type":"object","required":["identity","driver"],"additionalProperties":false,"properties":{"identity":{"$ref":"#/$defs/identity"},"driver":{"description":"Kernel driver that imports the dma-buf.","type":"string","examples":["iommufd","mlx5","irdma","amdgpu","xe","virtio-gpu"]},"mapping":{"description":"bargate: Bargate maps into the importer's iommufd. importer: it gets the dma-buf.","type":"string","enum":["bargate","importer"],"default":"importer"}}};
-const schema49 = {"description":"Who the process must be. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"group":{"$ref":"#/$defs/account","description":"Group name or decimal gid."},"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the process."},"cgroup":{"$ref":"#/$defs/path","description":"Control group of the process, from the root of the hierarchy."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"sha256":{"$ref":"#/$defs/sha256","description":"SHA-256 of the executable."}}};
-const schema55 = {"type":"string","pattern":"^[0-9a-f]{64}$"};
-const pattern24 = new RegExp("^[0-9a-f]{64}$", "u");
+const schema64 = {"description":"A recipient process, and the kernel driver that will attach for it.","type":"object","required":["identity","driver"],"additionalProperties":false,"properties":{"identity":{"$ref":"#/$defs/identity"},"driver":{"description":"Kernel driver that imports the dma-buf.","type":"string","examples":["iommufd","mlx5","irdma","amdgpu","xe","virtio-gpu"]},"mapping":{"description":"bargate: Bargate maps into the importer's iommufd. importer: it gets the dma-buf.","type":"string","enum":["bargate","importer"],"default":"importer"}}};
+const schema65 = {"description":"Who the process must be. All that is given must hold.","type":"object","minProperties":1,"additionalProperties":false,"properties":{"user":{"$ref":"#/$defs/account","description":"Account name or decimal uid."},"group":{"$ref":"#/$defs/account","description":"Group name or decimal gid."},"unit":{"$ref":"#/$defs/unit","description":"systemd unit of the process."},"cgroup":{"$ref":"#/$defs/path","description":"Control group of the process, from the root of the hierarchy."},"executable":{"$ref":"#/$defs/path","description":"Absolute path of the executable."},"sha256":{"$ref":"#/$defs/sha256","description":"SHA-256 of the executable."}}};
+const schema71 = {"type":"string","pattern":"^[0-9a-f]{64}$"};
+const pattern35 = new RegExp("^[0-9a-f]{64}$", "u");
 
-function validate30(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate30.evaluated;
+const evaluated0 = validate34.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -764,7 +1478,7 @@ errors++;
 if(data.user !== undefined){
 let data0 = data.user;
 if((typeof data0 !== "string") && (!(((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0))) && (isFinite(data0))))){
-const err2 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema44.type},message:"must be string,integer"};
+const err2 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type},message:"must be string,integer"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -796,7 +1510,7 @@ errors++;
 }
 }
 if(typeof data0 === "string"){
-if(!pattern15.test(data0)){
+if(!pattern26.test(data0)){
 const err5 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"},message:"must match pattern \""+"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -811,7 +1525,7 @@ errors++;
 if(data.group !== undefined){
 let data1 = data.group;
 if((typeof data1 !== "string") && (!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1))))){
-const err6 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema44.type},message:"must be string,integer"};
+const err6 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type},message:"must be string,integer"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -843,7 +1557,7 @@ errors++;
 }
 }
 if(typeof data1 === "string"){
-if(!pattern15.test(data1)){
+if(!pattern26.test(data1)){
 const err9 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"},message:"must match pattern \""+"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"+"\""};
 if(vErrors === null){
 vErrors = [err9];
@@ -868,7 +1582,7 @@ vErrors.push(err10);
 }
 errors++;
 }
-if(!pattern14.test(data2)){
+if(!pattern25.test(data2)){
 const err11 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},message:"must match pattern \""+"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"+"\""};
 if(vErrors === null){
 vErrors = [err11];
@@ -903,7 +1617,7 @@ vErrors.push(err13);
 }
 errors++;
 }
-if(!pattern16.test(data3)){
+if(!pattern27.test(data3)){
 const err14 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
 if(vErrors === null){
 vErrors = [err14];
@@ -938,7 +1652,7 @@ vErrors.push(err16);
 }
 errors++;
 }
-if(!pattern16.test(data4)){
+if(!pattern27.test(data4)){
 const err17 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
 if(vErrors === null){
 vErrors = [err17];
@@ -963,7 +1677,7 @@ errors++;
 if(data.sha256 !== undefined){
 let data5 = data.sha256;
 if(typeof data5 === "string"){
-if(!pattern24.test(data5)){
+if(!pattern35.test(data5)){
 const err19 = {instancePath:instancePath+"/sha256",schemaPath:"#/$defs/sha256/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{64}$"},message:"must match pattern \""+"^[0-9a-f]{64}$"+"\""};
 if(vErrors === null){
 vErrors = [err19];
@@ -996,16 +1710,16 @@ vErrors.push(err21);
 }
 errors++;
 }
-validate30.errors = vErrors;
+validate34.errors = vErrors;
 return errors === 0;
 }
-validate30.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate34.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
-function validate29(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate29.evaluated;
+const evaluated0 = validate33.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -1046,8 +1760,8 @@ errors++;
 }
 }
 if(data.identity !== undefined){
-if(!(validate30(data.identity, {instancePath:instancePath+"/identity",parentData:data,parentDataProperty:"identity",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate30.errors : vErrors.concat(validate30.errors);
+if(!(validate34(data.identity, {instancePath:instancePath+"/identity",parentData:data,parentDataProperty:"identity",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate34.errors : vErrors.concat(validate34.errors);
 errors = vErrors.length;
 }
 }
@@ -1076,7 +1790,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((data2 === "bargate") || (data2 === "importer"))){
-const err5 = {instancePath:instancePath+"/mapping",schemaPath:"#/properties/mapping/enum",keyword:"enum",params:{allowedValues: schema48.properties.mapping.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/mapping",schemaPath:"#/properties/mapping/enum",keyword:"enum",params:{allowedValues: schema64.properties.mapping.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -1097,28 +1811,24 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate29.errors = vErrors;
+validate33.errors = vErrors;
 return errors === 0;
 }
-validate29.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate33.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema56 = {"description":"Slices of one BAR that each of the importers may get as a dma-buf of its own.","type":"object","required":["name","device","bar","slices","importers"],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"importers":{"description":"Names under importers.","type":"array","minItems":1,"items":{"$ref":"#/$defs/reference"}},"access":{"description":"read-only needs an importer with driver iommufd and mapping bargate.","type":"string","enum":["read-only","read-write"],"default":"read-write"},"onReset":{"description":"What becomes of the grants when the device is reset.","type":"string","enum":["revoke","restore"],"default":"revoke"},"grace":{"$ref":"#/$defs/duration","description":"How long an importer may take to let go in a graceful end.","default":"2s"},"expires":{"$ref":"#/$defs/duration","description":"How long after delivery a grant ends."},"collateral":{"description":"device: ending these grants may end and renew the device's other grants.","type":"string","enum":["device"]},"revocation":{"description":"cooperative: these grants can be taken back only with the importer's help.","type":"string","enum":["cooperative"]},"allowProtected":{"description":"Protected ranges that these slices may touch.","type":"array","minItems":1,"items":{"$ref":"#/$defs/allowProtected"}}}};
-const schema58 = {"type":"string"};
-const schema59 = {"description":"Index of the BAR.","type":"integer","minimum":0,"maximum":5};
-const schema65 = {"description":"A whole number with ms, s, m, h or d.","type":"string","pattern":"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"};
-const func9 = Object.prototype.hasOwnProperty;
-const pattern28 = new RegExp("^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$", "u");
-const schema60 = {"description":"In buffer order; slices that touch in that order are one range.","type":"array","minItems":1,"items":{"$ref":"#/$defs/slice"}};
-const schema61 = {"description":"[offset, offset + length) of the BAR, whole pages.","type":"object","required":["offset","length"],"additionalProperties":false,"properties":{"offset":{"$ref":"#/$defs/quantity"},"length":{"$ref":"#/$defs/length"}}};
-const schema62 = {"description":"Bytes: 4096, 0x1000, or 4KiB (KiB, MiB, GiB, TiB).","type":["integer","string"],"minimum":0,"pattern":"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"};
-const schema63 = {"description":"Bytes, or rest: to the end of the BAR.","type":["integer","string"],"minimum":0,"pattern":"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"};
-const pattern26 = new RegExp("^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$", "u");
-const pattern27 = new RegExp("^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$", "u");
+const schema72 = {"description":"Slices of one BAR that each of the importers may get as a dma-buf of its own.","type":"object","required":["name","device","bar","importers"],"anyOf":[{"required":["slices"]},{"required":["region"]}],"additionalProperties":false,"properties":{"name":{"$ref":"#/$defs/name"},"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"region":{"description":"Instead of slices. whole: all of the BAR.","type":"string","enum":["whole"]},"importers":{"description":"Names under importers.","type":"array","minItems":1,"items":{"$ref":"#/$defs/reference"}},"access":{"$ref":"#/$defs/access"},"onReset":{"$ref":"#/$defs/onReset"},"grace":{"$ref":"#/$defs/grace"},"expires":{"$ref":"#/$defs/expires"},"collateral":{"$ref":"#/$defs/collateral"},"revocation":{"$ref":"#/$defs/revocation"},"shared":{"description":"true: bytes of these slices may be in other grants that say so too.","type":"boolean"},"labels":{"$ref":"#/$defs/labels"},"allowProtected":{"description":"Protected ranges that these slices may touch.","type":"array","minItems":1,"items":{"$ref":"#/$defs/allowProtected"}}}};
+const schema74 = {"type":"string"};
+const schema75 = {"description":"Index of the BAR.","type":"integer","minimum":0,"maximum":5};
+const func10 = Object.prototype.hasOwnProperty;
+const schema76 = {"description":"In buffer order; slices that touch in that order are one range.","type":"array","minItems":1,"items":{"$ref":"#/$defs/slice"}};
+const schema77 = {"description":"[offset, offset + length) of the BAR, whole pages.","type":"object","required":["offset","length"],"additionalProperties":false,"properties":{"offset":{"$ref":"#/$defs/quantity"},"length":{"$ref":"#/$defs/length"}}};
+const schema79 = {"description":"Bytes, or rest: to the end of the BAR.","type":["integer","string"],"minimum":0,"pattern":"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"};
+const pattern38 = new RegExp("^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$", "u");
 
-function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate39(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate35.evaluated;
+const evaluated0 = validate39.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -1161,7 +1871,7 @@ errors++;
 if(data.offset !== undefined){
 let data0 = data.offset;
 if((!(((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0))) && (isFinite(data0)))) && (typeof data0 !== "string")){
-const err3 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema62.type},message:"must be integer,string"};
+const err3 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -1183,7 +1893,7 @@ errors++;
 }
 }
 if(typeof data0 === "string"){
-if(!pattern26.test(data0)){
+if(!pattern19.test(data0)){
 const err5 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
 if(vErrors === null){
 vErrors = [err5];
@@ -1198,7 +1908,7 @@ errors++;
 if(data.length !== undefined){
 let data1 = data.length;
 if((!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1)))) && (typeof data1 !== "string")){
-const err6 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/type",keyword:"type",params:{type: schema63.type},message:"must be integer,string"};
+const err6 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/type",keyword:"type",params:{type: schema79.type},message:"must be integer,string"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -1220,7 +1930,7 @@ errors++;
 }
 }
 if(typeof data1 === "string"){
-if(!pattern27.test(data1)){
+if(!pattern38.test(data1)){
 const err8 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/pattern",keyword:"pattern",params:{pattern: "^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
@@ -1243,16 +1953,16 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate35.errors = vErrors;
+validate39.errors = vErrors;
 return errors === 0;
 }
-validate35.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate39.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
-function validate34(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate34.evaluated;
+const evaluated0 = validate38.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -1272,8 +1982,8 @@ errors++;
 }
 const len0 = data.length;
 for(let i0=0; i0<len0; i0++){
-if(!(validate35(data[i0], {instancePath:instancePath+"/" + i0,parentData:data,parentDataProperty:i0,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate35.errors : vErrors.concat(validate35.errors);
+if(!(validate39(data[i0], {instancePath:instancePath+"/" + i0,parentData:data,parentDataProperty:i0,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate39.errors : vErrors.concat(validate39.errors);
 errors = vErrors.length;
 }
 }
@@ -1288,17 +1998,17 @@ vErrors.push(err1);
 }
 errors++;
 }
-validate34.errors = vErrors;
+validate38.errors = vErrors;
 return errors === 0;
 }
-validate34.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
+validate38.evaluated = {"items":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema67 = {"type":"object","required":["range","reason"],"additionalProperties":false,"properties":{"range":{"type":"string","enum":["msix-table","msix-pba"]},"reason":{"$ref":"#/$defs/text"}}};
+const schema87 = {"type":"object","required":["range","reason"],"additionalProperties":false,"properties":{"range":{"type":"string","enum":["msix-table","msix-pba"]},"reason":{"$ref":"#/$defs/text"}}};
 
-function validate38(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate38.evaluated;
+const evaluated0 = validate43.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -1351,7 +2061,7 @@ vErrors.push(err3);
 errors++;
 }
 if(!((data0 === "msix-table") || (data0 === "msix-pba"))){
-const err4 = {instancePath:instancePath+"/range",schemaPath:"#/properties/range/enum",keyword:"enum",params:{allowedValues: schema67.properties.range.enum},message:"must be equal to one of the allowed values"};
+const err4 = {instancePath:instancePath+"/range",schemaPath:"#/properties/range/enum",keyword:"enum",params:{allowedValues: schema87.properties.range.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1407,25 +2117,28 @@ vErrors.push(err8);
 }
 errors++;
 }
-validate38.errors = vErrors;
+validate43.errors = vErrors;
 return errors === 0;
 }
-validate38.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate43.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
-function validate33(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate37(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate33.evaluated;
+const evaluated0 = validate37.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
 if(evaluated0.dynamicItems){
 evaluated0.items = undefined;
 }
+const _errs1 = errors;
+let valid0 = false;
+const _errs2 = errors;
 if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.name === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(data.slices === undefined){
+const err0 = {instancePath,schemaPath:"#/anyOf/0/required",keyword:"required",params:{missingProperty: "slices"},message:"must have required property '"+"slices"+"'"};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -1434,8 +2147,13 @@ vErrors.push(err0);
 }
 errors++;
 }
-if(data.device === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "device"},message:"must have required property '"+"device"+"'"};
+}
+var _valid0 = _errs2 === errors;
+valid0 = valid0 || _valid0;
+const _errs3 = errors;
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.region === undefined){
+const err1 = {instancePath,schemaPath:"#/anyOf/1/required",keyword:"required",params:{missingProperty: "region"},message:"must have required property '"+"region"+"'"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -1444,8 +2162,11 @@ vErrors.push(err1);
 }
 errors++;
 }
-if(data.bar === undefined){
-const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "bar"},message:"must have required property '"+"bar"+"'"};
+}
+var _valid0 = _errs3 === errors;
+valid0 = valid0 || _valid0;
+if(!valid0){
+const err2 = {instancePath,schemaPath:"#/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -1454,8 +2175,20 @@ vErrors.push(err2);
 }
 errors++;
 }
-if(data.slices === undefined){
-const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "slices"},message:"must have required property '"+"slices"+"'"};
+else {
+errors = _errs1;
+if(vErrors !== null){
+if(_errs1){
+vErrors.length = _errs1;
+}
+else {
+vErrors = null;
+}
+}
+}
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.name === undefined){
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -1464,8 +2197,8 @@ vErrors.push(err3);
 }
 errors++;
 }
-if(data.importers === undefined){
-const err4 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "importers"},message:"must have required property '"+"importers"+"'"};
+if(data.device === undefined){
+const err4 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "device"},message:"must have required property '"+"device"+"'"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1474,9 +2207,8 @@ vErrors.push(err4);
 }
 errors++;
 }
-for(const key0 in data){
-if(!(func9.call(schema56.properties, key0))){
-const err5 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(data.bar === undefined){
+const err5 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "bar"},message:"must have required property '"+"bar"+"'"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -1485,12 +2217,8 @@ vErrors.push(err5);
 }
 errors++;
 }
-}
-if(data.name !== undefined){
-let data0 = data.name;
-if(typeof data0 === "string"){
-if(!pattern4.test(data0)){
-const err6 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\""};
+if(data.importers === undefined){
+const err6 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "importers"},message:"must have required property '"+"importers"+"'"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -1499,9 +2227,9 @@ vErrors.push(err6);
 }
 errors++;
 }
-}
-else {
-const err7 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+for(const key0 in data){
+if(!(func10.call(schema72.properties, key0))){
+const err7 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -1511,9 +2239,11 @@ vErrors.push(err7);
 errors++;
 }
 }
-if(data.device !== undefined){
-if(typeof data.device !== "string"){
-const err8 = {instancePath:instancePath+"/device",schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.name !== undefined){
+let data0 = data.name;
+if(typeof data0 === "string"){
+if(!pattern4.test(data0)){
+const err8 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -1523,10 +2253,8 @@ vErrors.push(err8);
 errors++;
 }
 }
-if(data.bar !== undefined){
-let data2 = data.bar;
-if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
-const err9 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+else {
+const err9 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -1535,9 +2263,10 @@ vErrors.push(err9);
 }
 errors++;
 }
-if((typeof data2 == "number") && (isFinite(data2))){
-if(data2 > 5 || isNaN(data2)){
-const err10 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/maximum",keyword:"maximum",params:{comparison: "<=", limit: 5},message:"must be <= 5"};
+}
+if(data.device !== undefined){
+if(typeof data.device !== "string"){
+const err10 = {instancePath:instancePath+"/device",schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -1546,8 +2275,11 @@ vErrors.push(err10);
 }
 errors++;
 }
-if(data2 < 0 || isNaN(data2)){
-const err11 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+}
+if(data.bar !== undefined){
+let data2 = data.bar;
+if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
+const err11 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -1556,19 +2288,9 @@ vErrors.push(err11);
 }
 errors++;
 }
-}
-}
-if(data.slices !== undefined){
-if(!(validate34(data.slices, {instancePath:instancePath+"/slices",parentData:data,parentDataProperty:"slices",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate34.errors : vErrors.concat(validate34.errors);
-errors = vErrors.length;
-}
-}
-if(data.importers !== undefined){
-let data4 = data.importers;
-if(Array.isArray(data4)){
-if(data4.length < 1){
-const err12 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if((typeof data2 == "number") && (isFinite(data2))){
+if(data2 > 5 || isNaN(data2)){
+const err12 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/maximum",keyword:"maximum",params:{comparison: "<=", limit: 5},message:"must be <= 5"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -1577,10 +2299,8 @@ vErrors.push(err12);
 }
 errors++;
 }
-const len0 = data4.length;
-for(let i0=0; i0<len0; i0++){
-if(typeof data4[i0] !== "string"){
-const err13 = {instancePath:instancePath+"/importers/" + i0,schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data2 < 0 || isNaN(data2)){
+const err13 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -1591,8 +2311,16 @@ errors++;
 }
 }
 }
-else {
-const err14 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data.slices !== undefined){
+if(!(validate38(data.slices, {instancePath:instancePath+"/slices",parentData:data,parentDataProperty:"slices",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate38.errors : vErrors.concat(validate38.errors);
+errors = vErrors.length;
+}
+}
+if(data.region !== undefined){
+let data4 = data.region;
+if(typeof data4 !== "string"){
+const err14 = {instancePath:instancePath+"/region",schemaPath:"#/properties/region/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -1601,11 +2329,8 @@ vErrors.push(err14);
 }
 errors++;
 }
-}
-if(data.access !== undefined){
-let data6 = data.access;
-if(typeof data6 !== "string"){
-const err15 = {instancePath:instancePath+"/access",schemaPath:"#/properties/access/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!(data4 === "whole")){
+const err15 = {instancePath:instancePath+"/region",schemaPath:"#/properties/region/enum",keyword:"enum",params:{allowedValues: schema72.properties.region.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -1614,8 +2339,12 @@ vErrors.push(err15);
 }
 errors++;
 }
-if(!((data6 === "read-only") || (data6 === "read-write"))){
-const err16 = {instancePath:instancePath+"/access",schemaPath:"#/properties/access/enum",keyword:"enum",params:{allowedValues: schema56.properties.access.enum},message:"must be equal to one of the allowed values"};
+}
+if(data.importers !== undefined){
+let data5 = data.importers;
+if(Array.isArray(data5)){
+if(data5.length < 1){
+const err16 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -1624,11 +2353,10 @@ vErrors.push(err16);
 }
 errors++;
 }
-}
-if(data.onReset !== undefined){
-let data7 = data.onReset;
-if(typeof data7 !== "string"){
-const err17 = {instancePath:instancePath+"/onReset",schemaPath:"#/properties/onReset/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const len0 = data5.length;
+for(let i0=0; i0<len0; i0++){
+if(typeof data5[i0] !== "string"){
+const err17 = {instancePath:instancePath+"/importers/" + i0,schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -1637,8 +2365,10 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(!((data7 === "revoke") || (data7 === "restore"))){
-const err18 = {instancePath:instancePath+"/onReset",schemaPath:"#/properties/onReset/enum",keyword:"enum",params:{allowedValues: schema56.properties.onReset.enum},message:"must be equal to one of the allowed values"};
+}
+}
+else {
+const err18 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -1648,11 +2378,10 @@ vErrors.push(err18);
 errors++;
 }
 }
-if(data.grace !== undefined){
-let data8 = data.grace;
-if(typeof data8 === "string"){
-if(!pattern28.test(data8)){
-const err19 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/duration/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
+if(data.access !== undefined){
+let data7 = data.access;
+if(typeof data7 !== "string"){
+const err19 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -1661,9 +2390,8 @@ vErrors.push(err19);
 }
 errors++;
 }
-}
-else {
-const err20 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/duration/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!((data7 === "read-only") || (data7 === "read-write"))){
+const err20 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/enum",keyword:"enum",params:{allowedValues: schema38.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -1673,11 +2401,10 @@ vErrors.push(err20);
 errors++;
 }
 }
-if(data.expires !== undefined){
-let data9 = data.expires;
-if(typeof data9 === "string"){
-if(!pattern28.test(data9)){
-const err21 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/duration/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
+if(data.onReset !== undefined){
+let data8 = data.onReset;
+if(typeof data8 !== "string"){
+const err21 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -1686,9 +2413,8 @@ vErrors.push(err21);
 }
 errors++;
 }
-}
-else {
-const err22 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/duration/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!((data8 === "revoke") || (data8 === "restore"))){
+const err22 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/enum",keyword:"enum",params:{allowedValues: schema39.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -1698,10 +2424,11 @@ vErrors.push(err22);
 errors++;
 }
 }
-if(data.collateral !== undefined){
-let data10 = data.collateral;
-if(typeof data10 !== "string"){
-const err23 = {instancePath:instancePath+"/collateral",schemaPath:"#/properties/collateral/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.grace !== undefined){
+let data9 = data.grace;
+if(typeof data9 === "string"){
+if(!pattern6.test(data9)){
+const err23 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -1710,8 +2437,9 @@ vErrors.push(err23);
 }
 errors++;
 }
-if(!(data10 === "device")){
-const err24 = {instancePath:instancePath+"/collateral",schemaPath:"#/properties/collateral/enum",keyword:"enum",params:{allowedValues: schema56.properties.collateral.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err24 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -1721,10 +2449,11 @@ vErrors.push(err24);
 errors++;
 }
 }
-if(data.revocation !== undefined){
-let data11 = data.revocation;
-if(typeof data11 !== "string"){
-const err25 = {instancePath:instancePath+"/revocation",schemaPath:"#/properties/revocation/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.expires !== undefined){
+let data10 = data.expires;
+if(typeof data10 === "string"){
+if(!pattern6.test(data10)){
+const err25 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -1733,8 +2462,9 @@ vErrors.push(err25);
 }
 errors++;
 }
-if(!(data11 === "cooperative")){
-const err26 = {instancePath:instancePath+"/revocation",schemaPath:"#/properties/revocation/enum",keyword:"enum",params:{allowedValues: schema56.properties.revocation.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err26 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -1744,11 +2474,10 @@ vErrors.push(err26);
 errors++;
 }
 }
-if(data.allowProtected !== undefined){
-let data12 = data.allowProtected;
-if(Array.isArray(data12)){
-if(data12.length < 1){
-const err27 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(data.collateral !== undefined){
+let data11 = data.collateral;
+if(typeof data11 !== "string"){
+const err27 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -1757,16 +2486,8 @@ vErrors.push(err27);
 }
 errors++;
 }
-const len1 = data12.length;
-for(let i1=0; i1<len1; i1++){
-if(!(validate38(data12[i1], {instancePath:instancePath+"/allowProtected/" + i1,parentData:data12,parentDataProperty:i1,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate38.errors : vErrors.concat(validate38.errors);
-errors = vErrors.length;
-}
-}
-}
-else {
-const err28 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!(data11 === "device")){
+const err28 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/enum",keyword:"enum",params:{allowedValues: schema42.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -1776,9 +2497,10 @@ vErrors.push(err28);
 errors++;
 }
 }
-}
-else {
-const err29 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.revocation !== undefined){
+let data12 = data.revocation;
+if(typeof data12 !== "string"){
+const err29 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -1787,17 +2509,89 @@ vErrors.push(err29);
 }
 errors++;
 }
-validate33.errors = vErrors;
+if(!(data12 === "cooperative")){
+const err30 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/enum",keyword:"enum",params:{allowedValues: schema43.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err30];
+}
+else {
+vErrors.push(err30);
+}
+errors++;
+}
+}
+if(data.shared !== undefined){
+if(typeof data.shared !== "boolean"){
+const err31 = {instancePath:instancePath+"/shared",schemaPath:"#/properties/shared/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(vErrors === null){
+vErrors = [err31];
+}
+else {
+vErrors.push(err31);
+}
+errors++;
+}
+}
+if(data.labels !== undefined){
+if(!(validate22(data.labels, {instancePath:instancePath+"/labels",parentData:data,parentDataProperty:"labels",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate22.errors : vErrors.concat(validate22.errors);
+errors = vErrors.length;
+}
+}
+if(data.allowProtected !== undefined){
+let data15 = data.allowProtected;
+if(Array.isArray(data15)){
+if(data15.length < 1){
+const err32 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+if(vErrors === null){
+vErrors = [err32];
+}
+else {
+vErrors.push(err32);
+}
+errors++;
+}
+const len1 = data15.length;
+for(let i1=0; i1<len1; i1++){
+if(!(validate43(data15[i1], {instancePath:instancePath+"/allowProtected/" + i1,parentData:data15,parentDataProperty:i1,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate43.errors : vErrors.concat(validate43.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err33 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err33];
+}
+else {
+vErrors.push(err33);
+}
+errors++;
+}
+}
+}
+else {
+const err34 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err34];
+}
+else {
+vErrors.push(err34);
+}
+errors++;
+}
+validate37.errors = vErrors;
 return errors === 0;
 }
-validate33.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate37.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
-const schema69 = {"description":"Without bar the whole device, without slices the whole BAR.","type":"object","required":["device","reason"],"dependentRequired":{"slices":["bar"]},"additionalProperties":false,"properties":{"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"reason":{"$ref":"#/$defs/text"}}};
+const schema89 = {"description":"Without bar the whole device, without slices the whole BAR.","type":"object","required":["device","reason"],"dependentRequired":{"slices":["bar"]},"additionalProperties":false,"properties":{"device":{"$ref":"#/$defs/reference"},"bar":{"$ref":"#/$defs/bar"},"slices":{"$ref":"#/$defs/slices"},"reason":{"$ref":"#/$defs/text"}}};
 
-function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate46(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
-const evaluated0 = validate41.evaluated;
+const evaluated0 = validate46.evaluated;
 if(evaluated0.dynamicProps){
 evaluated0.props = undefined;
 }
@@ -1885,8 +2679,8 @@ errors++;
 }
 }
 if(data.slices !== undefined){
-if(!(validate34(data.slices, {instancePath:instancePath+"/slices",parentData:data,parentDataProperty:"slices",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate34.errors : vErrors.concat(validate34.errors);
+if(!(validate38(data.slices, {instancePath:instancePath+"/slices",parentData:data,parentDataProperty:"slices",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate38.errors : vErrors.concat(validate38.errors);
 errors = vErrors.length;
 }
 }
@@ -1951,10 +2745,10 @@ vErrors.push(err11);
 }
 errors++;
 }
-validate41.errors = vErrors;
+validate46.errors = vErrors;
 return errors === 0;
 }
-validate41.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
+validate46.evaluated = {"props":true,"dynamicProps":false,"dynamicItems":false};
 
 
 function validate20(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
@@ -2010,7 +2804,7 @@ vErrors.push(err3);
 errors++;
 }
 for(const key0 in data){
-if(!(((((((key0 === "apiVersion") || (key0 === "kind")) || (key0 === "metadata")) || (key0 === "devices")) || (key0 === "importers")) || (key0 === "exports")) || (key0 === "deny"))){
+if(!((((((((key0 === "apiVersion") || (key0 === "kind")) || (key0 === "metadata")) || (key0 === "defaults")) || (key0 === "devices")) || (key0 === "importers")) || (key0 === "exports")) || (key0 === "deny"))){
 const err4 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err4];
@@ -2073,10 +2867,16 @@ vErrors = vErrors === null ? validate21.errors : vErrors.concat(validate21.error
 errors = vErrors.length;
 }
 }
+if(data.defaults !== undefined){
+if(!(validate25(data.defaults, {instancePath:instancePath+"/defaults",parentData:data,parentDataProperty:"defaults",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate25.errors : vErrors.concat(validate25.errors);
+errors = vErrors.length;
+}
+}
 if(data.devices !== undefined){
-let data3 = data.devices;
-if(data3 && typeof data3 == "object" && !Array.isArray(data3)){
-if(Object.keys(data3).length < 1){
+let data4 = data.devices;
+if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
+if(Object.keys(data4).length < 1){
 const err9 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
 if(vErrors === null){
 vErrors = [err9];
@@ -2086,8 +2886,8 @@ vErrors.push(err9);
 }
 errors++;
 }
-for(const key1 in data3){
-const _errs9 = errors;
+for(const key1 in data4){
+const _errs10 = errors;
 if(typeof key1 === "string"){
 if(!pattern4.test(key1)){
 const err10 = {instancePath:instancePath+"/devices",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\"",propertyName:key1};
@@ -2110,7 +2910,7 @@ vErrors.push(err11);
 }
 errors++;
 }
-var valid1 = _errs9 === errors;
+var valid1 = _errs10 === errors;
 if(!valid1){
 const err12 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/propertyNames",keyword:"propertyNames",params:{propertyName: key1},message:"property name must be valid"};
 if(vErrors === null){
@@ -2122,9 +2922,9 @@ vErrors.push(err12);
 errors++;
 }
 }
-for(const key2 in data3){
-if(!(validate23(data3[key2], {instancePath:instancePath+"/devices/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data3,parentDataProperty:key2,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate23.errors : vErrors.concat(validate23.errors);
+for(const key2 in data4){
+if(!(validate27(data4[key2], {instancePath:instancePath+"/devices/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data4,parentDataProperty:key2,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate27.errors : vErrors.concat(validate27.errors);
 errors = vErrors.length;
 }
 }
@@ -2141,10 +2941,10 @@ errors++;
 }
 }
 if(data.importers !== undefined){
-let data5 = data.importers;
-if(data5 && typeof data5 == "object" && !Array.isArray(data5)){
-for(const key3 in data5){
-const _errs16 = errors;
+let data6 = data.importers;
+if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
+for(const key3 in data6){
+const _errs17 = errors;
 if(typeof key3 === "string"){
 if(!pattern4.test(key3)){
 const err14 = {instancePath:instancePath+"/importers",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\"",propertyName:key3};
@@ -2167,7 +2967,7 @@ vErrors.push(err15);
 }
 errors++;
 }
-var valid4 = _errs16 === errors;
+var valid4 = _errs17 === errors;
 if(!valid4){
 const err16 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/propertyNames",keyword:"propertyNames",params:{propertyName: key3},message:"property name must be valid"};
 if(vErrors === null){
@@ -2179,9 +2979,9 @@ vErrors.push(err16);
 errors++;
 }
 }
-for(const key4 in data5){
-if(!(validate29(data5[key4], {instancePath:instancePath+"/importers/" + key4.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data5,parentDataProperty:key4,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate29.errors : vErrors.concat(validate29.errors);
+for(const key4 in data6){
+if(!(validate33(data6[key4], {instancePath:instancePath+"/importers/" + key4.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data6,parentDataProperty:key4,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate33.errors : vErrors.concat(validate33.errors);
 errors = vErrors.length;
 }
 }
@@ -2198,12 +2998,12 @@ errors++;
 }
 }
 if(data.exports !== undefined){
-let data7 = data.exports;
-if(Array.isArray(data7)){
-const len0 = data7.length;
+let data8 = data.exports;
+if(Array.isArray(data8)){
+const len0 = data8.length;
 for(let i0=0; i0<len0; i0++){
-if(!(validate33(data7[i0], {instancePath:instancePath+"/exports/" + i0,parentData:data7,parentDataProperty:i0,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate33.errors : vErrors.concat(validate33.errors);
+if(!(validate37(data8[i0], {instancePath:instancePath+"/exports/" + i0,parentData:data8,parentDataProperty:i0,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate37.errors : vErrors.concat(validate37.errors);
 errors = vErrors.length;
 }
 }
@@ -2220,12 +3020,12 @@ errors++;
 }
 }
 if(data.deny !== undefined){
-let data9 = data.deny;
-if(Array.isArray(data9)){
-const len1 = data9.length;
+let data10 = data.deny;
+if(Array.isArray(data10)){
+const len1 = data10.length;
 for(let i1=0; i1<len1; i1++){
-if(!(validate41(data9[i1], {instancePath:instancePath+"/deny/" + i1,parentData:data9,parentDataProperty:i1,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate41.errors : vErrors.concat(validate41.errors);
+if(!(validate46(data10[i1], {instancePath:instancePath+"/deny/" + i1,parentData:data10,parentDataProperty:i1,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate46.errors : vErrors.concat(validate46.errors);
 errors = vErrors.length;
 }
 }

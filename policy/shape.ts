@@ -16,13 +16,18 @@ export interface Shape {
 
 const POLICY: Shape = {
   name: "a policy",
-  keys: ["apiVersion", "kind", "metadata", "devices", "importers", "exports", "deny"],
-  later: ["defaults"],
+  keys: ["apiVersion", "kind", "metadata", "defaults", "devices", "importers", "exports", "deny"],
+  later: [],
 };
 const METADATA: Shape = {
   name: "metadata",
-  keys: ["name", "description"],
-  later: ["labels"],
+  keys: ["name", "description", "labels"],
+  later: [],
+};
+const DEFAULTS: Shape = {
+  name: "defaults",
+  keys: ["access", "onReset", "grace", "expires", "collateral", "revocation"],
+  later: [],
 };
 const DEVICE: Shape = {
   name: "a device",
@@ -31,8 +36,13 @@ const DEVICE: Shape = {
 };
 const MATCH: Shape = {
   name: "a match",
-  keys: ["id", "address", "subsystem", "class"],
-  later: ["serial", "driver", "numaNode", "iommuGroup", "barSizes", "many"],
+  keys: ["id", "address", "subsystem", "class", "driver", "iommuGroup", "barSizes"],
+  later: ["serial", "numaNode", "many"],
+};
+const BAR_SIZES: Shape = {
+  name: "barSizes",
+  keys: ["0", "1", "2", "3", "4", "5"],
+  later: [],
 };
 const OWNER: Shape = {
   name: "an owner",
@@ -56,6 +66,7 @@ const EXPORT: Shape = {
     "device",
     "bar",
     "slices",
+    "region",
     "importers",
     "access",
     "onReset",
@@ -63,9 +74,11 @@ const EXPORT: Shape = {
     "expires",
     "collateral",
     "revocation",
+    "shared",
+    "labels",
     "allowProtected",
   ],
-  later: ["region", "shared", "labels"],
+  later: [],
 };
 const SLICE: Shape = { name: "a slice", keys: ["offset", "length"], later: [] };
 const ALLOW_PROTECTED: Shape = {
@@ -84,7 +97,9 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map([
   ["", POLICY],
   ["/metadata", METADATA],
   ["/devices/*", DEVICE],
+  ["/defaults", DEFAULTS],
   ["/devices/*/match", MATCH],
+  ["/devices/*/match/barSizes", BAR_SIZES],
   ["/devices/*/owner", OWNER],
   ["/importers/*", IMPORTER],
   ["/importers/*/identity", IDENTITY],
@@ -98,6 +113,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map([
 /** Values of the language that this version does not know, by path. */
 export const LATER_VALUES: ReadonlyMap<string, readonly string[]> = new Map([
   ["/kind", ["PolicyTest", "PolicySet"]],
+  ["/exports/*/region", ["nvme.cmb", "nvme.doorbells"]],
 ]);
 
 /**

@@ -24,6 +24,8 @@ const MAX_CANDIDATES = 500;
  * ```
  */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
+  // One letter is near to every other letter.
+  if (word.length < 2) return undefined;
   const limit = Math.max(1, Math.floor(word.length / 3));
   let best: string | undefined;
   let bestDistance = limit + 1;

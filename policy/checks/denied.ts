@@ -17,6 +17,8 @@ interface Denied extends Interval {
   readonly reason: string;
 }
 
+/** Places told of one export that is denied. */
+const MAX_PLACES = 8;
 const BARS = [0, 1, 2, 3, 4, 5];
 
 /** Checks exports against denies of the same device, in any policy of the set. */
@@ -34,10 +36,24 @@ function checkExport(
   index: IntervalIndex<Denied>,
   context: CheckContext,
 ): void {
-  for (const slice of readSlices(rule.slices)) {
+  const slices = readSlices(rule.slices);
+  const found = slices.flatMap((slice) => {
     const { start, end } = intervalOf(slice);
     const denied = index.overlapping(start, end);
-    if (denied === undefined) continue;
+    return denied === undefined ? [] : [{ slice, denied, cover: index.cover(start, end) }];
+  });
+  if (found.length === rule.slices.length && found.every(({ cover }) => cover !== undefined)) {
+    const places = [...new Set(found.flatMap(({ cover }) => cover ?? []))].slice(0, MAX_PLACES);
+    const reasons = [...new Set(places.map(({ reason }) => reason))].join("; ");
+    const message = `Cannot export anything of ${
+      rule.name?.value ?? "this export"
+    }: all of it is denied: ${reasons}`;
+    context.report("BG1407", rule.at, message, {
+      related: places.map(({ at }) => related(at, "denied here")),
+    });
+    return;
+  }
+  for (const { slice, denied } of found) {
     const message = `Cannot export a slice that is denied: ${denied.reason}`;
     const place = related(denied.at, "denied here");
     context.report("BG1406", slice.at, message, { related: [place] });

