@@ -9,6 +9,7 @@ import { systemClock } from "../engine/clock.ts";
 import { ControlServer } from "../engine/control.ts";
 import { type Event, EventLog } from "../engine/event.ts";
 import { type Command, type GuardedEnd, Guardian } from "../engine/guardian.ts";
+import type { Route } from "../engine/group_access.ts";
 import type { ChildEnd } from "../engine/kernel.ts";
 import type { Plan } from "../engine/plan.ts";
 import { checkRecipient, type Recipient } from "../engine/recipient.ts";
@@ -32,6 +33,7 @@ interface Flags {
   readonly format: "human" | "json" | "jsonl";
   readonly allowSameUser: boolean;
   readonly acceptUnwaitedRevoke: boolean;
+  readonly route?: Route;
 }
 
 /** How long a call of an end may take before it is reported as late. */
@@ -53,6 +55,7 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const { release, pageSize } = kernel;
   const prepared = await preparePlan(this, { files, release, pageSize }, paths, {
     ...(flags.importer === undefined ? {} : { importer: flags.importer }),
+    ...(flags.route === undefined ? {} : { route: flags.route }),
     acceptUnwaitedRevoke: flags.acceptUnwaitedRevoke,
   });
   const { plan } = prepared;
@@ -201,6 +204,12 @@ export const command = buildCommand<Flags, string[], Context>({
         kind: "boolean",
         default: false,
         brief: "Accept a program that runs as the same account as Bargate",
+      },
+      route: {
+        kind: "enum",
+        values: ["cdev", "group"],
+        optional: true,
+        brief: "Open devices by character device or by IOMMU group (default: as the host has it)",
       },
       acceptUnwaitedRevoke: {
         kind: "boolean",

@@ -7,6 +7,7 @@
 import { buildCommand } from "@stricli/core";
 import { type IoctlBytes, planJson } from "../engine/plan_json.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
+import type { Route } from "../engine/group_access.ts";
 import type { DmaRange } from "../engine/kernel.ts";
 import { C } from "../ffi/layouts.ts";
 import { exportArgument } from "../ffi/vfio.ts";
@@ -22,13 +23,15 @@ interface Flags {
   readonly format: "human" | "json";
   readonly importer?: string;
   readonly acceptUnwaitedRevoke: boolean;
+  readonly route?: Route;
 }
 
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   const host = { files: new LinuxFiles(), release: kernelRelease(), pageSize: pageSize() };
-  const { importer, acceptUnwaitedRevoke } = flags;
+  const { importer, acceptUnwaitedRevoke, route } = flags;
   const prepared = await preparePlan(this, host, paths, {
     ...(importer === undefined ? {} : { importer }),
+    ...(route === undefined ? {} : { route }),
     acceptUnwaitedRevoke,
   });
   if (flags.format === "json") this.process.stdout.write(asJson(prepared));
@@ -98,6 +101,12 @@ export const command = buildCommand<Flags, string[], Context>({
         optional: true,
         placeholder: "name",
         brief: "Only what this importer would get",
+      },
+      route: {
+        kind: "enum",
+        values: ["cdev", "group"],
+        optional: true,
+        brief: "Open devices by character device or by IOMMU group (default: as the host has it)",
       },
       acceptUnwaitedRevoke: {
         kind: "boolean",

@@ -324,9 +324,12 @@ export class DeviceGuard {
     for (const held of victims) await this.#finishDead(held, means);
   }
 
-  /** Ends a grant whose buffer must be dead by now, if it is. */
+  /**
+   * Ends a grant whose buffer must be dead by now, if it is. Where nobody can probe, the means has
+   * been seen to be taken: the generation is over, or the command register keeps the memory bit off.
+   */
   async #finishDead(held: HeldGrant, means: Means): Promise<void> {
-    if (await this.session.probe(held.dmaBuf) === "revoked") {
+    if (await this.session.probe(held.dmaBuf) !== "live") {
       await this.#finish(held, means);
       return;
     }

@@ -15,7 +15,8 @@ import { type HeldGrant, isActive } from "./held_grant.ts";
 import type { Child, ChildEnd, Kernel, Watch } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
 import type { Recipient } from "./recipient.ts";
-import { explained, ready } from "./refusal.ts";
+import { GroupAccess } from "./group_access.ts";
+import { explained } from "./refusal.ts";
 import { DeviceSession, type DeviceTarget } from "./session.ts";
 
 /** How often what is and what should be are compared, ms. */
@@ -59,7 +60,7 @@ interface Importer {
 /** Holds devices, grants and one importer. */
 export class Guardian {
   readonly #guards = new Map<string, DeviceGuard>();
-  readonly #iommufds = new Map<string, Fd>();
+  readonly #groups = new Map<string, GroupAccess>();
   readonly #watches: { readonly watch: Watch; readonly fd: Fd }[] = [];
   #importer: Importer | undefined;
   #trouble = false;
@@ -175,8 +176,7 @@ export class Guardian {
   ): Promise<DeviceGuard> {
     const { kernel, clock, log, limitMs } = this.context;
     const target: DeviceTarget = grant.device;
-    const iommufd = await this.#iommufdOf(grant);
-    const session = await DeviceSession.open(kernel, lane, iommufd, target);
+    const session = await DeviceSession.open(kernel, lane, this.#groupOf(grant), target);
     const guard = new DeviceGuard(session, lane, {
       kernel,
       clock,
@@ -195,14 +195,12 @@ export class Guardian {
     }
   }
 
-  /** Devices of one IOMMU group must share an iommufd, for it owns the group's DMA. */
-  async #iommufdOf(grant: PlannedGrant): Promise<Fd> {
+  /** Devices of one IOMMU group share what owns the group's DMA. */
+  #groupOf(grant: PlannedGrant): GroupAccess {
     const key = grant.iommuGroup === undefined ? grant.device.address : `group ${grant.iommuGroup}`;
-    const known = this.#iommufds.get(key);
-    if (known !== undefined) return known;
-    const opened = await ready("open /dev/iommu", () => this.context.kernel.openIommufd());
-    this.#iommufds.set(key, opened);
-    return opened;
+    const known = this.#groups.get(key) ?? new GroupAccess(this.context.kernel);
+    this.#groups.set(key, known);
+    return known;
   }
 
   /** Ends the device's grants when the kernel signals that it is asked for, or has failed. */
@@ -428,8 +426,8 @@ export class Guardian {
     for (const end of await Promise.allSettled(ends)) {
       if (end.status === "rejected") this.#failed(end.reason);
     }
-    for (const iommufd of this.#iommufds.values()) this.context.kernel.close(iommufd);
-    this.#iommufds.clear();
+    for (const group of this.#groups.values()) group.close();
+    this.#groups.clear();
     this.#guards.clear();
   }
 

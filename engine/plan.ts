@@ -19,6 +19,7 @@ import type {
 import type { Span } from "../policy/position.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
 import type { Means } from "./end.ts";
+import type { Route } from "./group_access.ts";
 import type { HostCode } from "../policy/host_codes.ts";
 import { type Finding, hostFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";
@@ -59,6 +60,8 @@ export interface PlanOptions {
   readonly importer?: string;
   /** Accept Linux 6.19 to 7.0, whose revoke does not wait until importers have unmapped. */
   readonly acceptUnwaitedRevoke?: boolean;
+  /** Open devices this way; absent: by the character device where there is one. */
+  readonly route?: Route;
 }
 
 /**
@@ -235,8 +238,9 @@ class Planner {
       );
       return undefined;
     }
-    if (entry.cdev === undefined) {
-      this.#add("BG2004", device.at, `${entry.address} has no VFIO character device`);
+    const route = this.#route(entry);
+    if (route === undefined) {
+      this.#add("BG2004", device.at, `${entry.address} has no VFIO node to open it by`);
       return undefined;
     }
     const memory = entry.bars.filter((bar) => bar.kind !== "io");
@@ -245,11 +249,20 @@ class Planner {
       target: {
         address: entry.address,
         id: idOf(entry),
-        node: entry.cdev,
+        ...route,
         barSizes: new Map(memory.map((bar) => [bar.index, bar.size])),
         canHold: entry.physfn === undefined,
       },
     };
+  }
+
+  /** By its character device where there is one: a group is open to one process only. */
+  #route(entry: SnapshotFunction): { route: Route; node: string } | undefined {
+    const { cdev, groupNode } = entry;
+    const wanted = this.options.route;
+    if (cdev !== undefined && wanted !== "group") return { route: "cdev", node: cdev };
+    if (groupNode !== undefined && wanted !== "cdev") return { route: "group", node: groupNode };
+    return undefined;
   }
 
   #ranges(rule: ExportRule, device: Resolved): readonly DmaRange[] | undefined {

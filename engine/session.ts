@@ -6,6 +6,7 @@
  */
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
+import type { GroupAccess, RouteTarget } from "./group_access.ts";
 import type { DmaRange, EventInterrupt, Kernel, Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import { explained, ready } from "./refusal.ts";
@@ -20,21 +21,17 @@ const HEADER_BYTES = 64;
 const EXPORTER = "vfio_pci_core";
 
 /** What a device must be to be the one that the plan means. */
-export interface DeviceTarget {
-  /** `dddd:bb:dd.f` */
-  readonly address: string;
+export interface DeviceTarget extends RouteTarget {
   /** `vvvv:dddd` */
   readonly id: string;
-  /** `/dev/vfio/devices/vfioN` */
-  readonly node: string;
   /** Bytes of each implemented memory BAR. */
   readonly barSizes: ReadonlyMap<number, bigint>;
   /** Whether the memory bit of the command register can hold all its buffers revoked (not for VFs). */
   readonly canHold: boolean;
 }
 
-/** Whether a buffer can be imported now. */
-export type Liveness = "live" | "revoked";
+/** Whether a buffer can be imported now. Without an iommufd nobody can say. */
+export type Liveness = "live" | "revoked" | "unknown";
 
 /** A device open for exporting. */
 export class DeviceSession {
@@ -47,15 +44,15 @@ export class DeviceSession {
     readonly target: DeviceTarget,
     private readonly kernel: Kernel,
     private readonly lane: Lane,
-    private readonly iommufd: Fd,
+    private readonly access: GroupAccess,
   ) {}
 
   /**
-   * Opens the device, binds it to the iommufd, and makes sure that it is the one that is meant.
+   * Opens the device and makes sure that it is the one that is meant.
    *
    * @param kernel the port
    * @param lane where its calls are made
-   * @param iommufd shared by all sessions of one IOMMU group
+   * @param access shared by all sessions of one IOMMU group
    * @param target what the device must be
    * @returns the session, in its first generation
    * @throws {HostNotReadyError} if it cannot be opened
@@ -64,10 +61,10 @@ export class DeviceSession {
   static async open(
     kernel: Kernel,
     lane: Lane,
-    iommufd: Fd,
+    access: GroupAccess,
     target: DeviceTarget,
   ): Promise<DeviceSession> {
-    const session = new DeviceSession(target, kernel, lane, iommufd);
+    const session = new DeviceSession(target, kernel, lane, access);
     await session.reopen();
     return session;
   }
@@ -94,22 +91,18 @@ export class DeviceSession {
    */
   async reopen(): Promise<void> {
     if (this.#device !== undefined) throw new HostNotReadyError(this.#cannot("open", "it is open"));
-    const device = await ready(
-      `open ${this.target.node}`,
-      () => this.lane.openNode(this.target.node),
-    );
+    const device = await this.access.openDevice(this.lane, this.target);
+    const { iommufd } = this.access;
     try {
-      await ready(
-        `take device ${this.target.address}`,
-        () => this.lane.bindIommufd(device, this.iommufd),
-      );
       await this.#checkIdentity(device);
-      this.#probeIoas ??= await ready(
-        "allocate an IOAS to probe with",
-        () => this.lane.ioasAlloc(this.iommufd),
-      );
+      if (iommufd !== undefined) {
+        this.#probeIoas ??= await ready(
+          "allocate an IOAS to probe with",
+          () => this.lane.ioasAlloc(iommufd),
+        );
+      }
     } catch (error) {
-      await this.lane.close(device);
+      await this.#closeDevice(device);
       throw error;
     }
     this.#device = device;
@@ -157,7 +150,7 @@ export class DeviceSession {
     );
     try {
       this.#checkBuffer(dmaBuf, what, ranges);
-      if (await this.probe(dmaBuf) === "revoked") {
+      if (await this.#bornRevoked(dmaBuf)) {
         throw new RefusedError(`Cannot export ${what}: ${await this.#whyBornRevoked()}`);
       }
       return dmaBuf;
@@ -175,18 +168,20 @@ export class DeviceSession {
    */
   async probe(dmaBuf: Fd): Promise<Liveness> {
     const ioas = this.#probeIoas;
+    const { iommufd } = this.access;
+    if (iommufd === undefined) return "unknown";
     if (ioas === undefined) throw new RefusedError(this.#cannot("probe a buffer of", "no IOAS"));
     const size = this.kernel.dmaBufFacts(dmaBuf).size;
     try {
       const iova = await this.lane.ioasMapFile({
-        iommufd: this.iommufd,
+        iommufd,
         ioas,
         dmaBuf,
         start: 0n,
         length: size,
         writeable: true,
       });
-      await this.lane.ioasUnmap(this.iommufd, ioas, iova, size);
+      await this.lane.ioasUnmap(iommufd, ioas, iova, size);
       return "live";
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
@@ -236,7 +231,12 @@ export class DeviceSession {
     if (device === undefined) return;
     this.#device = undefined;
     this.#held = false;
+    await this.#closeDevice(device);
+  }
+
+  async #closeDevice(device: Fd): Promise<void> {
     await this.lane.close(device);
+    this.access.deviceClosed();
   }
 
   /** Closes a dma-buf of this device; the last reference can wait for the device. */
@@ -247,11 +247,10 @@ export class DeviceSession {
   /** Gives back what outlives generations, and ends the lane. The device must be closed. */
   async dispose(): Promise<void> {
     await this.close();
-    if (this.#probeIoas !== undefined) {
-      const ioas = this.#probeIoas;
-      this.#probeIoas = undefined;
-      await this.lane.iommuDestroy(this.iommufd, ioas);
-    }
+    const ioas = this.#probeIoas;
+    const { iommufd } = this.access;
+    this.#probeIoas = undefined;
+    if (ioas !== undefined && iommufd !== undefined) await this.lane.iommuDestroy(iommufd, ioas);
     await this.lane.end();
   }
 
@@ -310,6 +309,13 @@ export class DeviceSession {
       ? "the kernel made its descriptor inheritable"
       : undefined;
     if (wrong !== undefined) throw new RefusedError(`Cannot export ${what}: ${wrong}`);
+  }
+
+  /** Where nobody can probe, the memory bit decides, for it is what the kernel goes by. */
+  async #bornRevoked(dmaBuf: Fd): Promise<boolean> {
+    const liveness = await this.probe(dmaBuf);
+    if (liveness !== "unknown" || !this.target.canHold) return liveness === "revoked";
+    return (await this.#command(this.#open("look at")) & PCI_COMMAND_MEMORY) === 0;
   }
 
   async #whyBornRevoked(): Promise<string> {

@@ -9,12 +9,22 @@ const METHODS = [
   { method: "decode", reason: "decode-off", what: "memory bit off and on" },
 ] as const;
 
+/** The same road by each way to open a device. */
+const ROUTES = [
+  { flags: [], by: "" },
+  { flags: ["--route", "group"], by: " (by group)" },
+] as const;
+
+const METHODS_BY_ROUTE = METHODS.flatMap((method) =>
+  ROUTES.map((route) => ({ ...method, ...route }))
+);
+
 /** Cases of the whole road. */
 export const cases: readonly LabCase[] = [
-  {
-    name: "export: a child that got the dma-buf maps it, and bytes move between two devices",
+  ...ROUTES.map(({ flags, by }): LabCase => ({
+    name: `export: a child that got the dma-buf maps it, and bytes move between two devices${by}`,
     async run(context) {
-      const lab = await LabExport.start(context);
+      const lab = await LabExport.start(context, { flags });
       const fds = await lab.importer.must("fds");
       assert.deepEqual([fds["count"], fds["data"], fds["bargate"]], [2, 3, 4]);
       await lab.map();
@@ -22,7 +32,7 @@ export const cases: readonly LabCase[] = [
       assert.equal(await lab.finish(), 0);
       assert.equal(endOf(lab.events).reason, "importer-gone");
     },
-  },
+  })),
   {
     name: "export: Bargate maps for an importer that never sees the dma-buf, and bytes move",
     async run(context) {
@@ -44,10 +54,10 @@ export const cases: readonly LabCase[] = [
       assert.equal((await lab.bargate.wait()).status, 42);
     },
   },
-  ...METHODS.map(({ method, reason, what }): LabCase => ({
-    name: `end: ${what} with onReset: revoke is for good`,
+  ...METHODS_BY_ROUTE.map(({ method, reason, what, flags, by }): LabCase => ({
+    name: `end: ${what} with onReset: revoke is for good${by}`,
     async run(context) {
-      const lab = await LabExport.start(context, { onReset: "revoke" });
+      const lab = await LabExport.start(context, { onReset: "revoke", flags });
       await lab.map();
       assert.equal(await lab.dmaLands(), true);
       const reset = await context.bargate([
@@ -69,10 +79,10 @@ export const cases: readonly LabCase[] = [
       assert.equal(await lab.finish(), 0);
     },
   })),
-  ...METHODS.map(({ method, what }): LabCase => ({
-    name: `end: ${what} with onReset: restore ends nothing, and the importer maps again`,
+  ...METHODS_BY_ROUTE.map(({ method, what, flags, by }): LabCase => ({
+    name: `end: ${what} with onReset: restore ends nothing, and the importer maps again${by}`,
     async run(context) {
-      const lab = await LabExport.start(context, { onReset: "restore" });
+      const lab = await LabExport.start(context, { onReset: "restore", flags });
       await lab.map();
       assert.equal(await lab.dmaLands(), true);
       const reset = await context.bargate([
@@ -122,10 +132,10 @@ export const cases: readonly LabCase[] = [
       assert.equal(ran.status, 128 + 15);
     },
   },
-  {
-    name: "end: SIGKILL of Bargate ends the grant at once, and the child reads EOF",
+  ...ROUTES.map(({ flags, by }): LabCase => ({
+    name: `end: SIGKILL of Bargate ends the grant at once, and the child reads EOF${by}`,
     async run(context) {
-      const lab = await LabExport.start(context);
+      const lab = await LabExport.start(context, { flags });
       await lab.map();
       assert.equal(await lab.dmaLands(), true);
       await lab.mark();
@@ -137,7 +147,7 @@ export const cases: readonly LabCase[] = [
       assert.equal(again.error, "ENODEV");
       await lab.importer.send("exit 0");
     },
-  },
+  })),
   {
     name: "end: an expired grant is dead, and its importer lives on",
     async run(context) {
@@ -151,10 +161,10 @@ export const cases: readonly LabCase[] = [
       assert.equal(await lab.finish(), 0);
     },
   },
-  {
-    name: "end: a copy of the area makes the unmap insufficient, and the next means is taken",
+  ...ROUTES.map(({ flags, by }): LabCase => ({
+    name: `end: a copy of the area makes the unmap insufficient, and the next means is taken${by}`,
     async run(context) {
-      const lab = await LabExport.start(context, { mapping: "bargate", grace: "100ms" });
+      const lab = await LabExport.start(context, { mapping: "bargate", grace: "100ms", flags });
       const grant = await lab.request();
       assert.equal(await lab.dmaLands(), true);
       const copy = 0x400000;
@@ -169,7 +179,7 @@ export const cases: readonly LabCase[] = [
       assert.deepEqual([endOf(lab.events).reason, endOf(lab.events).means], ["released", "close"]);
       assert.equal(await lab.finish(), 0);
     },
-  },
+  })),
   {
     name: "end: an importer that lets go is seen to have let go",
     async run(context) {

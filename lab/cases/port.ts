@@ -6,6 +6,7 @@ import { IdentityDriftError, RefusedError } from "../../engine/errors.ts";
 import { EventLog } from "../../engine/event.ts";
 import type { Fd } from "../../engine/fd.ts";
 import type { DmaRange, Lane } from "../../engine/kernel.ts";
+import { GroupAccess } from "../../engine/group_access.ts";
 import { KernelError } from "../../engine/kernel_error.ts";
 import type { PlannedGrant } from "../../engine/plan.ts";
 import { makePlan } from "../../engine/plan.ts";
@@ -75,12 +76,12 @@ async function openSession(
   target: DeviceTarget,
 ): Promise<{ session: DeviceSession; lane: Lane }> {
   const lane = kernel.openLane(target.address);
-  const iommufd = kernel.openIommufd();
+  const group = new GroupAccess(kernel);
   context.defer(async () => {
     await lane.end();
-    kernel.close(iommufd);
+    group.close();
   });
-  return { session: await DeviceSession.open(kernel, lane, iommufd, target), lane };
+  return { session: await DeviceSession.open(kernel, lane, group, target), lane };
 }
 
 /** Lets something happen between the open and the export. */

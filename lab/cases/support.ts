@@ -25,6 +25,8 @@ export interface PolicySpec {
   readonly grace?: string;
   readonly deny?: string;
   readonly more?: string;
+  /** More of `bargate export`'s command line. */
+  readonly flags?: readonly string[];
 }
 
 /** The policy of the cases, as YAML. */
@@ -75,16 +77,21 @@ export class LabExport {
 
   /** Starts it and waits until the importer can be talked to. */
   static async start(context: GuestContext, spec: PolicySpec = {}): Promise<LabExport> {
-    return await LabExport.startWith(context, policyText(context, spec));
+    return await LabExport.startWith(context, policyText(context, spec), spec.flags);
   }
 
   /** The same with a policy of the case's own. */
-  static async startWith(context: GuestContext, policy: string): Promise<LabExport> {
+  static async startWith(
+    context: GuestContext,
+    policy: string,
+    flags: readonly string[] = [],
+  ): Promise<LabExport> {
     const path = await writePolicy(context, policy);
     const importer = context.importer();
     const bargate = context.startBargate([
       "export",
       path,
+      ...flags,
       "--format",
       "jsonl",
       "--exec",

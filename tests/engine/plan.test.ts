@@ -95,6 +95,7 @@ Deno.test("makePlan resolves a rule to a grant with everything that the export n
   assert.deepEqual(grant?.device, {
     address: SSD,
     id: "1b36:0010",
+    route: "cdev",
     node: "/dev/vfio/devices/vfio0",
     barSizes: new Map([[0, 0x4000n], [2, 0x100_0000n], [5, 0x100n]]),
     canHold: true,
@@ -137,6 +138,33 @@ Deno.test("makePlan finds on the host what a policy cannot know", async (t) => {
     const { cdev: _, ...bare } = nvme(SSD);
     assert.deepEqual(codes(policy(), host([bare])), ["BG2004"]);
   });
+});
+
+Deno.test("makePlan honours every field of a match", () => {
+  const fields: readonly [string, string][] = [
+    ["iommuGroup: 1", "iommuGroup: 2"],
+    ["barSizes: { 2: 16MiB }", "barSizes: { 2: 32MiB }"],
+    ["barSizes: { 0: 16KiB, 2: 16MiB }", "barSizes: { 0: 16KiB, 1: 16MiB }"],
+    [`subsystem: "1af4:1100"`, `subsystem: "1af4:1101"`],
+    [`class: "010802"`, `class: "0109"`],
+  ];
+  for (const [holds, fails] of fields) {
+    assert.deepEqual(codes(policy({ match: `{ id: "1b36:0010", ${holds} }` })), [], holds);
+    assert.deepEqual(codes(policy({ match: `{ id: "1b36:0010", ${fails} }` })), ["BG2001"], fails);
+  }
+});
+
+Deno.test("makePlan takes the group where there is no character device, or where it is told to", () => {
+  const { cdev: _, ...bare } = nvme(SSD, { groupNode: "/dev/vfio/1" });
+  const route = (fn: SnapshotFunction, options: PlanOptions = {}) => {
+    const [grant] = plan(policy(), host([fn]), options).grants;
+    return [grant?.device.route, grant?.device.node];
+  };
+  const both = nvme(SSD, { groupNode: "/dev/vfio/1" });
+  assert.deepEqual(route(bare), ["group", "/dev/vfio/1"]);
+  assert.deepEqual(route(both), ["cdev", "/dev/vfio/devices/vfio0"]);
+  assert.deepEqual(route(both, { route: "group" }), ["group", "/dev/vfio/1"]);
+  assert.deepEqual(codes(policy(), host([bare]), { route: "cdev" }), ["BG2004"]);
 });
 
 Deno.test("makePlan says what stands at the address instead", () => {

@@ -85,3 +85,12 @@ Deno.test("checkRecipient refuses an identity with parts that it does not check"
     assert.throws(() => check({ user: "nobody", ...more }, "/usr/bin/target"), message);
   }
 });
+
+Deno.test("checkRecipient refuses what it cannot make true", () => {
+  for (const key of ["unit", "cgroup", "sha256"] as const) {
+    assert.throws(
+      () => check({ user: "nobody", [key]: "x" }, "/usr/bin/target"),
+      HostNotReadyError,
+    );
+  }
+});

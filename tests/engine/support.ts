@@ -102,6 +102,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     device: {
       address,
       id: "1b36:0010",
+      route: "cdev",
       node: `/dev/vfio/devices/${address}`,
       barSizes: new Map([[0, 0x4000n], [2, 0x100_0000n]]),
       canHold: spec.virtual !== true,

@@ -1,0 +1,130 @@
+/**
+ * The way to the devices of one IOMMU group. By their character devices they are bound to one
+ * iommufd; by the group's node, which only one process can have open, they share an iommufd or,
+ * where the kernel has none, a container. Either owns the DMA of the whole group.
+ *
+ * @module
+ */
+import type { Fd } from "./fd.ts";
+import type { Kernel, Lane } from "./kernel.ts";
+import { KernelError } from "./kernel_error.ts";
+import { ready } from "./refusal.ts";
+
+/** How a device is opened. */
+export type Route = "cdev" | "group";
+
+/** What is opened: a device's own node, or its group's. */
+export interface RouteTarget {
+  readonly address: string;
+  readonly route: Route;
+  /** `/dev/vfio/devices/vfioN`, or `/dev/vfio/G`. */
+  readonly node: string;
+}
+
+const CONTAINER_NODE = "/dev/vfio/vfio";
+
+/** What the sessions of one IOMMU group share. */
+export class GroupAccess {
+  #iommufd: Fd | undefined;
+  #group: Fd | undefined;
+  #container: Fd | undefined;
+  #devices = 0;
+
+  /** @param kernel the port */
+  constructor(private readonly kernel: Kernel) {}
+
+  /** What buffers are probed through; absent where the kernel has no iommufd. */
+  get iommufd(): Fd | undefined {
+    return this.#iommufd;
+  }
+
+  /**
+   * Opens a device of the group, ready for its ioctls.
+   *
+   * @param lane of the device
+   * @param target which, and how
+   * @returns the device fd
+   * @throws {HostNotReadyError} with the cause
+   */
+  async openDevice(lane: Lane, target: RouteTarget): Promise<Fd> {
+    this.#iommufd ??= await this.#openIommufd(target.route);
+    this.#devices++;
+    try {
+      return target.route === "cdev"
+        ? await this.#openBound(lane, target)
+        : await this.#openByGroup(lane, target);
+    } catch (error) {
+      this.deviceClosed();
+      throw error;
+    }
+  }
+
+  /** A device that was opened here is closed. With the last one the group is given back. */
+  deviceClosed(): void {
+    if (--this.#devices > 0) return;
+    for (const fd of [this.#group, this.#container]) {
+      if (fd?.open) this.kernel.close(fd);
+    }
+    this.#group = undefined;
+    this.#container = undefined;
+  }
+
+  /** Gives back what is left when all devices are closed. */
+  close(): void {
+    if (this.#iommufd?.open) this.kernel.close(this.#iommufd);
+  }
+
+  /** Character devices need it; a group can do with a container. */
+  async #openIommufd(route: Route): Promise<Fd | undefined> {
+    try {
+      return await ready("open /dev/iommu", () => this.kernel.openIommufd());
+    } catch (error) {
+      const absent = error instanceof Error && error.cause instanceof KernelError &&
+        error.cause.errnoName === "ENOENT";
+      if (route === "group" && absent) return undefined;
+      throw error;
+    }
+  }
+
+  async #openBound(lane: Lane, { node, address }: RouteTarget): Promise<Fd> {
+    const iommufd = this.#iommufd;
+    const device = await ready(`open ${node}`, () => lane.openNode(node));
+    try {
+      if (iommufd !== undefined) {
+        await ready(`take device ${address}`, () => lane.bindIommufd(device, iommufd));
+      }
+      return device;
+    } catch (error) {
+      await lane.close(device);
+      throw error;
+    }
+  }
+
+  async #openByGroup(lane: Lane, { node, address }: RouteTarget): Promise<Fd> {
+    const group = this.#group ??= await this.#openGroup(lane, node);
+    return await ready(`take device ${address}`, () => lane.groupDevice(group, address));
+  }
+
+  async #openGroup(lane: Lane, node: string): Promise<Fd> {
+    const group = await ready(`open ${node}`, () => lane.openNode(node));
+    try {
+      const owner = this.#iommufd ?? await this.#openContainer(lane);
+      await ready(`take group ${node}`, () => lane.setContainer(group, owner));
+      const container = this.#container;
+      if (container !== undefined) {
+        await ready(`take group ${node}`, () => lane.setType1Iommu(container));
+      }
+      return group;
+    } catch (error) {
+      await lane.close(group);
+      throw error;
+    }
+  }
+
+  async #openContainer(lane: Lane): Promise<Fd> {
+    return this.#container ??= await ready(
+      `open ${CONTAINER_NODE}`,
+      () => lane.openNode(CONTAINER_NODE),
+    );
+  }
+}
