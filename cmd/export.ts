@@ -12,6 +12,7 @@ import { type Command, type GuardedEnd, Guardian } from "../engine/guardian.ts";
 import type { Route } from "../engine/group_access.ts";
 import type { ChildEnd } from "../engine/kernel.ts";
 import type { Plan } from "../engine/plan.ts";
+import type { ImporterRule } from "../policy/model.ts";
 import { checkRecipient, type Recipient } from "../engine/recipient.ts";
 import { LinuxFiles } from "../ffi/linux_files.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
@@ -118,14 +119,19 @@ function onSignals(shutdown: (signal: string) => Promise<void>): () => void {
   };
 }
 
-/** With several importers in the policy it must be said which one the program is. */
-function onlyImporter(plan: Plan) {
-  const importers = new Map(plan.grants.map(({ importer }) => [importer.name, importer]));
+/**
+ * With several importers in the policies it must be said which one the program is: importers of two
+ * policies can have one name, and be two different accounts.
+ */
+function onlyImporter(plan: Plan): ImporterRule {
+  const importers = new Map(
+    plan.grants.map(({ importer, importerName }) => [importerName, importer]),
+  );
   const [importer] = importers.values();
   if (importer === undefined || importers.size > 1) {
     const names = [...importers.keys()].join(", ");
     throw new CommandError(
-      `Cannot tell which importer the program is: the policy has ${names}; say it with --importer`,
+      `Cannot tell which importer the program is: it could be ${names}; say it with --importer`,
       ExitStatus.usage,
     );
   }

@@ -4,14 +4,15 @@
  *
  * @module
  */
-import { type BargatePacket, ImporterChannel, type ImporterPacket, PROTOCOL } from "./channel.ts";
+import { type BargatePacket, ImporterChannel, PROTOCOL } from "./channel.ts";
 import type { Clock } from "./clock.ts";
 import { DeviceGuard, grantedPacket, type ResetMethod } from "./device_guard.ts";
 import { DeniedError, RefusedError } from "./errors.ts";
 import type { Cause, EventLog } from "./event.ts";
 import type { Fd } from "./fd.ts";
 import type { EndReason } from "./end.ts";
-import { type HeldGrant, isActive } from "./held_grant.ts";
+import type { HeldGrant } from "./held_grant.ts";
+import { ImporterDesk } from "./importer_desk.ts";
 import type { Child, ChildEnd, Kernel, Watch } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
 import type { Recipient } from "./recipient.ts";
@@ -274,85 +275,18 @@ export class Guardian {
       if (held.grant.state === "exported") this.#guardOf(held).delivered(held);
       this.#notify(grantedPacket(held, fdNameOf(held)));
     }
+    const desk = new ImporterDesk(this.context.kernel, {
+      standing: () => this.#standing(),
+      guardOf: (held) => this.#guardOf(held),
+      notify: (packet) => this.#notify(packet),
+      background: (work) => this.#background(work),
+    });
     importer.channel.listen({
-      packet: (packet, fds) => this.#answer(packet, fds),
+      packet: (packet, fds) => desk.answer(packet, fds),
       refused: (why) => this.#refused(importer, why),
       ended: () => {},
     });
     return importer;
-  }
-
-  #answer(packet: ImporterPacket, fds: readonly Fd[]): void {
-    if (packet.type === "request") {
-      this.#background(this.#map(packet, fds));
-      return;
-    }
-    for (const fd of fds) this.context.kernel.close(fd);
-    switch (packet.type) {
-      case "hello":
-        this.#notify({ type: "hello", v: PROTOCOL });
-        return;
-      case "list":
-        this.#notify({
-          type: "grants",
-          grants: this.#standing().map(({ grant }) => ({
-            grant: grant.id,
-            export: grant.plan.export,
-            state: grant.state,
-          })),
-        });
-        return;
-      case "release":
-        this.#release(packet.grant);
-        return;
-      case "ack":
-        for (const held of this.#standing()) {
-          if (held.grant.id === packet.grant) held.acknowledged = true;
-        }
-    }
-  }
-
-  #release(id: string): void {
-    const held = this.#standing().find(({ grant }) => grant.id === id);
-    if (held === undefined) {
-      this.#notify({ type: "refused", message: `there is no grant ${JSON.stringify(id)}` });
-      return;
-    }
-    held.acknowledged = true;
-    if (!isActive(held)) return;
-    const cause: Cause = { source: "channel" };
-    this.#background(this.#guardOf(held).end([held], "released", cause, "graceful"));
-  }
-
-  async #map(
-    packet: Extract<ImporterPacket, { type: "request" }>,
-    fds: readonly Fd[],
-  ): Promise<void> {
-    const { kernel } = this.context;
-    const held = this.#standing().find(({ grant }) =>
-      grant.plan.importer.mapping === "bargate" && isActive({ grant } as HeldGrant) &&
-      (grant.plan.export === packet.export || grant.plan.rule.name === packet.export)
-    );
-    const [iommufd] = fds;
-    const why = held === undefined
-      ? `there is no grant of ${JSON.stringify(packet.export)} that Bargate maps`
-      : iommufd === undefined || fds.length !== 1
-      ? `a request takes one descriptor, an iommufd (received ${fds.length})`
-      : kernel.isIommufd(iommufd)
-      ? undefined
-      : "the descriptor is no iommufd";
-    if (held === undefined || iommufd === undefined || why !== undefined) {
-      for (const fd of fds) kernel.close(fd);
-      this.#notify({ type: "refused", message: why ?? "the request makes no sense" });
-      return;
-    }
-    try {
-      await this.#guardOf(held).map(held, iommufd, packet.ioas, packet.iova);
-      this.#notify(grantedPacket(held));
-    } catch (error) {
-      if (!(error instanceof RefusedError)) throw error;
-      this.#notify({ type: "refused", message: error.message });
-    }
   }
 
   #refused(importer: Importer, why: string): void {

@@ -34,6 +34,8 @@ export interface PlannedGrant {
   readonly export: string;
   readonly rule: ExportRule;
   readonly importer: ImporterRule;
+  /** `policy/importer` */
+  readonly importerName: string;
   readonly device: DeviceTarget;
   readonly iommuGroup: number | undefined;
   readonly bar: number;
@@ -177,6 +179,7 @@ class Planner {
         export: rule.qualifiedName,
         rule,
         importer,
+        importerName: `${policy.name}/${importer.name}`,
         device: found.target,
         iommuGroup: found.entry.iommuGroup,
         bar: rule.bar.value,

@@ -99,6 +99,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     export: rule.qualifiedName,
     rule,
     importer,
+    importerName: "demo/engine",
     device: {
       address,
       id: "1b36:0010",
