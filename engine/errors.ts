@@ -21,3 +21,13 @@ export class IdentityDriftError extends HostNotReadyError {}
 export class RefusedError extends Error {
   override readonly name = "RefusedError";
 }
+
+/** A signal asked for the end before the importer was started; everything has been taken back. */
+export class InterruptedError extends Error {
+  override readonly name = "InterruptedError";
+
+  /** @param signal its name: `SIGTERM` */
+  constructor(readonly signal: string) {
+    super(`Ended by ${signal} before the importer was started`);
+  }
+}
