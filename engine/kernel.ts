@@ -189,6 +189,11 @@ export interface Packet {
   readonly fds: readonly Fd[];
   /** Who sent it, by the kernel's word (SCM_CREDENTIALS). */
   readonly sender: Credentials;
+  /**
+   * The sender's process (SCM_PIDFD), close-on-exec; the receiver owns it. Only on sockets for which
+   * `passPidfds` was called, and even there absent where the kernel could not make one.
+   */
+  readonly pidfd?: Fd;
   /** The packet, or its descriptors, did not fit the buffers: content cannot be trusted. */
   readonly truncated: boolean;
 }
@@ -227,6 +232,85 @@ export interface Child {
 export type ChildEnd =
   | { readonly how: "exited"; readonly status: number }
   | { readonly how: "signalled"; readonly signal: number };
+
+/** Who a process is. All text in it is of the process's own choice, or its user's. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Effective. */
+  readonly uid: number;
+  /** Effective. */
+  readonly gid: number;
+  /** Supplementary ones. */
+  readonly groups: readonly number[];
+  readonly executable: {
+    /** As the kernel tells it; never identity, for it may have been renamed or replaced since. */
+    readonly path: string;
+    readonly device: bigint;
+    readonly inode: bigint;
+    /** 64 hexadecimal digits; only where it was asked for. */
+    readonly sha256?: string;
+  };
+  /** Path of its control group, by which systemd keeps units; absent: none is visible. */
+  readonly cgroup?: string;
+  /** The system's unit: `spdk_tgt.service`; absent: it belongs to none. */
+  readonly unit?: string;
+}
+
+/** What is to be read beyond the usual. */
+export interface IdentityOptions {
+  /** Hash the executable. */
+  readonly sha256?: boolean;
+}
+
+/** A kobject uevent. All text in it comes from devices and drivers. */
+export interface Uevent {
+  /** `add`, `remove`, `bind`, `unbind`, `change`, … */
+  readonly action: string;
+  /** Below `/sys`: `/devices/pci0000:00/0000:00:07.0/0000:01:00.0/vfio-dev/vfio0`. */
+  readonly path: string;
+  /** `SUBSYSTEM`, `DRIVER`, `PCI_SLOT_NAME`, `DEVNAME`, … */
+  readonly values: ReadonlyMap<string, string>;
+}
+
+/** What inotify can tell of a file. */
+export type FileEventKind = "open" | "modify" | "close-write" | "close-nowrite" | "delete";
+
+/** An event of a watched file (`ignored`: its watch has ended), or `overrun`: some were lost. */
+export type FileEvent =
+  | { readonly watch: number; readonly kind: FileEventKind | "ignored" }
+  | "overrun";
+
+/**
+ * An event at a gate. `open`: process `pid` waits in open(2) until `answerGate`; `waiting` belongs to
+ * who took the event. `closed`: a descriptor that could write was closed. `overrun`: some were lost.
+ */
+export type GateEvent =
+  | { readonly kind: "open"; readonly pid: number; readonly waiting: Fd }
+  | { readonly kind: "closed"; readonly pid: number }
+  | "overrun";
+
+/** A revoke or un-revoke of all buffers of a device, or `overrun`: some were lost. */
+export type RevokeRecord =
+  | {
+    /** PCI address; absent: this kernel's structures are others. */
+    readonly device?: string;
+    readonly revoked: boolean;
+    /** The thread that caused it (`/proc/TID`). */
+    readonly pid: number;
+    /** Its name: text of its own choice. */
+    readonly task: string;
+  }
+  | "overrun";
+
+/** A probe on the kernel's revoke routine. */
+export interface RevokeTrace {
+  /** Readable when something was recorded; stays the trace's own. */
+  readonly fd: Fd;
+  /** Takes what was recorded; none: nothing waits. */
+  read(): readonly RevokeRecord[];
+  /** Removes the probe. */
+  close(): void;
+}
 
 /** Stat facts of a file that decide about identity. */
 export interface FileIdentity {
@@ -286,6 +370,10 @@ export interface Kernel {
   connect(path: string): Fd;
   /** SO_PEERCRED. */
   peerCredentials(socket: Fd): Credentials;
+  /** SO_PEERPIDFD: the peer's process, also one that has ended; the caller owns it. `unsupported`: the kernel cannot tell. */
+  peerPidfd(socket: Fd): Fd | "unsupported";
+  /** SO_PASSPIDFD: packets received from now on bring their sender's pidfd. @returns false: the kernel cannot */
+  passPidfds(socket: Fd): boolean;
   /** Sends one packet. @returns false when the peer has gone or does not read */
   send(socket: Fd, bytes: Uint8Array, fds?: readonly Fd[]): boolean;
   /** Takes one packet; `empty`: none waits; `end`: the peer has gone. */
@@ -300,6 +388,42 @@ export interface Kernel {
   childEnd(child: Child): ChildEnd | undefined;
   /** Sends a signal by pidfd; false when the process has gone. */
   signal(pidfd: Fd, signal: number): boolean;
+
+  /** pidfd_open: stands for a process as none of its pids can; the caller owns it. */
+  openProcess(pid: number): Fd;
+  /** The process's pid; absent: it has gone. */
+  pidOf(pidfd: Fd): number | undefined;
+  /** Whether the process has ended. */
+  hasExited(pidfd: Fd): boolean;
+  /**
+   * pidfd_getfd: a descriptor of the same open file, close-on-exec. While it is open the process's
+   * own close closes nothing, and so it is to be closed at once.
+   */
+  borrow(pidfd: Fd, number: number, what: string): Fd;
+  /** Who a process is; absent: it has gone. */
+  identifyProcess(pidfd: Fd, options?: IdentityOptions): Promise<ProcessIdentity | undefined>;
+
+  /** Kobject uevents from now on; watch and `receiveUevent`. */
+  openUevents(): Fd;
+  /** Takes one uevent of the kernel's; `empty`: none waits; `overrun`: some were lost. */
+  receiveUevent(socket: Fd): Uevent | "empty" | "overrun";
+  /** An inotify instance; watch and `readFileEvents`. */
+  openInotify(what: string): Fd;
+  /** Watches a file without opening it. @returns its number in events; one file has one, by whatever path */
+  addFileWatch(inotify: Fd, path: string, kinds: readonly FileEventKind[]): number;
+  removeFileWatch(inotify: Fd, watch: number): void;
+  /** Takes what waits, in order. */
+  readFileEvents(inotify: Fd): readonly FileEvent[];
+  /**
+   * A fanotify permission gate before a file that can be written to: who opens it waits. Close lets
+   * everybody pass, and so does the end of this process, which must never open the file itself.
+   */
+  openGate(path: string): Fd;
+  readGate(gate: Fd): readonly GateEvent[];
+  /** Lets who waits pass, or not (EPERM); closes `waiting`. @returns false: they were killed meanwhile */
+  answerGate(gate: Fd, waiting: Fd, allow: boolean): boolean;
+  /** A kprobe on the kernel's revoke routine; needs root, tracefs, and that the routine is there. */
+  openRevokeTrace(): RevokeTrace;
 
   /** stat by path, following links. */
   identify(path: string): FileIdentity;

@@ -10,6 +10,12 @@ import { decode, encode, type Values } from "./struct.ts";
 const HEADER = STRUCTS.cmsghdr;
 const INT = 4;
 
+/**
+ * A pidfd of the sender (include/linux/socket.h, `SCM_PIDFD`): neither the kernel's headers for
+ * programs nor glibc's before 2.39 have it.
+ */
+const SCM_PIDFD = 4;
+
 /** Descriptors in one message, by the kernel's `SCM_MAX_FD`. */
 export const FDS_LIMIT = 253;
 
@@ -18,9 +24,9 @@ function aligned(length: number): number {
   return length + 7 & ~7;
 }
 
-/** Room for what one message can carry: descriptors and credentials, bytes. */
+/** Room for what one message can carry: descriptors, credentials and a pidfd, bytes. */
 export const CONTROL_LIMIT = aligned(HEADER.size + INT * FDS_LIMIT) +
-  aligned(HEADER.size + STRUCTS.ucred.size);
+  aligned(HEADER.size + STRUCTS.ucred.size) + aligned(HEADER.size + INT);
 
 /** Writes control messages. */
 export class ControlWriter {
@@ -59,6 +65,8 @@ export interface Control {
   readonly numbers: readonly number[];
   /** Absent: the kernel did not say. */
   readonly sender: Credentials | undefined;
+  /** The sender's pidfd, open here now; absent: not asked for, or the kernel could not make one. */
+  readonly pidfd: number | undefined;
 }
 
 /** Reads control messages. */
@@ -74,12 +82,15 @@ export class ControlReader {
   read(): Control {
     const numbers: number[] = [];
     let sender: Credentials | undefined;
+    let pidfd: number | undefined;
     for (const { at, header } of this.#headers()) {
       if (header.cmsg_level !== C.SOL_SOCKET) continue;
       if (header.cmsg_type === C.SCM_RIGHTS) numbers.push(...this.#rights(at, header));
       if (header.cmsg_type === C.SCM_CREDENTIALS) sender = decode(STRUCTS.ucred, this.#view, at);
+      // Where the kernel could not make one it puts the error number there.
+      if (header.cmsg_type === SCM_PIDFD) pidfd = this.#rights(at, header).find((it) => it >= 0);
     }
-    return { numbers, sender };
+    return { numbers, sender, pidfd };
   }
 
   *#headers(): Generator<{ at: number; header: Values<typeof HEADER.fields> }> {

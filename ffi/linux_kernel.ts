@@ -10,11 +10,18 @@ import type {
   ChildEnd,
   Credentials,
   DmaBufFacts,
+  FileEvent,
+  FileEventKind,
   FileIdentity,
+  GateEvent,
+  IdentityOptions,
   Kernel,
   Lane,
   Packet,
+  ProcessIdentity,
+  RevokeTrace,
   SpawnRequest,
+  Uevent,
   Watch,
 } from "../engine/kernel.ts";
 import { findAccount, findGroupId } from "./account.ts";
@@ -23,29 +30,38 @@ import { deviceAddress } from "./device_address.ts";
 import { dmaBufFacts, setDmaBufName } from "./dma_buf.ts";
 import { EventLoop } from "./epoll.ts";
 import { createEventFd, readEventFd } from "./event_fd.ts";
+import { answerGate, openGate, readGate } from "./fanotify_gate.ts";
 import { identifyPath } from "./file_identity.ts";
+import { addFileWatch, openInotify, readFileEvents, removeFileWatch } from "./inotify.ts";
 import { isIommufd, openIommufd } from "./iommufd.ts";
 import { LinuxLane } from "./lane.ts";
 import { libc } from "./libc.ts";
 import { ownDescriptors } from "./own_descriptors.ts";
+import { borrowDescriptor, hasExited, pidOf } from "./pidfd.ts";
 import {
   ignoreInspectorSignal,
   kernelRelease,
   makeNonDumpable,
+  openPidfd,
   pageSize,
   reap,
   sendSignal,
 } from "./process.ts";
+import { identifyProcess } from "./process_identity.ts";
+import { openRevokeTrace } from "./revoke_trace.ts";
 import {
   acceptFrom,
   connectTo,
   listenOn,
+  passPidfds,
   peerCredentials,
+  peerPidfd,
   receivePacket,
   sendPacket,
   socketPair,
 } from "./seqpacket.ts";
 import { spawnProgram } from "./spawn.ts";
+import { openUevents, receiveUevent } from "./uevent.ts";
 
 /**
  * The operating system that Bargate runs on.
@@ -138,6 +154,14 @@ export class LinuxKernel implements Kernel {
     return peerCredentials(socket);
   }
 
+  peerPidfd(socket: Fd): Fd | "unsupported" {
+    return peerPidfd(socket);
+  }
+
+  passPidfds(socket: Fd): boolean {
+    return passPidfds(socket);
+  }
+
   send(socket: Fd, bytes: Uint8Array, fds?: readonly Fd[]): boolean {
     return sendPacket(socket, bytes, fds);
   }
@@ -166,6 +190,69 @@ export class LinuxKernel implements Kernel {
 
   signal(pidfd: Fd, signal: number): boolean {
     return sendSignal(pidfd, signal);
+  }
+
+  openProcess(pid: number): Fd {
+    return openPidfd(pid, `process ${pid}`);
+  }
+
+  pidOf(pidfd: Fd): number | undefined {
+    return pidOf(pidfd);
+  }
+
+  hasExited(pidfd: Fd): boolean {
+    return hasExited(pidfd);
+  }
+
+  borrow(pidfd: Fd, number: number, what: string): Fd {
+    return borrowDescriptor(pidfd, number, what);
+  }
+
+  identifyProcess(
+    pidfd: Fd,
+    options: IdentityOptions = {},
+  ): Promise<ProcessIdentity | undefined> {
+    return identifyProcess(pidfd, options);
+  }
+
+  openUevents(): Fd {
+    return openUevents();
+  }
+
+  receiveUevent(socket: Fd): Uevent | "empty" | "overrun" {
+    return receiveUevent(socket);
+  }
+
+  openInotify(what: string): Fd {
+    return openInotify(what);
+  }
+
+  addFileWatch(inotify: Fd, path: string, kinds: readonly FileEventKind[]): number {
+    return addFileWatch(inotify, path, kinds);
+  }
+
+  removeFileWatch(inotify: Fd, watch: number): void {
+    removeFileWatch(inotify, watch);
+  }
+
+  readFileEvents(inotify: Fd): readonly FileEvent[] {
+    return readFileEvents(inotify);
+  }
+
+  openGate(path: string): Fd {
+    return openGate(path);
+  }
+
+  readGate(gate: Fd): readonly GateEvent[] {
+    return readGate(gate);
+  }
+
+  answerGate(gate: Fd, waiting: Fd, allow: boolean): boolean {
+    return answerGate(gate, waiting, allow);
+  }
+
+  openRevokeTrace(): RevokeTrace {
+    return openRevokeTrace((fd) => this.#loop.forget(fd));
   }
 
   identify(path: string): FileIdentity {

@@ -117,6 +117,42 @@ export function peerCredentials(socket: Fd): Credentials {
 }
 
 /**
+ * SO_PEERPIDFD: a pidfd of who called `connect`, `listen` or `socketpair` at the other end, also
+ * when it has ended since. Unlike the pid of {@linkcode peerCredentials} it cannot come to mean
+ * another process.
+ *
+ * @param socket connected
+ * @returns the pidfd, close-on-exec; the caller owns it. `unsupported`: the kernel cannot tell
+ * @throws {KernelError} ESRCH where the process has gone and the kernel is one before 6.16
+ */
+export function peerPidfd(socket: Fd): Fd | "unsupported" {
+  const out = new Int32Array([-1]);
+  const length = new Uint32Array([out.byteLength]);
+  const result = reissued(() =>
+    libc().getsockopt(socket.number, C.SOL_SOCKET, C.SO_PEERPIDFD, out, length)
+  );
+  if (UNKNOWN_OPTION.has(result)) return "unsupported";
+  checked("getsockopt(SO_PEERPIDFD)", socket.what, result);
+  return new Fd(out[0] ?? -1, `peer of ${socket.what}`);
+}
+
+/**
+ * SO_PASSPIDFD: from now on packets that are received bring a pidfd of their sender.
+ *
+ * @param socket connected
+ * @returns false: the kernel cannot
+ * @throws {KernelError}
+ */
+export function passPidfds(socket: Fd): boolean {
+  const result = switchOn(socket, C.SO_PASSPIDFD);
+  if (UNKNOWN_OPTION.has(result)) return false;
+  checked("setsockopt(SO_PASSPIDFD)", socket.what, result);
+  return true;
+}
+
+const UNKNOWN_OPTION: ReadonlySet<number> = new Set([-ERRNO.ENOPROTOOPT, -ERRNO.EOPNOTSUPP]);
+
+/**
  * Sends one packet.
  *
  * @param socket connected
@@ -157,7 +193,7 @@ export function sendPacket(socket: Fd, bytes: Uint8Array, fds: readonly Fd[] = [
  * Takes one packet. Descriptors of a truncated one are closed.
  *
  * @param socket connected
- * @returns the packet, whose descriptors the caller owns; `empty`: none waits; `end`: the peer has
+ * @returns the packet, whose descriptors and pidfd the caller owns; `empty`: none waits; `end`: the peer has
  * gone
  * @throws {KernelError}
  */
@@ -169,21 +205,25 @@ export function receivePacket(socket: Fd): Packet | "empty" | "end" {
   if (result === -ERRNO.EAGAIN) return "empty";
   if (result === -ERRNO.ECONNRESET) return "end";
   const length = checked("recvmsg", socket.what, result);
-  return packetIn(buffer, length, `descriptor received from ${socket.what}`);
+  return packetIn(buffer, length, `packet from ${socket.what}`);
 }
 
 /** The end has no credentials; a packet of no bytes has. */
 function packetIn(buffer: MessageBuffer, length: number, what: string): Packet | "end" {
-  const { numbers, sender } = new ControlReader(buffer.receivedControl()).read();
-  const fds = numbers.map((number) => new Fd(number, what));
+  const control = new ControlReader(buffer.receivedControl()).read();
+  const { sender } = control;
+  const fds = control.numbers.map((number) => new Fd(number, `descriptor in a ${what}`));
+  const pidfds = control.pidfd === undefined ? [] : [new Fd(control.pidfd, `sender of a ${what}`)];
   const truncated = (buffer.flags & (C.MSG_TRUNC | C.MSG_CTRUNC)) !== 0;
   const refused = truncated || sender === undefined;
-  if (refused) fds.forEach(closeDescriptor);
+  if (refused) [...fds, ...pidfds].forEach(closeDescriptor);
+  const [pidfd] = refused ? [] : pidfds;
   if (sender === undefined && length === 0 && !truncated) return "end";
   return {
     bytes: buffer.data.slice(0, length),
     fds: refused ? [] : fds,
     sender: sender ?? NOBODY,
+    ...(pidfd !== undefined && { pidfd }),
     truncated: refused,
   };
 }
@@ -213,11 +253,14 @@ function openSocket(path: string): Fd {
 
 /** Makes the kernel put the sender's credentials into every packet, from both ends. */
 function passCredentials(socket: Fd): void {
+  checked("setsockopt(SO_PASSCRED)", socket.what, switchOn(socket, C.SO_PASSCRED));
+}
+
+function switchOn(socket: Fd, option: number): number {
   const one = new Int32Array([1]);
-  const result = reissued(() =>
-    libc().setsockopt(socket.number, C.SOL_SOCKET, C.SO_PASSCRED, one, one.byteLength)
+  return reissued(() =>
+    libc().setsockopt(socket.number, C.SOL_SOCKET, option, one, one.byteLength)
   );
-  checked("setsockopt(SO_PASSCRED)", socket.what, result);
 }
 
 function bindReplacingStale(socket: Fd, path: string): void {

@@ -11,18 +11,29 @@ import type {
   Credentials,
   DmaBufFacts,
   FeatureAnswer,
+  FileEvent,
+  FileEventKind,
   FileIdentity,
+  GateEvent,
+  IdentityOptions,
   Kernel,
   Lane,
   Packet,
+  ProcessIdentity,
+  RevokeTrace,
   SpawnRequest,
+  Uevent,
   Watch,
 } from "../engine/kernel.ts";
 import { refusal, type SimErrno } from "./errno.ts";
 import { FileTable, type SimFile, take } from "./file_table.ts";
+import { SimEventQueue, SimInotify, SimTrace, SimUevents } from "./event_queue.ts";
+import { SimFileWatches } from "./file_watches.ts";
+import { SimGate, SimHeldOpen } from "./gate.ts";
 import { SimGroup } from "./group.ts";
 import { SimIommufd } from "./iommufd.ts";
 import { SimLane } from "./lane.ts";
+import { SimPidfd, SimProcess, type SimProcessFacts } from "./process.ts";
 import { SimListener, SimSocket } from "./sockets.ts";
 import { SimDeviceFile, SimDmaBuf, SimEventFd, type SimFunction, SimVfioDevice } from "./vfio.ts";
 
@@ -50,6 +61,8 @@ export interface SimHost {
 
 const REGULAR_EXECUTABLE = 0o100755;
 const BARGATE_PID = 1000;
+/** Identity of an executable that the host's paths do not have. */
+const NOWHERE = { device: 0n, inode: 0n };
 
 /** A kernel in process. */
 export class SimKernel implements Kernel {
@@ -62,6 +75,13 @@ export class SimKernel implements Kernel {
   /** IOMMU groups by node. */
   readonly groups = new Map<string, SimGroup>();
   readonly children: SimChild[] = [];
+  /** All processes by pid. */
+  readonly processes = new Map<number, SimProcess>();
+  /** Sockets of uevents, inotify instances, gates and traces that are open: a test pushes to them. */
+  readonly uevents = new Set<SimUevents>();
+  readonly fileWatches = new SimFileWatches();
+  readonly gates = new Map<string, SimGate>();
+  readonly revokeTraces = new Set<SimTrace>();
   readonly feature: FeatureAnswer;
   dumpable = true;
   #nextPid = BARGATE_PID + 1;
@@ -134,27 +154,78 @@ export class SimKernel implements Kernel {
       request.fds.map(({ name, fd }) => [name, this.table.duplicate(fd.number)] as const),
     );
     const uid = request.account?.uid ?? this.uid;
+    const gid = request.account?.gid ?? 0;
     this.children.push({ request, pid, uid, fds, end: undefined });
-    return { pid, pidfd: new Fd(this.table.install(new SimEventFd()), `process ${pid}`) };
+    const known = this.host.paths?.[request.path] !== undefined;
+    const { device, inode } = known ? this.identify(request.path) : NOWHERE;
+    const executable = { path: request.path, device, inode };
+    const process = this.addProcess({ pid, uid, gid, executable });
+    return { pid, pidfd: this.#pidfdOf(process) };
+  }
+
+  /** A process that Bargate did not start. */
+  addProcess(facts: SimProcessFacts): SimProcess {
+    const process = new SimProcess(facts);
+    this.processes.set(facts.pid, process);
+    return process;
+  }
+
+  #pidfdOf(process: SimProcess): Fd {
+    return new Fd(this.table.install(new SimPidfd(process)), `process ${process.identity.pid}`);
+  }
+
+  openProcess(pid: number): Fd {
+    const process = this.processes.get(pid);
+    if (process === undefined) throw refusal("pidfd_open", "ESRCH", `process ${pid}`);
+    return this.#pidfdOf(process);
+  }
+
+  pidOf(pidfd: Fd): number | undefined {
+    const { exited, identity } = this.file(pidfd, SimPidfd).process;
+    return exited ? undefined : identity.pid;
+  }
+
+  hasExited(pidfd: Fd): boolean {
+    return this.file(pidfd, SimPidfd).process.exited;
+  }
+
+  borrow(pidfd: Fd, number: number, what: string): Fd {
+    this.check("pidfd_getfd", what);
+    const gone = this.file(pidfd, SimPidfd).process.exited;
+    const file = this.table.get(number);
+    if (gone) throw refusal("pidfd_getfd", "ESRCH", what);
+    if (file === undefined) throw refusal("pidfd_getfd", "EBADF", what);
+    return new Fd(this.table.install(file), what);
+  }
+
+  identifyProcess(
+    pidfd: Fd,
+    options: IdentityOptions = {},
+  ): Promise<ProcessIdentity | undefined> {
+    const { exited, identity } = this.file(pidfd, SimPidfd).process;
+    if (exited) return Promise.resolve(undefined);
+    const { sha256, ...executable } = identity.executable;
+    const hash = options.sha256 === true && sha256 !== undefined ? { sha256 } : {};
+    return Promise.resolve({ ...identity, executable: { ...executable, ...hash } });
   }
 
   /** Ends a child: its descriptors are closed before anybody is told. */
   exit(child: SimChild, end: ChildEnd = { how: "exited", status: 0 }): void {
     for (const fd of child.fds.values()) this.table.close(fd);
     child.end = end;
-    this.#onExit.get(child.pid)?.();
+    this.processes.get(child.pid)?.end();
   }
-
-  readonly #onExit = new Map<number, () => void>();
 
   childEnd(child: Child): ChildEnd | undefined {
     return this.children.find(({ pid }) => pid === child.pid)?.end;
   }
 
   signal(pidfd: Fd, signal: number): boolean {
-    const child = this.children.find(({ pid }) => pidfd.what === `process ${pid}`);
-    if (child === undefined || child.end !== undefined) return false;
-    this.exit(child, { how: "signalled", signal });
+    const { process } = this.file(pidfd, SimPidfd);
+    if (process.exited) return false;
+    const child = this.children.find(({ pid }) => pid === process.identity.pid);
+    if (child === undefined) process.end();
+    else this.exit(child, { how: "signalled", signal });
     return true;
   }
 
@@ -224,14 +295,12 @@ export class SimKernel implements Kernel {
     const file = this.table.get(fd.number);
     let on = true;
     const later = () => queueMicrotask(() => on ? onReady() : undefined);
-    const child = this.children.find(({ pid }) => fd.what === `process ${pid}`);
-    if (child !== undefined) {
-      this.#onExit.set(child.pid, later);
-      if (child.end !== undefined) later();
-    } else if (file instanceof SimEventFd) file.onSignal = later;
-    else if (file instanceof SimSocket || file instanceof SimListener) {
+    if (file instanceof SimPidfd) file.process.onExit(later);
+    else if (file instanceof SimEventFd) file.onSignal = later;
+    else if (file instanceof SimListener) file.onReadable = later;
+    else if (file instanceof SimSocket || file instanceof SimEventQueue) {
       file.onReadable = later;
-      if (file instanceof SimSocket && file.readable) later();
+      if (file.readable) later();
     }
     return { stop: () => on = false };
   }
@@ -263,8 +332,30 @@ export class SimKernel implements Kernel {
     return new Fd(this.table.install(ours), path);
   }
 
-  peerCredentials(_socket: Fd): Credentials {
-    return { pid: this.pid, uid: this.uid, gid: 0 };
+  /** Connects as another process. @returns the descriptor of its end */
+  connectAs(peer: Credentials, path: string): number {
+    const listener = this.#listeners.get(path);
+    if (listener === undefined) throw refusal("connect", "ECONNREFUSED", path);
+    const [ours, theirs] = SimSocket.pair();
+    theirs.peerCredentials = peer;
+    listener.waiting.push(theirs);
+    listener.onReadable();
+    return this.table.install(ours);
+  }
+
+  peerCredentials(socket: Fd): Credentials {
+    const { peerCredentials } = this.file(socket, SimSocket);
+    return peerCredentials ?? { pid: this.pid, uid: this.uid, gid: 0 };
+  }
+
+  peerPidfd(socket: Fd): Fd | "unsupported" {
+    const process = this.processes.get(this.peerCredentials(socket).pid);
+    return process === undefined ? "unsupported" : this.#pidfdOf(process);
+  }
+
+  passPidfds(socket: Fd): boolean {
+    this.file(socket, SimSocket).passesPidfds = true;
+    return true;
   }
 
   send(socket: Fd, bytes: Uint8Array, fds: readonly Fd[] = []): boolean {
@@ -289,6 +380,7 @@ export class SimKernel implements Kernel {
     const file = this.file(socket, SimSocket);
     const packet = file.queue.shift();
     if (packet === undefined) return file.peer === undefined ? "end" : "empty";
+    const process = file.passesPidfds ? this.processes.get(packet.sender.pid) : undefined;
     return {
       bytes: packet.bytes,
       fds: packet.files.map((carried) => {
@@ -297,8 +389,69 @@ export class SimKernel implements Kernel {
         return fd;
       }),
       sender: packet.sender,
+      ...(process !== undefined && { pidfd: this.#pidfdOf(process) }),
       truncated: false,
     };
+  }
+
+  // ── observers ───────────────────────────────────────────────────────────────────────────────────
+
+  openUevents(): Fd {
+    this.check("socket(AF_NETLINK)", "kobject uevents");
+    const socket = new SimUevents("uevents", () => this.uevents.delete(socket));
+    this.uevents.add(socket);
+    return new Fd(this.table.install(socket), "kobject uevents");
+  }
+
+  receiveUevent(socket: Fd): Uevent | "empty" | "overrun" {
+    return this.file(socket, SimUevents).queue.shift() ?? "empty";
+  }
+
+  openInotify(what: string): Fd {
+    return new Fd(this.table.install(this.fileWatches.open()), what);
+  }
+
+  addFileWatch(inotify: Fd, path: string, kinds: readonly FileEventKind[]): number {
+    this.check("inotify_add_watch", path);
+    return this.fileWatches.add(this.file(inotify, SimInotify), path, kinds);
+  }
+
+  removeFileWatch(inotify: Fd, watch: number): void {
+    if (this.fileWatches.remove(this.file(inotify, SimInotify), watch)) return;
+    throw refusal("inotify_rm_watch", "EINVAL", inotify.what);
+  }
+
+  readFileEvents(inotify: Fd): readonly FileEvent[] {
+    return this.file(inotify, SimInotify).queue.splice(0);
+  }
+
+  openGate(path: string): Fd {
+    this.check("fanotify_init", path);
+    const gate = new SimGate("fanotify gate", () => this.gates.delete(path));
+    this.gates.set(path, gate);
+    return new Fd(this.table.install(gate), `gate before ${path}`);
+  }
+
+  readGate(gate: Fd): readonly GateEvent[] {
+    return this.file(gate, SimGate).queue.splice(0).map((event) => {
+      if (event === "overrun" || event.kind === "closed") return event;
+      const waiting = new Fd(this.table.install(event.waiting), `open held by ${gate.what}`);
+      return { kind: "open", pid: event.pid, waiting };
+    });
+  }
+
+  answerGate(_gate: Fd, waiting: Fd, allow: boolean): boolean {
+    this.file(waiting, SimHeldOpen).answer(allow);
+    this.close(waiting);
+    return true;
+  }
+
+  openRevokeTrace(): RevokeTrace {
+    this.check("open", "kprobe_events");
+    const trace = new SimTrace("revoke trace", () => this.revokeTraces.delete(trace));
+    this.revokeTraces.add(trace);
+    const fd = new Fd(this.table.install(trace), "revoke trace");
+    return { fd, read: () => trace.queue.splice(0), close: () => this.close(fd) };
   }
 
   close(fd: Fd): void {

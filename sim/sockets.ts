@@ -18,6 +18,10 @@ export class SimSocket implements SimFile {
   readonly kind = "socket";
   references = 0;
   peer: SimSocket | undefined;
+  /** Who made the other end; absent: Bargate itself. */
+  peerCredentials: Credentials | undefined;
+  /** SO_PASSPIDFD. */
+  passesPidfds = false;
   readonly queue: SimPacket[] = [];
   onReadable: () => void = () => {};
 
