@@ -154,6 +154,8 @@ export interface Lane {
   /** `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`: they are valid again, where memory decode is on. */
   exitLowPower(device: Fd): Promise<void>;
 
+  /** Whether a descriptor that somebody sent is an iommufd. Looking at a stranger's file can wait. */
+  isIommufd(fd: Fd): Promise<boolean>;
   ioasAlloc(iommufd: Fd): Promise<number>;
   /** `IOMMU_VFIO_IOAS` (SET): what devices of a group with this iommufd are attached to. */
   setCompatibleIoas(iommufd: Fd, ioas: number): Promise<void>;
@@ -348,8 +350,6 @@ export interface Kernel {
 
   /** `/dev/iommu`. */
   openIommufd(): Fd;
-  /** Whether a descriptor that somebody sent is an iommufd. */
-  isIommufd(fd: Fd): boolean;
   dmaBufFacts(dmaBuf: Fd): DmaBufFacts;
   /** At most 31 characters (`DMA_BUF_SET_NAME`). */
   setDmaBufName(dmaBuf: Fd, name: string): void;
@@ -420,8 +420,8 @@ export interface Kernel {
    */
   openGate(path: string): Fd;
   readGate(gate: Fd): readonly GateEvent[];
-  /** Lets who waits pass, or not (EPERM); closes `waiting`. @returns false: they were killed meanwhile */
-  answerGate(gate: Fd, waiting: Fd, allow: boolean): boolean;
+  /** Lets who waits pass, or not (EPERM); closes `waiting`. Also where they were killed meanwhile. */
+  answerGate(gate: Fd, waiting: Fd, allow: boolean): void;
   /** A kprobe on the kernel's revoke routine; needs root, tracefs, and that the routine is there. */
   openRevokeTrace(): RevokeTrace;
 

@@ -108,16 +108,14 @@ function eventOf(gate: Fd, { mask, fd, pid }: Metadata): GateEvent[] {
  * @param gate from {@linkcode openGate}
  * @param waiting of an `open`
  * @param allow false: their open fails with EPERM
- * @returns false: they wait no more, for they were killed
- * @throws {KernelError}
+ * @throws {KernelError} ENOENT where it was answered already. Whoever was killed while they waited can
+ * be answered too
  */
-export function answerGate(gate: Fd, waiting: Fd, allow: boolean): boolean {
+export function answerGate(gate: Fd, waiting: Fd, allow: boolean): void {
   const response = allow ? C.FAN_ALLOW : C.FAN_DENY;
   const answer = encode(RESPONSE, { fd: waiting.number, response });
   const number = gate.number;
   const result = reissued(() => libc().write(number, answer, BigInt(answer.byteLength)));
   closeDescriptor(waiting);
-  if (result === -ERRNO.ENOENT) return false;
   checked("write", gate.what, result);
-  return true;
 }

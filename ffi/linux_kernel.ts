@@ -33,7 +33,7 @@ import { createEventFd, readEventFd } from "./event_fd.ts";
 import { answerGate, openGate, readGate } from "./fanotify_gate.ts";
 import { identifyPath } from "./file_identity.ts";
 import { addFileWatch, openInotify, readFileEvents, removeFileWatch } from "./inotify.ts";
-import { isIommufd, openIommufd } from "./iommufd.ts";
+import { openIommufd } from "./iommufd.ts";
 import { LinuxLane } from "./lane.ts";
 import { libc } from "./libc.ts";
 import { ownDescriptors } from "./own_descriptors.ts";
@@ -100,10 +100,6 @@ export class LinuxKernel implements Kernel {
 
   openIommufd(): Fd {
     return openIommufd();
-  }
-
-  isIommufd(fd: Fd): boolean {
-    return isIommufd(fd);
   }
 
   dmaBufFacts(dmaBuf: Fd): DmaBufFacts {
@@ -247,8 +243,8 @@ export class LinuxKernel implements Kernel {
     return readGate(gate);
   }
 
-  answerGate(gate: Fd, waiting: Fd, allow: boolean): boolean {
-    return answerGate(gate, waiting, allow);
+  answerGate(gate: Fd, waiting: Fd, allow: boolean): void {
+    answerGate(gate, waiting, allow);
   }
 
   openRevokeTrace(): RevokeTrace {

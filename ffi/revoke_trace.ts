@@ -139,7 +139,7 @@ export function parseTraceLine(line: string, event: string): RevokeRecord | unde
   if (/^CPU:\d+ \[LOST \d+ EVENTS\]$/.test(line)) return "overrun";
   const pattern = new RegExp(
     String.raw`^\s*(.*)-(\d+)\s+\[\d+\]\s+(?:\S+\s+)?[\d.]+: ${event}: ` +
-      String.raw`\(${ROUTINE}\+0x0\/0x[0-9a-f]+\) device=(.*) revoked=([01])$`,
+      String.raw`\(${ROUTINE}\+0x[0-9a-f]+\/0x[0-9a-f]+\) device=(.*) revoked=([01])$`,
     "s",
   );
   const [, task, pid, device, revoked] = pattern.exec(line) ?? [];

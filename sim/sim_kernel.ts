@@ -247,10 +247,6 @@ export class SimKernel implements Kernel {
     return new Fd(this.table.install(new SimIommufd()), "/dev/iommu");
   }
 
-  isIommufd(fd: Fd): boolean {
-    return this.table.get(fd.number) instanceof SimIommufd;
-  }
-
   deviceAddress(device: Fd): string | undefined {
     return this.file(device, SimDeviceFile).device.fn.address;
   }
@@ -440,10 +436,9 @@ export class SimKernel implements Kernel {
     });
   }
 
-  answerGate(_gate: Fd, waiting: Fd, allow: boolean): boolean {
+  answerGate(_gate: Fd, waiting: Fd, allow: boolean): void {
     this.file(waiting, SimHeldOpen).answer(allow);
     this.close(waiting);
-    return true;
   }
 
   openRevokeTrace(): RevokeTrace {
