@@ -7,7 +7,7 @@ import type { Fd } from "../engine/fd.ts";
 import { checked, reissued } from "./errno.ts";
 import { libc } from "./libc.ts";
 
-/** Bytes between two turns of the event loop: about a millisecond's hashing. */
+/** Bytes between two turns of the event loop: a few milliseconds of hashing. */
 const CHUNK = 1024 * 1024;
 
 /**

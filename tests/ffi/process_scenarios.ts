@@ -80,19 +80,43 @@ async function useEverything(folder: string, lane: Lane): Promise<void> {
   const packet = kernel.receive(there);
   const received = typeof packet === "string" ? [] : packet.fds;
   const watches = [event, here].map((fd) => kernel.watch(fd, () => undefined));
+  const others = await useObservers(folder, here, there);
   const child = kernel.spawn(program("exit 3", { fds: [{ name: "memory", fd: memory }] }));
   inspect([
     ...[here, there, listener, client, server, event, memory, node, child.pidfd],
     ...received,
+    ...others,
   ]);
   refuseEverything(folder, memory);
   await ended(child);
   watches.forEach((watch) => watch.stop());
   await lane.close(node);
   await lane.openNode("/nonexistent").catch(() => undefined);
-  for (const fd of [here, there, listener, client, server, event, memory, ...received]) {
+  for (const fd of [here, there, listener, client, server, event, memory, ...received, ...others]) {
     kernel.close(fd);
   }
+}
+
+/** @returns what stays open */
+async function useObservers(folder: string, here: Fd, there: Fd): Promise<readonly Fd[]> {
+  const self = kernel.openProcess(kernel.pid);
+  const borrowed = kernel.borrow(self, here.number, "borrowed");
+  await kernel.identifyProcess(self);
+  const inotify = kernel.openInotify("inotify");
+  kernel.addFileWatch(inotify, folder, ["open"]);
+  const uevents = kernel.openUevents();
+  kernel.receiveUevent(uevents);
+  const peer = kernel.peerPidfd(here);
+  kernel.passPidfds(here);
+  kernel.send(there, new Uint8Array(1));
+  const packet = kernel.receive(here);
+  const sender = typeof packet === "string" ? undefined : packet.pidfd;
+  refused(() => kernel.addFileWatch(inotify, `${folder}/absent`, ["open"]));
+  refused(() => kernel.openGate(`${folder}/absent`));
+  refused(() => kernel.borrow(self, 999_999, "none"));
+  refused(() => kernel.peerPidfd(inotify));
+  const maybe = [peer, sender].filter((fd) => fd !== undefined && fd !== "unsupported");
+  return [self, borrowed, inotify, uevents, ...maybe];
 }
 
 function refuseEverything(folder: string, memory: Fd): void {
@@ -106,7 +130,6 @@ function refuseEverything(folder: string, memory: Fd): void {
   refused(() => kernel.spawn(program("", { path: "/nonexistent" })));
   refused(() => kernel.spawn(program("", { fds: [{ name: ":", fd: memory }] })));
   refused(() => kernel.identify(`${folder}/absent`));
-  kernel.isIommufd(memory);
   kernel.deviceAddress(memory);
   kernel.account("root");
 }
