@@ -169,6 +169,16 @@ export interface ChannelHandler {
   ended(): void;
 }
 
+/** What is around a channel. */
+export interface ChannelContext {
+  /** Only packets from this process count. */
+  readonly sender: () => { readonly pid: number } | undefined;
+  /** Closes a descriptor that came and is not wanted, where it can delay nobody. */
+  readonly discard: (fd: Fd) => void;
+  /** Handling a packet failed, which the importer must not be able to end Bargate by. */
+  readonly onError: (error: unknown) => void;
+}
+
 /** Bargate's end of one importer channel. */
 export class ImporterChannel {
   #watch: Watch | undefined;
@@ -176,17 +186,23 @@ export class ImporterChannel {
   /**
    * @param kernel the port
    * @param socket Bargate's end; the channel owns it
-   * @param sender only packets from this process count
+   * @param context what is around the channel
    */
   constructor(
     private readonly kernel: Kernel,
     private readonly socket: Fd,
-    private readonly sender: () => { readonly pid: number } | undefined,
+    private readonly context: ChannelContext,
   ) {}
 
   /** Begins to take packets. */
   listen(handler: ChannelHandler): void {
-    this.#watch = this.kernel.watch(this.socket, () => this.#drain(handler));
+    this.#watch = this.kernel.watch(this.socket, () => {
+      try {
+        this.#drain(handler);
+      } catch (error) {
+        this.context.onError(error);
+      }
+    });
   }
 
   /**
@@ -225,7 +241,7 @@ export class ImporterChannel {
   #take(packet: Packet, handler: ChannelHandler): void {
     const parsed = this.#parse(packet);
     if (typeof parsed === "string") {
-      for (const fd of packet.fds) this.kernel.close(fd);
+      for (const fd of packet.fds) this.context.discard(fd);
       handler.refused(parsed);
       this.send({ type: "refused", message: parsed });
       return;
@@ -247,7 +263,7 @@ export class ImporterChannel {
 
   #unfit(packet: Packet): string | undefined {
     if (packet.truncated) return `the packet is longer than ${PACKET_LIMIT} bytes`;
-    const expected = this.sender();
+    const expected = this.context.sender();
     if (expected === undefined || packet.sender.pid !== expected.pid) {
       return `the packet came from process ${packet.sender.pid}, which is not the importer`;
     }

@@ -19,7 +19,13 @@ export interface ControlRequest {
 
 /** What the guardian answers. */
 export type ControlReply =
-  | { readonly type: "done"; readonly ended: number; readonly restored: number }
+  | {
+    readonly type: "done";
+    readonly ended: number;
+    /** Grants whose end could not be seen. */
+    readonly failed: number;
+    readonly restored: number;
+  }
   /** The device is not open here. */
   | { readonly type: "absent" }
   | { readonly type: "refused"; readonly message: string };
@@ -74,11 +80,12 @@ export function parseControlRequest(bytes: Uint8Array): ControlRequest {
  */
 export function parseControlReply(bytes: Uint8Array): ControlReply {
   const fields = parseObject(bytes);
-  const { ended, restored } = fields;
+  const { ended, failed, restored } = fields;
   switch (fields["type"]) {
     case "done":
       if (typeof ended !== "number" || typeof restored !== "number") break;
-      return { type: "done", ended, restored };
+      if (typeof failed !== "number") break;
+      return { type: "done", ended, failed, restored };
     case "absent":
       return { type: "absent" };
     case "refused":
@@ -96,13 +103,15 @@ export class ControlServer {
    * @param kernel the port
    * @param listener of the socket; the server owns it
    * @param handler does what is asked
+   * @param onError is told of what fails apart from the handler
    */
   constructor(
     private readonly kernel: Kernel,
     private readonly listener: Fd,
     private readonly handler: ControlHandler,
+    private readonly onError: (error: unknown) => void = () => {},
   ) {
-    this.#watch = kernel.watch(listener, () => this.#accept());
+    this.#watch = kernel.watch(listener, () => this.#guarded(() => this.#accept()));
   }
 
   /** Closes the socket and all connections. */
@@ -121,7 +130,17 @@ export class ControlServer {
       this.kernel.close(socket);
       return;
     }
-    this.#connections.set(socket, this.kernel.watch(socket, () => this.#drain(socket, peer)));
+    const drain = () => this.#guarded(() => this.#drain(socket, peer));
+    this.#connections.set(socket, this.kernel.watch(socket, drain));
+  }
+
+  /** An operator's failing connection must not end the guardian. */
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.onError(error);
+    }
   }
 
   #drain(socket: Fd, peer: Credentials): void {

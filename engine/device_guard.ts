@@ -1,22 +1,24 @@
 /**
- * One device and the grants that live on it: exporting, ending, resetting. Nothing of one device
- * interleaves, and nothing of one device waits for another.
+ * One device and the grants that live on it: exporting, ending, resetting. What is done to one device
+ * never interleaves, and never waits for another device.
  *
  * An end is done when it is *seen*: Bargate's descriptor is the buffer's last reference, or the
- * device is held revoked, or the generation is over and the buffer cannot be imported any more.
+ * device is held revoked, or the generation is over and the buffer cannot be imported any more. An
+ * end that has begun is taken up again by every later step until it is seen: a call that fails in
+ * between delays it, and is told, but never makes it be forgotten.
  *
  * @module
  */
 import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { BargatePacket } from "./channel.ts";
-import type { Clock } from "./clock.ts";
-import { RefusedError } from "./errors.ts";
-import type { After, Cause, EventFacts, EventLog } from "./event.ts";
-import type { Fd } from "./fd.ts";
 import type { EndReason, Means } from "./end.ts";
+import { RefusedError } from "./errors.ts";
+import type { After, Cause } from "./event.ts";
+import type { Fd } from "./fd.ts";
 import { Grant } from "./grant.ts";
-import { type HeldGrant, isActive, type Mapping } from "./held_grant.ts";
-import type { Kernel, Lane } from "./kernel.ts";
+import { type GuardContext, GuardRecorder, messageOf } from "./guard_context.ts";
+import { type HeldGrant, isActive, isEnding, type Mapping } from "./held_grant.ts";
+import type { Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import type { PlannedGrant } from "./plan.ts";
 import { explained } from "./refusal.ts";
@@ -25,28 +27,39 @@ import type { DeviceSession } from "./session.ts";
 /** How the device is bounced. */
 export type ResetMethod = "function" | "decode";
 
+/** Whether an end asks first. */
+export type Urgency = "graceful" | "immediate";
+
+/** What became of the grants in a reset. */
+export interface ResetOutcome {
+  /** Grants whose end was seen. */
+  readonly ended: number;
+  /** Grants whose end could not be seen. */
+  readonly failed: number;
+  /** Grants that stand: restored, or renewed with a new generation. */
+  readonly restored: number;
+}
+
+/** A renewal's material: what is exported again, and where it was mapped. */
+interface Renewal {
+  readonly held: HeldGrant;
+  readonly mapping: Mapping | undefined;
+}
+
 /** How long a graceful end lies between two looks at the references, ms. */
 const LOOK_EVERY_MS = 10;
-
-/** What a guard needs from around it. */
-export interface GuardContext {
-  readonly kernel: Kernel;
-  readonly clock: Clock;
-  readonly log: EventLog;
-  /** How long a call of an end may take before it is reported as late, ms. */
-  readonly limitMs: number;
-  /** Tells the importer. */
-  readonly notify: (packet: BargatePacket, fds?: readonly Fd[]) => void;
-  /** A revoke was late, or its end could not be seen. */
-  readonly onTrouble: () => void;
-}
 
 /** A device with its grants. */
 export class DeviceGuard {
   readonly #held: HeldGrant[] = [];
-  #turn: Promise<unknown> = Promise.resolve();
   readonly #ends = new Set<Promise<void>>();
   readonly #onReopen: (() => Promise<unknown>)[] = [];
+  /** When planned grants expire, ms since the epoch: a renewal does not give them more time. */
+  readonly #deadlines = new Map<PlannedGrant, number>();
+  readonly #record: GuardRecorder;
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Once set, nothing is exported any more. */
+  #final: { readonly reason: EndReason; readonly cause: Cause } | undefined;
 
   /**
    * @param session the open device; the guard owns it
@@ -57,7 +70,9 @@ export class DeviceGuard {
     readonly session: DeviceSession,
     private readonly lane: Lane,
     private readonly context: GuardContext,
-  ) {}
+  ) {
+    this.#record = new GuardRecorder(context, session);
+  }
 
   /** Grants of which no end was seen. */
   get standing(): readonly HeldGrant[] {
@@ -75,33 +90,16 @@ export class DeviceGuard {
    * @returns the grant, exported
    * @throws {RefusedError} with nothing left of it
    */
-  async export(plan: PlannedGrant): Promise<HeldGrant> {
-    const grant = new Grant(crypto.randomUUID(), plan, this.session.generation);
-    this.#record("planned", grant);
-    try {
-      const what = `${plan.export} (BAR ${plan.bar} of ${plan.device.address})`;
-      const dmaBuf = await this.session.export(what, plan.bar, plan.ranges);
-      const held: HeldGrant = { grant, dmaBuf, acknowledged: false };
-      this.#held.push(held);
-      grant.step("export");
-      this.#record("exported", grant);
-      return held;
-    } catch (error) {
-      grant.fail();
-      this.#record("ended", grant, { reason: "failed", cause: causeOf("export", error) });
-      throw error;
-    }
+  export(plan: PlannedGrant): Promise<HeldGrant> {
+    return this.#exclusive(() => this.#export(plan));
   }
 
-  /** The importer has it. */
-  delivered(held: HeldGrant): void {
+  /** The importer has it. @returns false if its end has begun meanwhile */
+  delivered(held: HeldGrant): boolean {
+    if (held.grant.state !== "exported") return false;
     held.grant.step("deliver");
-    this.#record("delivered", held.grant);
-    const expires = held.grant.plan.rule.expiresMs;
-    if (expires === undefined) return;
-    held.callOffExpiry = this.context.clock.after(expires, () => {
-      this.#background(this.end([held], "expired", { source: "timer" }, "graceful"));
-    });
+    this.#record.grant("delivered", held.grant);
+    return true;
   }
 
   /**
@@ -113,21 +111,19 @@ export class DeviceGuard {
    */
   map(held: HeldGrant, iommufd: Fd, ioas: number, iova: bigint | undefined): Promise<bigint> {
     return this.#exclusive(async () => {
-      if (held.grant.state !== "exported" || held.mapping !== undefined) {
-        this.context.kernel.close(iommufd);
-        throw new RefusedError(
-          `Cannot map ${held.grant.plan.export}: the grant is ${held.grant.state}${
-            held.mapping === undefined ? "" : " and mapped already"
-          }`,
-        );
-      }
       try {
+        const { state, plan } = held.grant;
+        const free = (state === "exported" || state === "delivered") && held.mapping === undefined;
+        if (!free) {
+          const mapped = held.mapping === undefined ? "" : " and mapped already";
+          throw new RefusedError(`Cannot map ${plan.export}: the grant is ${state}${mapped}`);
+        }
         held.mapping = await this.#mapInto(held, iommufd, ioas, iova);
       } catch (error) {
-        this.context.kernel.close(iommufd);
+        await this.#closeCopy(iommufd);
         throw error;
       }
-      if (held.grant.state !== "exported") {
+      if (!isActive(held)) {
         throw new RefusedError(`Cannot map ${held.grant.plan.export}: the grant is ending`);
       }
       this.delivered(held);
@@ -148,30 +144,20 @@ export class DeviceGuard {
     victims: readonly HeldGrant[],
     reason: EndReason,
     cause: Cause,
-    urgency: "graceful" | "immediate",
+    urgency: Urgency,
   ): Promise<void> {
-    const end = this.#end(victims, reason, cause, urgency);
-    this.#ends.add(end);
-    return end.finally(() => this.#ends.delete(end));
+    return this.#tracked(this.#end(() => victims, reason, cause, urgency));
+  }
+
+  /** Ends all grants, and those that are being made: nothing is exported from here on. */
+  endAll(reason: EndReason, cause: Cause, urgency: Urgency): Promise<void> {
+    this.#final ??= { reason, cause };
+    return this.#tracked(this.#end(() => this.#held, reason, cause, urgency));
   }
 
   /** Resolves when every end that has begun is over, well or not. */
   async settled(): Promise<void> {
     await Promise.allSettled([...this.#ends]);
-  }
-
-  async #end(
-    victims: readonly HeldGrant[],
-    reason: EndReason,
-    cause: Cause,
-    urgency: "graceful" | "immediate",
-  ): Promise<void> {
-    // An immediate end waits for nobody, not for the grace of an end that has begun either.
-    if (urgency === "immediate") { for (const held of victims) held.acknowledged = true; }
-    const begun = victims.filter(isActive);
-    for (const held of begun) this.#beginEnd(held, reason, cause);
-    if (urgency === "graceful") await this.#askToLetGo(begun, reason);
-    await this.#exclusive(() => this.#enforce(begun.filter(({ grant }) => grant.standing), reason));
   }
 
   /**
@@ -183,7 +169,7 @@ export class DeviceGuard {
    * @returns what became of the grants
    * @throws {RefusedError} if the device cannot be reset
    */
-  reset(method: ResetMethod, cause: Cause): Promise<{ ended: number; restored: number }> {
+  reset(method: ResetMethod, cause: Cause): Promise<ResetOutcome> {
     return this.#exclusive(async () => {
       if (!this.session.isOpen) {
         throw new RefusedError(
@@ -195,13 +181,16 @@ export class DeviceGuard {
       const keepers = active.filter(({ grant }) => grant.plan.rule.onReset === "restore");
       if (victims.length === 0) await this.#bounce(method, keepers, cause);
       else await this.#resetAndEnd(method, victims, keepers, cause);
-      return { ended: victims.length, restored: keepers.length };
+      const failed = victims.filter(({ grant }) => grant.end?.means === undefined).length;
+      const restored = this.#held.filter(isActive).length;
+      return { ended: victims.length - failed, failed, restored };
     });
   }
 
   /** Compares what should be with what is: a revoke or un-revoke that nothing told of is found late. */
   reconcile(): Promise<void> {
     return this.#exclusive(async () => {
+      await this.#enforce("failed");
       if (!this.session.isOpen || this.session.held) return;
       const cause: Cause = { source: "probe" };
       const lost: HeldGrant[] = [];
@@ -214,54 +203,134 @@ export class DeviceGuard {
           await this.#restore(held);
         }
       }
-      const ending = lost.filter(isActive);
-      for (const held of ending) this.#beginEnd(held, "decode-off", cause);
-      await this.#enforce(ending, "decode-off");
+      this.#begin(lost, "decode-off", cause);
+      await this.#enforce("decode-off");
     });
   }
 
-  /** Closes the device and gives everything back. Grants must have ended. */
+  /** Ends what stands, closes the device and gives everything back. */
   dispose(): Promise<void> {
-    return this.#exclusive(() => this.session.dispose());
+    const { reason, cause } = this.#final ??= { reason: "failed", cause: { source: "engine" } };
+    return this.#exclusive(async () => {
+      for (const held of this.#held) held.acknowledged = true;
+      this.#begin(this.#held, reason, cause);
+      await this.#enforce(reason);
+      await this.#endGeneration(this.#held.filter(isEnding), "close");
+      for (const held of [...this.standing]) {
+        await this.#finishUnseen(held, "nothing is left to try");
+      }
+      await this.#record.attempt(
+        `give ${this.session.target.address} back`,
+        () => this.session.dispose(),
+      );
+    });
+  }
+
+  // ── making ──────────────────────────────────────────────────────────────────────────────────────
+
+  async #export(plan: PlannedGrant): Promise<HeldGrant> {
+    const grant = new Grant(crypto.randomUUID(), plan, this.session.generation);
+    this.#record.grant("planned", grant);
+    try {
+      if (this.#final !== undefined) {
+        throw new RefusedError(`Cannot export ${plan.export}: its device is ending`);
+      }
+      const what = `${plan.export} (BAR ${plan.bar} of ${plan.device.address})`;
+      const dmaBuf = await this.session.export(what, plan.bar, plan.ranges);
+      const held: HeldGrant = { grant, dmaBuf, acknowledged: false };
+      this.#held.push(held);
+      grant.step("export");
+      this.#record.grant("exported", grant);
+      this.#expireLater(held);
+      return held;
+    } catch (error) {
+      grant.fail();
+      const cause = { source: "export", detail: messageOf(error) };
+      this.#record.grant("ended", grant, { reason: "failed", cause });
+      throw error;
+    }
+  }
+
+  /** The time of `expires` runs from the first export, whatever is renewed in between. */
+  #expireLater(held: HeldGrant): void {
+    const { plan } = held.grant;
+    const { expiresMs } = plan.rule;
+    if (expiresMs === undefined) return;
+    const { clock } = this.context;
+    const deadline = this.#deadlines.get(plan) ?? clock.now() + expiresMs;
+    this.#deadlines.set(plan, deadline);
+    held.callOffExpiry = clock.after(Math.max(0, deadline - clock.now()), () => {
+      this.#background(this.end([held], "expired", { source: "timer" }, "graceful"));
+    });
   }
 
   // ── ending ──────────────────────────────────────────────────────────────────────────────────────
 
-  #beginEnd(held: HeldGrant, reason: EndReason, cause: Cause): void {
-    held.callOffExpiry?.();
-    held.grant.revoke(reason);
-    this.#record("revoking", held.grant, { reason, cause });
+  async #end(
+    select: () => readonly HeldGrant[],
+    reason: EndReason,
+    cause: Cause,
+    urgency: Urgency,
+  ): Promise<void> {
+    // An immediate end waits for nobody, not for the grace of an end that has begun either.
+    if (urgency === "immediate") { for (const held of select()) held.acknowledged = true; }
+    const begun = this.#begin(select(), reason, cause);
+    if (urgency === "graceful") await this.#askToLetGo(begun, reason);
+    await this.#exclusive(async () => {
+      // What was being made while this waited for its turn ends with the rest.
+      this.#begin(select(), reason, cause);
+      await this.#enforce(reason);
+    });
+  }
+
+  #begin(victims: readonly HeldGrant[], reason: EndReason, cause: Cause): readonly HeldGrant[] {
+    const begun = victims.filter(isActive);
+    for (const held of begun) {
+      held.callOffExpiry?.();
+      held.grant.revoke(reason);
+      this.#record.grant("revoking", held.grant, { reason, cause });
+    }
+    return begun;
   }
 
   /** Waits until the importers have let go, at most their grace. */
   async #askToLetGo(victims: readonly HeldGrant[], reason: EndReason): Promise<void> {
     const { clock, notify } = this.context;
-    const deadline = clock.now() +
-      Math.max(0, ...victims.map(({ grant }) => grant.plan.rule.graceMs));
-    for (const { grant } of victims) {
-      const withinMs = grant.plan.rule.graceMs;
-      notify({ type: "revoking", grant: grant.id, reason, withinMs });
+    for (const held of victims) {
+      const withinMs = held.grant.plan.rule.graceMs;
+      held.graceUntil = clock.now() + withinMs;
+      notify({ type: "revoking", grant: held.grant.id, reason, withinMs });
     }
     // The kernel tells nobody that a reference has gone, so this looks from time to time.
-    while (victims.some((held) => !this.#hasLetGo(held)) && clock.now() < deadline) {
+    while (victims.some((held) => !this.#isDue(held))) {
       await new Promise<void>((resolve) => clock.after(LOOK_EVERY_MS, resolve));
     }
   }
 
-  #hasLetGo(held: HeldGrant): boolean {
-    if (!held.grant.standing || held.acknowledged) return true;
+  /** Whether nobody need be waited for any more. */
+  #isDue(held: HeldGrant): boolean {
+    const { graceUntil } = held;
+    if (!held.grant.standing || held.acknowledged || graceUntil === undefined) return true;
+    if (this.context.clock.now() >= graceUntil) return true;
     return held.mapping === undefined && this.#references(held) === 1;
   }
 
-  #references({ dmaBuf }: HeldGrant): number {
-    return this.context.kernel.dmaBufFacts(dmaBuf).references;
+  /** @returns how many references the buffer has; undefined if that cannot be read */
+  #references({ dmaBuf }: HeldGrant): number | undefined {
+    try {
+      return this.context.kernel.dmaBufFacts(dmaBuf).references;
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      return undefined;
+    }
   }
 
-  /** Takes the means from precise to blunt until every victim's end is seen. */
-  async #enforce(victims: readonly HeldGrant[], reason: EndReason): Promise<void> {
-    if (victims.length === 0) return;
+  /** Takes the means from precise to blunt until the end of every grant that is due is seen. */
+  async #enforce(reason: EndReason): Promise<void> {
+    const due = this.#held.filter((held) => isEnding(held) && this.#isDue(held));
+    if (due.length === 0) return;
     const left: HeldGrant[] = [];
-    for (const held of victims) {
+    for (const held of due) {
       if (this.#outlived(held)) await this.#finishDead(held, "close");
       else if (!await this.#endPrecisely(held)) left.push(held);
     }
@@ -287,12 +356,12 @@ export class DeviceGuard {
       await this.#finish(held, means);
       return true;
     }
-    const others = `${references - 1} other references to the buffer are left`;
+    const others = references === undefined
+      ? "the references to the buffer cannot be read"
+      : `${references - 1} other references to the buffer are left`;
     const detail = failure === undefined ? others : `${others}; ${failure}`;
-    this.#record("means-insufficient", held.grant, {
-      means,
-      cause: { source: "references", detail },
-    });
+    const cause = { source: "references", detail };
+    this.#record.grant("means-insufficient", held.grant, { means, cause });
     return false;
   }
 
@@ -302,66 +371,102 @@ export class DeviceGuard {
     if (mapping === undefined) return undefined;
     delete held.mapping;
     try {
-      await this.#limited(
-        `unmap ${held.grant.plan.export}`,
-        this.lane.ioasUnmap(mapping.iommufd, mapping.ioas, mapping.iova, mapping.length),
+      return await this.#dropArea(mapping);
+    } finally {
+      await this.#closeCopy(mapping.iommufd);
+    }
+  }
+
+  /** The address space is the importer's: that the area is gone already is no failure of ours. */
+  async #dropArea({ iommufd, ioas, iova, length }: Mapping): Promise<string | undefined> {
+    try {
+      await this.#record.limited(
+        `unmap from IOAS ${ioas}`,
+        this.lane.ioasUnmap(iommufd, ioas, iova, length),
       );
       return undefined;
     } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-      return `the unmap was answered with ${error.errnoName}`;
-    } finally {
-      this.context.kernel.close(mapping.iommufd);
+      return `the unmap failed: ${messageOf(error)}`;
     }
+  }
+
+  /** The last reference to an iommufd takes its address spaces with it, and that can wait. */
+  async #closeCopy(iommufd: Fd): Promise<void> {
+    await this.#record.attempt("close an importer's iommufd", () => this.lane.close(iommufd));
   }
 
   /** Closes the device: what is left of the victims, and every buffer of the generation, is dead. */
   async #endGeneration(victims: readonly HeldGrant[], means: Means): Promise<void> {
     if (this.session.isOpen) {
-      await this.#limited(`close ${this.session.target.address}`, this.session.close());
-      this.#recordDevice("device-closed");
+      const what = `close ${this.session.target.address}`;
+      await this.#record.attempt(what, () => this.session.close());
+      if (!this.session.isOpen) this.#record.device("device-closed");
     }
     for (const held of victims) await this.#finishDead(held, means);
   }
 
   /**
-   * Ends a grant whose buffer must be dead by now, if it is. Where nobody can probe, the means has
-   * been seen to be taken: the generation is over, or the command register keeps the memory bit off.
+   * Ends a grant whose buffer must be dead by now, and for good, if it is: the means was taken (the
+   * generation is over, or the command register keeps the memory bit off), and nobody can import it.
+   * Where there is no iommufd to try that with, the means alone decides. What is not seen to be dead
+   * stays as it is, and the next means is tried.
    */
   async #finishDead(held: HeldGrant, means: Means): Promise<void> {
-    if (await this.session.probe(held.dmaBuf) !== "live") {
+    const liveness = await this.#record.attempt(
+      `probe ${held.grant.plan.export}`,
+      () => this.session.probe(held.dmaBuf),
+    );
+    const dead = liveness === "revoked" || liveness === "unknown";
+    if (dead && this.#taken(held, means)) {
       await this.#finish(held, means);
-      return;
+    } else if (liveness === "live" && this.#outlived(held)) {
+      await this.#finishUnseen(held, "the buffer can be imported after its generation");
     }
-    this.context.onTrouble();
-    held.grant.fail();
-    this.#record("ended", held.grant, {
-      reason: "failed",
-      means,
-      cause: { source: "probe", detail: "the buffer can still be imported" },
-    });
-    await this.#giveBack(held);
+  }
+
+  #taken(held: HeldGrant, means: Means): boolean {
+    return means === "hold" ? this.session.held : this.#outlived(held);
   }
 
   /** The end was seen: record it, tell the importer, give the buffer back. */
   async #finish(held: HeldGrant, means: Means): Promise<void> {
     const reason = held.grant.reason ?? "failed";
     held.grant.ended(means);
-    this.#record("ended", held.grant, { reason, means, after: "dead" });
+    this.#record.grant("ended", held.grant, { reason, means, after: "dead" });
     this.context.notify({ type: "revoked", grant: held.grant.id, reason, after: "dead" });
+    await this.#giveBack(held);
+  }
+
+  /** The end cannot be seen: said aloud, and counted. */
+  async #finishUnseen(held: HeldGrant, detail: string): Promise<void> {
+    this.context.onTrouble();
+    held.grant.fail();
+    const cause = { source: "probe", detail };
+    this.#record.grant("ended", held.grant, { reason: "failed", cause });
+    this.context.notify({
+      type: "revoked",
+      grant: held.grant.id,
+      reason: "failed",
+      after: "dead",
+    });
     await this.#giveBack(held);
   }
 
   /** Nothing of a grant that has ended is kept: no mapping, no copy of an iommufd, no buffer. */
   async #giveBack(held: HeldGrant): Promise<void> {
-    await this.#unmap(held);
-    await this.session.closeBuffer(held.dmaBuf);
     this.#held.splice(this.#held.indexOf(held), 1);
+    await this.#unmap(held);
+    await this.#record.attempt(
+      `close the buffer of ${held.grant.plan.export}`,
+      () => this.session.closeBuffer(held.dmaBuf),
+    );
   }
 
+  // ── a new generation ────────────────────────────────────────────────────────────────────────────
+
   /**
-   * A new generation: ends everything of this one, opens the device again, and exports again what
-   * is still allowed. Old descriptors stay dead.
+   * Ends everything of this generation, opens the device again, and exports again what is still
+   * allowed. Old descriptors stay dead.
    */
   async #renew(
     victims: readonly HeldGrant[],
@@ -369,38 +474,68 @@ export class DeviceGuard {
     reason: EndReason,
     between: () => Promise<void> = () => Promise.resolve(),
   ): Promise<void> {
-    const renewed = keepers.filter(isActive).map((held) => ({ held, mapping: held.mapping }));
-    for (const { held } of renewed) {
-      this.#beginEnd(held, reason, { source: "collateral", detail: "renewed with the device" });
-      // The copy of the importer's iommufd serves the next generation.
-      delete held.mapping;
-    }
+    const renewals = this.#takeMappings(keepers.filter(isActive));
+    const renewed = renewals.map(({ held }) => held);
+    this.#begin(renewed, reason, { source: "collateral", detail: "renewed with the device" });
     try {
-      await this.#endGeneration([...victims, ...renewed.map(({ held }) => held)], "new-generation");
+      await this.#endGeneration([...victims, ...renewed], "new-generation");
+      if (this.session.isOpen) {
+        throw new RefusedError(`Cannot renew ${this.session.target.address}: it does not close`);
+      }
+      if (this.#final !== undefined) return;
       await this.session.reopen();
-      this.#recordDevice("device-opened");
+      this.#record.device("device-opened");
       for (const work of this.#onReopen) await work();
       await between();
-      for (const { held, mapping } of renewed) await this.#exportAgain(held.grant.plan, mapping);
+      for (const renewal of renewals) await this.#exportAgain(renewal);
     } finally {
-      const kept = new Set(this.#held.map(({ mapping }) => mapping?.iommufd));
-      for (const { mapping } of renewed) {
-        if (mapping !== undefined && !kept.has(mapping.iommufd)) {
-          this.context.kernel.close(mapping.iommufd);
-        }
+      await this.#closeUnused(renewals);
+      if (this.standing.length === 0) await this.#endGeneration([], "close");
+    }
+  }
+
+  /** The copies of the importers' iommufds serve the next generation. */
+  #takeMappings(keepers: readonly HeldGrant[]): readonly Renewal[] {
+    return keepers.map((held) => {
+      const { mapping } = held;
+      delete held.mapping;
+      return { held, mapping };
+    });
+  }
+
+  async #closeUnused(renewals: readonly Renewal[]): Promise<void> {
+    const used = new Set(this.#held.map(({ mapping }) => mapping?.iommufd));
+    for (const { mapping } of renewals) {
+      if (mapping !== undefined && !used.has(mapping.iommufd)) {
+        await this.#closeCopy(mapping.iommufd);
       }
     }
   }
 
-  async #exportAgain(plan: PlannedGrant, mapping: Mapping | undefined): Promise<void> {
-    const held = await this.export(plan);
-    if (mapping !== undefined) {
-      await this.lane.ioasUnmap(mapping.iommufd, mapping.ioas, mapping.iova, mapping.length);
-      held.mapping = await this.#mapInto(held, mapping.iommufd, mapping.ioas, mapping.iova);
+  /** A grant that cannot be renewed has its own end; the others go on. */
+  async #exportAgain({ held: old, mapping }: Renewal): Promise<void> {
+    if (this.#final !== undefined) return;
+    const { plan } = old.grant;
+    let held: HeldGrant;
+    try {
+      held = await this.#export(plan);
+      if (mapping !== undefined) {
+        await this.#dropArea(mapping);
+        held.mapping = await this.#mapInto(held, mapping.iommufd, mapping.ioas, mapping.iova);
+      }
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      return;
     }
     const handsOver = plan.importer.mapping === "importer";
-    if (handsOver || mapping !== undefined) this.delivered(held);
-    this.context.notify(grantedPacket(held), handsOver ? [held.dmaBuf] : []);
+    const told = this.context.notify(grantedPacket(held), handsOver ? [held.dmaBuf] : []);
+    if (handsOver && !told) {
+      const cause = { source: "channel", detail: "the importer does not read" };
+      this.#begin([held], "importer-gone", cause);
+      await this.#endPrecisely(held);
+    } else if (handsOver || mapping !== undefined) {
+      this.delivered(held);
+    }
   }
 
   // ── resetting ───────────────────────────────────────────────────────────────────────────────────
@@ -412,21 +547,25 @@ export class DeviceGuard {
     cause: Cause,
   ): Promise<void> {
     const reason: EndReason = method === "decode" ? "decode-off" : "device-reset";
-    for (const held of victims) this.#beginEnd(held, reason, cause);
+    const { address, canHold } = this.session.target;
+    for (const held of victims) held.acknowledged = true;
+    this.#begin(victims, reason, cause);
     const reset = () => method === "function" ? this.#resetDevice(cause) : Promise.resolve();
-    if (!this.session.target.canHold) {
+    if (!canHold) {
       // Nothing can keep buffers revoked over the reset: the generation ends first.
       await this.#renew(victims, keepers, reason, reset);
       return;
     }
-    await this.#limited(`hold ${this.session.target.address}`, this.session.hold());
-    for (const held of victims) await this.#finishDead(held, "hold");
     try {
+      await this.#record.limited(`hold ${address}`, this.session.hold());
+      for (const held of victims) await this.#finishDead(held, "hold");
       await reset();
     } finally {
-      // What was held stays dead only as long as nobody lets go of the hold, so the generation ends.
-      if (keepers.length === 0) await this.#endGeneration([], "close");
-      else await this.#renew([], keepers, reason);
+      // What was held stays dead only as long as nobody lets go of the hold, and what could not be
+      // held must die all the same: the generation ends.
+      const left = victims.filter(isEnding);
+      if (keepers.some(isActive)) await this.#renew(left, keepers, reason);
+      else await this.#endGeneration(left, "close");
     }
   }
 
@@ -441,7 +580,7 @@ export class DeviceGuard {
       if (method === "function") {
         await this.#resetDevice(cause);
       } else {
-        await this.#limited(`hold ${this.session.target.address}`, this.session.hold());
+        await this.#record.limited(`hold ${this.session.target.address}`, this.session.hold());
         await this.session.unhold();
       }
     } finally {
@@ -450,32 +589,35 @@ export class DeviceGuard {
   }
 
   async #resetDevice(cause: Cause): Promise<void> {
-    await this.#limited(`reset ${this.session.target.address}`, this.session.reset());
-    this.#recordDevice("device-reset", { cause });
+    await this.#record.limited(`reset ${this.session.target.address}`, this.session.reset());
+    this.#record.device("device-reset", { cause });
   }
 
   #suspend(held: HeldGrant, cause: Cause): void {
+    if (held.grant.state !== "delivered") return;
     held.grant.step("suspend");
-    this.#record("suspended", held.grant, { cause });
+    this.#record.grant("suspended", held.grant, { cause });
     this.context.notify({ type: "suspended", grant: held.grant.id });
   }
 
   async #restore(held: HeldGrant): Promise<void> {
-    if (await this.session.probe(held.dmaBuf) === "revoked") {
-      if (!isActive(held)) return;
-      this.#beginEnd(held, "device-error", {
+    const liveness = await this.#record.attempt(
+      `probe ${held.grant.plan.export}`,
+      () => this.session.probe(held.dmaBuf),
+    );
+    if (liveness === "revoked" || liveness === undefined) {
+      this.#begin([held], "device-error", {
         source: "probe",
         detail: "not valid after the bounce",
       });
-      await this.#enforce([held], "device-error");
+      await this.#enforce("device-error");
       return;
     }
-    if (held.grant.state !== "suspended") return;
     const after = await this.#remap(held);
     // Its end may have begun meanwhile; then that goes on, and nothing is restored.
     if (held.grant.state !== "suspended") return;
     held.grant.step("restore");
-    this.#record("restored", held.grant, { after });
+    this.#record.grant("restored", held.grant, { after });
     this.context.notify({ type: "restored", grant: held.grant.id, after });
   }
 
@@ -485,9 +627,17 @@ export class DeviceGuard {
     if (old === undefined) {
       return IMPORTER_DRIVERS.get(held.grant.plan.importer.driver.value)?.afterBounce ?? "dead";
     }
-    await this.lane.ioasUnmap(old.iommufd, old.ioas, old.iova, old.length);
-    held.mapping = await this.#mapInto(held, old.iommufd, old.ioas, old.iova);
-    return "resumable";
+    delete held.mapping;
+    await this.#dropArea(old);
+    try {
+      held.mapping = await this.#mapInto(held, old.iommufd, old.ioas, old.iova);
+      return "resumable";
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      // The importer has changed its address space; it can ask for another mapping.
+      await this.#closeCopy(old.iommufd);
+      return "dead";
+    }
   }
 
   // ── plumbing ────────────────────────────────────────────────────────────────────────────────────
@@ -522,51 +672,16 @@ export class DeviceGuard {
     return run;
   }
 
-  /** Reports a call that takes too long, and goes on waiting for it: nothing is done before it returns. */
-  async #limited<T>(what: string, call: Promise<T>): Promise<T> {
-    const { clock, limitMs } = this.context;
-    const callOff = clock.after(limitMs, () => {
-      this.context.onTrouble();
-      this.#recordDevice("late", {
-        cause: { source: "watchdog", detail: `${what} has not returned after ${limitMs} ms` },
-      });
-    });
-    try {
-      return await call;
-    } finally {
-      callOff();
-    }
+  #tracked(end: Promise<void>): Promise<void> {
+    this.#ends.add(end);
+    return end.finally(() => this.#ends.delete(end));
   }
 
   /** For work that nobody awaits: a failure is trouble, never silence. */
   #background(work: Promise<void>): void {
-    work.catch((error: unknown) => {
-      this.context.onTrouble();
-      this.#recordDevice("late", { cause: causeOf("engine", error) });
-    });
-  }
-
-  #record(type: EventFacts["type"], grant: Grant, more: Partial<EventFacts> = {}): void {
-    const { plan } = grant;
-    this.context.log.record({
-      type,
-      generation: grant.generation,
-      grant: grant.id,
-      export: plan.export,
-      device: plan.device.address,
-      importer: plan.importer.name,
-      ...more,
-    });
-  }
-
-  #recordDevice(type: EventFacts["type"], more: Partial<EventFacts> = {}): void {
-    const { session } = this;
-    this.context.log.record({
-      type,
-      generation: session.generation,
-      device: session.target.address,
-      ...more,
-    });
+    work.catch((error: unknown) =>
+      this.#record.trouble({ source: "engine", detail: messageOf(error) })
+    );
   }
 }
 
@@ -588,8 +703,4 @@ export function grantedPacket(held: HeldGrant, fdName?: string): BargatePacket {
     access: grant.plan.rule.access,
     ...(mapping === undefined ? {} : { iova: `0x${mapping.iova.toString(16)}` }),
   };
-}
-
-function causeOf(source: string, error: unknown): Cause {
-  return { source, detail: error instanceof Error ? error.message : String(error) };
 }

@@ -62,26 +62,35 @@ export type EventFacts = Omit<Event, "v" | "seq" | "time" | "policy">;
 /** Numbers and dates events, and hands them to whoever writes them. */
 export class EventLog {
   #seq = 0;
+  #lost = 0;
 
   /**
    * @param policy digest of the policy set in force
    * @param now milliseconds since the epoch
    * @param write gets each event, in order
+   * @param onLost is told of an event that could not be written; must not throw
    */
   constructor(
     readonly policy: string,
     private readonly now: () => number,
     private readonly write: (event: Event) => void,
+    private readonly onLost: (event: Event, error: unknown) => void = () => {},
   ) {}
 
-  /** Records one event. */
+  /** Events that could not be written. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** Records one event. Never throws: an end must not fail because it cannot be written down. */
   record(facts: EventFacts): void {
-    this.write({
-      v: 1,
-      seq: ++this.#seq,
-      time: new Date(this.now()).toISOString(),
-      policy: this.policy,
-      ...facts,
-    });
+    const time = new Date(this.now()).toISOString();
+    const event: Event = { v: 1, seq: ++this.#seq, time, policy: this.policy, ...facts };
+    try {
+      this.write(event);
+    } catch (error) {
+      this.#lost++;
+      this.onLost(event, error);
+    }
   }
 }

@@ -19,12 +19,14 @@ export interface Mapping {
 /** A grant, and what must be given back when it ends. */
 export interface HeldGrant {
   readonly grant: Grant;
-  /** Bargate's own descriptor of the buffer: it tells references and liveness, and is never passed on itself. */
+  /** Bargate's own descriptor of the buffer: it tells references and liveness. */
   readonly dmaBuf: Fd;
   /** Of a grant that Bargate maps, once it is mapped. */
   mapping?: Mapping;
-  /** The importer says that it has let go. */
+  /** Nobody need be waited for: the importer says that it has let go, or must not be waited for. */
   acknowledged: boolean;
+  /** When a graceful end is enforced at the latest, ms since the epoch. */
+  graceUntil?: number;
   /** Calls off the timer of `expires`. */
   callOffExpiry?: () => void;
 }
@@ -32,4 +34,9 @@ export interface HeldGrant {
 /** Whether the importer may use it, or will once a bounce is over; not when its end has begun. */
 export function isActive({ grant }: HeldGrant): boolean {
   return grant.state === "exported" || grant.state === "delivered" || grant.state === "suspended";
+}
+
+/** Whether its end has begun and was not seen yet. */
+export function isEnding({ grant }: HeldGrant): boolean {
+  return grant.state === "revoking";
 }

@@ -9,7 +9,7 @@ import { type DeviceGuard, grantedPacket } from "./device_guard.ts";
 import { RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import { type HeldGrant, isActive } from "./held_grant.ts";
-import type { Kernel } from "./kernel.ts";
+import type { Lane } from "./kernel.ts";
 
 /** What the desk needs of the guardian. */
 export interface DeskContext {
@@ -19,17 +19,22 @@ export interface DeskContext {
   notify(packet: BargatePacket): void;
   /** Lets work go on that nobody awaits; its failure is the guardian's affair. */
   background(work: Promise<void>): void;
+  /** Closes a descriptor that the importer sent, where it can delay nobody. */
+  discard(fd: Fd): void;
 }
+
+/** A list names this many grants at most: a packet is bounded. */
+const MOST_LISTED = 256;
 
 type MapPacket = Extract<ImporterPacket, { type: "request" }>;
 
 /** One importer's desk. */
 export class ImporterDesk {
   /**
-   * @param kernel the port
+   * @param lane for calls on what the importer sends, which can wait as long as it likes
    * @param context of the guardian
    */
-  constructor(private readonly kernel: Kernel, private readonly context: DeskContext) {}
+  constructor(private readonly lane: Lane, private readonly context: DeskContext) {}
 
   /**
    * Answers a packet.
@@ -42,7 +47,7 @@ export class ImporterDesk {
       this.context.background(this.#map(packet, fds));
       return;
     }
-    for (const fd of fds) this.kernel.close(fd);
+    for (const fd of fds) this.context.discard(fd);
     switch (packet.type) {
       case "hello":
         return this.context.notify({ type: "hello", v: PROTOCOL });
@@ -56,7 +61,7 @@ export class ImporterDesk {
   }
 
   #list(): void {
-    const grants = this.context.standing().map(({ grant }) => ({
+    const grants = this.context.standing().slice(0, MOST_LISTED).map(({ grant }) => ({
       grant: grant.id,
       export: grant.plan.export,
       state: grant.state,
@@ -83,9 +88,9 @@ export class ImporterDesk {
 
   async #map(packet: MapPacket, fds: readonly Fd[]): Promise<void> {
     const held = this.#mappable(packet.export);
-    const iommufd = this.#onlyIommufd(fds);
+    const iommufd = await this.#onlyIommufd(fds);
     if (held === undefined || typeof iommufd === "string") {
-      for (const fd of fds) this.kernel.close(fd);
+      for (const fd of fds) this.context.discard(fd);
       const unknown = `there is no grant of ${JSON.stringify(packet.export)} that Bargate maps`;
       this.#refuse(typeof iommufd === "string" ? iommufd : unknown);
       return;
@@ -111,12 +116,12 @@ export class ImporterDesk {
   }
 
   /** @returns the iommufd, or why there is none */
-  #onlyIommufd(fds: readonly Fd[]): Fd | string {
+  async #onlyIommufd(fds: readonly Fd[]): Promise<Fd | string> {
     const [fd] = fds;
     if (fd === undefined || fds.length !== 1) {
       return `a request takes one descriptor, an iommufd (received ${fds.length})`;
     }
-    return this.kernel.isIommufd(fd) ? fd : "the descriptor is no iommufd";
+    return await this.lane.isIommufd(fd) ? fd : "the descriptor is no iommufd";
   }
 
   #find(id: string): HeldGrant | undefined {

@@ -246,6 +246,15 @@ class Planner {
       this.#add("BG2004", device.at, `${entry.address} has no VFIO node to open it by`);
       return undefined;
     }
+    const guarded = protectedRanges(entry.config, this.host.pageSize);
+    if (guarded === undefined) {
+      this.#add(
+        "BG2011",
+        device.at,
+        `only ${entry.config.length} bytes of the configuration space of ${entry.address} could be read, so that its MSI-X pages are not known`,
+      );
+      return undefined;
+    }
     const memory = entry.bars.filter((bar) => bar.kind !== "io");
     return {
       entry,
@@ -253,6 +262,9 @@ class Planner {
         address: entry.address,
         id: idOf(entry),
         ...route,
+        subsystem: entry.subsystem,
+        class: entry.class,
+        protectedRanges: guarded,
         barSizes: new Map(memory.map((bar) => [bar.index, bar.size])),
         canHold: entry.physfn === undefined,
       },
@@ -271,15 +283,7 @@ class Planner {
   #ranges(rule: ExportRule, device: Resolved): readonly DmaRange[] | undefined {
     const bar = this.#bar(rule.bar, device.entry);
     if (bar === undefined) return undefined;
-    const guarded = protectedRanges(device.entry.config, this.host.pageSize);
-    if (guarded === undefined) {
-      this.#add(
-        "BG2011",
-        rule.at,
-        `only ${device.entry.config.length} bytes of the configuration space of ${device.entry.address} could be read, so that its MSI-X pages are not known`,
-      );
-      return undefined;
-    }
+    const guarded = device.target.protectedRanges;
     const ranges = rule.slices.map((slice) => this.#range(slice, rule, bar, device, guarded));
     return ranges.every((range) => range !== undefined) ? ranges : undefined;
   }

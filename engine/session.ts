@@ -4,11 +4,13 @@
  *
  * @module
  */
+import { configHeader } from "../host/config_space.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { GroupAccess, RouteTarget } from "./group_access.ts";
 import type { DmaRange, EventInterrupt, Kernel, Lane } from "./kernel.ts";
-import { KernelError } from "./kernel_error.ts";
+import { KernelError, LaneEndedError } from "./kernel_error.ts";
+import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { explained, ready } from "./refusal.ts";
 
 /** Region index of PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
@@ -16,7 +18,8 @@ const CONFIG_REGION = 7;
 /** Registers of the header (include/uapi/linux/pci_regs.h). */
 const PCI_COMMAND = 4n;
 const PCI_COMMAND_MEMORY = 0x2;
-const HEADER_BYTES = 64;
+/** As much of configuration space as holds the header and the list of capabilities. */
+const CONFIG_BYTES = 256;
 /** Module name in the fdinfo of every dma-buf of a VFIO PCI device. */
 const EXPORTER = "vfio_pci_core";
 
@@ -24,6 +27,12 @@ const EXPORTER = "vfio_pci_core";
 export interface DeviceTarget extends RouteTarget {
   /** `vvvv:dddd` */
   readonly id: string;
+  /** `vvvv:dddd`; absent where the header has none. */
+  readonly subsystem: string | undefined;
+  /** Six hexadecimal digits. */
+  readonly class: string;
+  /** Where its MSI-X structures lie, in whole pages. */
+  readonly protectedRanges: readonly ProtectedRange[];
   /** Bytes of each implemented memory BAR. */
   readonly barSizes: ReadonlyMap<number, bigint>;
   /** Whether the memory bit of the command register can hold all its buffers revoked (not for VFs). */
@@ -229,13 +238,21 @@ export class DeviceSession {
   async close(): Promise<void> {
     const device = this.#device;
     if (device === undefined) return;
+    await this.#closeDevice(device);
     this.#device = undefined;
     this.#held = false;
-    await this.#closeDevice(device);
   }
 
+  /** A thread that died leaves its descriptors open: then another one closes the device. */
   async #closeDevice(device: Fd): Promise<void> {
-    await this.lane.close(device);
+    try {
+      await this.lane.close(device);
+    } catch (error) {
+      if (!(error instanceof LaneEndedError) || !device.open) throw error;
+      const other = this.kernel.openLane(`${this.target.address} (closing)`);
+      await other.close(device);
+      await other.end();
+    }
     this.access.deviceClosed();
   }
 
@@ -325,23 +342,52 @@ export class DeviceSession {
       : `the buffer is born revoked; ${this.target.address} is in low power, or is being reset`;
   }
 
+  /**
+   * The plan was made from what sysfs said of an address; what counts is the device that is open.
+   * Everything that rules match on, and where its protected pages lie, is read from that one.
+   */
   async #checkIdentity(device: Fd): Promise<void> {
-    const { address, id, barSizes } = this.target;
+    const { address, node } = this.target;
     const told = this.kernel.deviceAddress(device);
-    if (told !== undefined && told !== address) {
+    if (told === undefined) {
       throw new IdentityDriftError(
-        `Cannot take ${this.target.node} for ${address}: it is the node of ${told}`,
+        `Cannot take ${node} for ${address}: the kernel does not tell which device it is (no vfio-device-syspath in its fdinfo)`,
       );
     }
-    const header = await explained(
-      `read the identity of ${address}`,
-      () => this.lane.readRegion(device, CONFIG_REGION, 0n, HEADER_BYTES),
-    );
-    const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
-    const found = `${hex4(view.getUint16(0, true))}:${hex4(view.getUint16(2, true))}`;
-    if (found !== id) {
-      throw new IdentityDriftError(`Cannot take ${address} for ${id}: the open device is ${found}`);
+    if (told !== address) {
+      throw new IdentityDriftError(`Cannot take ${node} for ${address}: it is the node of ${told}`);
     }
+    const config = await explained(
+      `read the identity of ${address}`,
+      () => this.lane.readRegion(device, CONFIG_REGION, 0n, CONFIG_BYTES),
+    );
+    this.#checkConfig(config);
+    await this.#checkBars(device);
+  }
+
+  #checkConfig(config: Uint8Array): void {
+    const { target } = this;
+    const header = configHeader(config);
+    const found: readonly (readonly [string, string | undefined, string | undefined])[] = [
+      ["id", target.id, header && `${header.vendor}:${header.device}`],
+      ["subsystem", target.subsystem, header?.subsystem],
+      ["class", target.class, header?.class],
+      [
+        "MSI-X",
+        rangesText(target.protectedRanges),
+        rangesText(protectedRanges(config, this.kernel.pageSize)),
+      ],
+    ];
+    for (const [what, planned, open] of found) {
+      if (planned === open) continue;
+      throw new IdentityDriftError(
+        `Cannot take ${target.address} for the planned device: its ${what} is ${open}, and not ${planned}`,
+      );
+    }
+  }
+
+  async #checkBars(device: Fd): Promise<void> {
+    const { address, barSizes } = this.target;
     for (const [bar, expected] of barSizes) {
       const { size } = await explained(
         `ask for BAR ${bar} of ${address}`,
@@ -365,6 +411,10 @@ export class DeviceSession {
   }
 }
 
-function hex4(value: number): string {
-  return value.toString(16).padStart(4, "0");
+function rangesText(ranges: readonly ProtectedRange[] | undefined): string {
+  if (ranges === undefined) return "unknown";
+  const texts = ranges.map(({ what, bar, offset, length }) =>
+    `${what} in BAR ${bar} at 0x${offset.toString(16)}, 0x${length.toString(16)} bytes`
+  );
+  return texts.length === 0 ? "none" : texts.join(", ");
 }

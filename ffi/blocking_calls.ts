@@ -12,6 +12,7 @@ import {
   ioasMapFile,
   ioasUnmap,
   iommuDestroy,
+  isIommufd,
   setCompatibleIoas,
 } from "./iommufd.ts";
 import { C } from "./layouts.ts";
@@ -55,6 +56,7 @@ export const BLOCKING_CALLS = {
   ioasAlloc,
   setCompatibleIoas,
   iommuDestroy,
+  isIommufd,
   ioasMapFile,
   ioasCopy,
   ioasUnmap,

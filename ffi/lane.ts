@@ -166,6 +166,10 @@ export class LinuxLane implements Lane {
     return this.#make("setCompatibleIoas", iommufd, ioas);
   }
 
+  isIommufd(fd: Fd): Promise<boolean> {
+    return this.#make("isIommufd", fd);
+  }
+
   ioasAlloc(iommufd: Fd): Promise<number> {
     return this.#make("ioasAlloc", iommufd);
   }

@@ -186,6 +186,14 @@ export class SimLane implements Lane {
     return this.#in("IOMMU_VFIO_IOAS", iommufd, () => {});
   }
 
+  isIommufd(fd: Fd): Promise<boolean> {
+    return this.#call(
+      "statx",
+      fd.what,
+      () => this.kernel.table.get(fd.number) instanceof SimIommufd,
+    );
+  }
+
   ioasAlloc(iommufd: Fd): Promise<number> {
     return this.#in("IOMMU_IOAS_ALLOC", iommufd, (file) => file.allocate());
   }

@@ -61,7 +61,7 @@ for (const method of ["function", "decode"] as const) {
     const buffer = scene.buffer();
     assert.ok(mapped.iommufd.lands(mapped.ioas, mapped.iova));
     scene.packets();
-    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), { ended: 1, restored: 0 });
+    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), { ended: 1, failed: 0, restored: 0 });
     assert.ok(!mapped.iommufd.lands(mapped.ioas, mapped.iova));
     assert.ok(buffer.revoked);
     assert.throws(() => mapped.iommufd.map(mapped.ioas, buffer, 0x1000n, undefined), /ENODEV/);
@@ -78,7 +78,7 @@ for (const method of ["function", "decode"] as const) {
     const mapped = scene.importBuffer();
     const buffer = scene.buffer();
     scene.packets();
-    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), { ended: 0, restored: 1 });
+    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), { ended: 0, failed: 0, restored: 1 });
     assert.ok(!mapped.iommufd.lands(mapped.ioas, mapped.iova), "the old mapping is dead");
     mapped.iommufd.unmap(mapped.ioas, mapped.iova, buffer.size);
     mapped.iommufd.map(mapped.ioas, buffer, buffer.size, mapped.iova);

@@ -97,6 +97,12 @@ Deno.test("makePlan resolves a rule to a grant with everything that the export n
     id: "1b36:0010",
     route: "cdev",
     node: "/dev/vfio/devices/vfio0",
+    subsystem: "1af4:1100",
+    class: "010802",
+    protectedRanges: [
+      { what: "msix-table", bar: 0, offset: 0x2000n, length: 0x1000n },
+      { what: "msix-pba", bar: 0, offset: 0x3000n, length: 0x1000n },
+    ],
     barSizes: new Map([[0, 0x4000n], [2, 0x100_0000n], [5, 0x100n]]),
     canHold: true,
   });

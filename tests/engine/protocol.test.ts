@@ -73,7 +73,7 @@ Deno.test("control packets are read as they were written", () => {
   const request = { type: "reset", device: "0000:01:00.0", method: "decode" } as const;
   assert.deepEqual(parseControlRequest(encodeControl(request)), request);
   const replies: readonly ControlReply[] = [
-    { type: "done", ended: 1, restored: 2 },
+    { type: "done", ended: 1, failed: 3, restored: 2 },
     { type: "absent" },
     { type: "refused", message: "because" },
   ];
@@ -108,7 +108,7 @@ async function ask(
 const RESET = encodeControl({ type: "reset", device: "d", method: "function" });
 
 Deno.test("ControlServer answers its operator, and turns failures into words", async () => {
-  const done = { type: "done", ended: 1, restored: 0 } as const;
+  const done = { type: "done", ended: 1, failed: 0, restored: 0 } as const;
   assert.deepEqual(
     await ask(new SimKernel({ functions: [] }), RESET, () => Promise.resolve(done)),
     done,

@@ -103,6 +103,9 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     device: {
       address,
       id: "1b36:0010",
+      subsystem: "0000:0000",
+      class: "000000",
+      protectedRanges: [],
       route: "cdev",
       node: `/dev/vfio/devices/${address}`,
       barSizes: new Map([[0, 0x4000n], [2, 0x100_0000n]]),

@@ -1,0 +1,107 @@
+/**
+ * What is around a guarded device.
+ *
+ * @module
+ */
+import type { BargatePacket } from "./channel.ts";
+import type { Clock } from "./clock.ts";
+import type { Cause, EventFacts, EventLog } from "./event.ts";
+import type { Fd } from "./fd.ts";
+import type { Grant } from "./grant.ts";
+import type { Kernel } from "./kernel.ts";
+import type { DeviceSession } from "./session.ts";
+
+/** What a guard needs from around it. */
+export interface GuardContext {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly log: EventLog;
+  /** How long a call of an end may take before it is reported as late, ms. */
+  readonly limitMs: number;
+  /** Tells the importer. @returns false if it has gone or does not read */
+  readonly notify: (packet: BargatePacket, fds?: readonly Fd[]) => boolean;
+  /** A revoke was late, or its end could not be seen. */
+  readonly onTrouble: () => void;
+}
+
+/** Writes what happens to one device and its grants. */
+export class GuardRecorder {
+  /**
+   * @param context of the guard
+   * @param session of the device
+   */
+  constructor(private readonly context: GuardContext, private readonly session: DeviceSession) {}
+
+  /** Records what happened to a grant. */
+  grant(type: EventFacts["type"], grant: Grant, more: Partial<EventFacts> = {}): void {
+    const { plan } = grant;
+    this.context.log.record({
+      type,
+      generation: grant.generation,
+      grant: grant.id,
+      export: plan.export,
+      device: plan.device.address,
+      importer: plan.importer.name,
+      ...more,
+    });
+  }
+
+  /** Records what happened to the device. */
+  device(type: EventFacts["type"], more: Partial<EventFacts> = {}): void {
+    const { session } = this;
+    this.context.log.record({
+      type,
+      generation: session.generation,
+      device: session.target.address,
+      ...more,
+    });
+  }
+
+  /** Something that belongs to an end went wrong: it is told, and it counts. */
+  trouble(cause: Cause): void {
+    this.context.onTrouble();
+    this.device("late", { cause });
+  }
+
+  /**
+   * Reports a call that takes too long, and goes on waiting for it: nothing is done before it returns.
+   *
+   * @param what for the message: `close 0000:01:00.0`
+   * @param call that was made
+   */
+  async limited<T>(what: string, call: Promise<T>): Promise<T> {
+    const { clock, limitMs } = this.context;
+    const callOff = clock.after(limitMs, () => {
+      this.trouble({
+        source: "watchdog",
+        detail: `${what} has not returned after ${limitMs} ms`,
+      });
+    });
+    try {
+      return await call;
+    } finally {
+      callOff();
+    }
+  }
+
+  /**
+   * Makes a step whose failure must not keep the others from being made.
+   *
+   * @param what for the message
+   * @param step to make
+   * @returns what it returns; undefined if it failed, which is told and counts
+   */
+  async attempt<T>(what: string, step: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.limited(what, step());
+    } catch (error) {
+      this.trouble({ source: "engine", detail: `${what}: ${messageOf(error)}` });
+      return undefined;
+    }
+  }
+}
+
+/** @returns what an error says */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
