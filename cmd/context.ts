@@ -5,6 +5,7 @@
  * @module
  */
 import type { ApplicationContext, StricliProcess } from "@stricli/core";
+import { firstChunk } from "./output/chunk.ts";
 
 /** A stream of text; `isTerminal` decides about colours and frames. */
 export interface TextOutput {
@@ -33,7 +34,13 @@ interface SyncStream {
   isTerminal(): boolean;
 }
 
-/** Wraps one of Deno's own standard streams. A reader that went away (`| head`) is no error. */
+/** How long until a stream that took nothing is tried again. */
+const RETRY_MS = 10;
+
+/**
+ * Wraps one of Deno's own standard streams. A reader that went away (`| head`) is no error. One that
+ * is slow is waited for, also where somebody who shares the stream has made it non-blocking.
+ */
 export function textOutput(stream: SyncStream): TextOutput {
   const encoder = new TextEncoder();
   let open = true;
@@ -43,14 +50,24 @@ export function textOutput(stream: SyncStream): TextOutput {
       let rest = encoder.encode(text);
       while (open && rest.length > 0) {
         try {
-          rest = rest.subarray(stream.writeSync(rest));
+          rest = rest.subarray(stream.writeSync(firstChunk(rest)));
         } catch (error) {
-          if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-          open = false;
+          if (isFull(error)) pauseSync(RETRY_MS);
+          else if (error instanceof Deno.errors.BrokenPipe) open = false;
+          else throw error;
         }
       }
     },
   };
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof Deno.errors.WouldBlock || error instanceof Deno.errors.Interrupted;
+}
+
+/** Blocks this thread, as writing to a full pipe does. The only means is a wait that nobody ends. */
+function pauseSync(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 /** The context of the running process. */

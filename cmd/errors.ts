@@ -74,9 +74,24 @@ const STATUS_BY_NAME: Readonly<Record<string, ExitStatus>> = {
   RefusedError: ExitStatus.refused,
 };
 
+/** A shell tells a death by signal so: 128 and the signal's number. */
+export const SIGNALLED = 128;
+
+/** Numbers of the signals that end Bargate, the same on every architecture. */
+const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
+
+/** The status after a signal ended the verb before there was an importer whose status it could be. */
+function interruptedStatus(error: Error): number | undefined {
+  if (error.name !== "InterruptedError" || !("signal" in error)) return undefined;
+  const number = SIGNAL_NUMBERS[String(error.signal)];
+  return number === undefined ? undefined : SIGNALLED + number;
+}
+
 /** What the process exits with after `error` ended a verb. */
-export function exitStatusOf(error: unknown): ExitStatus {
+export function exitStatusOf(error: unknown): number {
   if (error instanceof CommandError) return error.status;
+  const interrupted = error instanceof Error ? interruptedStatus(error) : undefined;
+  if (interrupted !== undefined) return interrupted;
   const known = error instanceof Error ? STATUS_BY_NAME[error.name] : undefined;
   return known ?? ExitStatus.refused;
 }

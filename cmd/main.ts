@@ -13,7 +13,8 @@ import {
   text_en,
 } from "@stricli/core";
 import { type Context, processContext } from "./context.ts";
-import { describeError, exitStatusOf } from "./errors.ts";
+import { errorText } from "./error_text.ts";
+import { exitStatusOf } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 
 /** A verb: its line in the help, and where it is. */
@@ -76,23 +77,12 @@ async function routes(wanted: string | undefined): Promise<Record<string, Comman
   return Object.fromEntries(await Promise.all(entries));
 }
 
-/** Whether to print stack traces. Asked only where that needs no permission prompt. */
-function debugging(): boolean {
-  const variable = "BARGATE_DEBUG";
-  const right = Deno.permissions.querySync({ name: "env", variable });
-  return right.state === "granted" && Boolean(Deno.env.get(variable));
-}
-
 /** Stricli's own codes are negative; all that can be wrong with a command line is a usage error. */
 function toExitStatus(code: number | string | null | undefined): number {
   const status = Number(code ?? ExitStatus.done);
   if (status >= 0) return status;
   const usage = [-4, -5];
   return usage.includes(status) ? ExitStatus.usage : ExitStatus.refused;
-}
-
-function errorText(error: unknown): string {
-  return `error: ${describeError(error, debugging())}`;
 }
 
 /** Parts a verb's own arguments from those of the program that it starts. */

@@ -1,5 +1,6 @@
 /** `plan`, `export` and `reset` on a host that has no device to export from: any host. @module */
 import assert from "node:assert/strict";
+import { errorText } from "../../cmd/error_text.ts";
 import { exitStatusOf } from "../../cmd/errors.ts";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { eventText } from "../../cmd/output/event_text.ts";
@@ -8,6 +9,7 @@ import {
   DeniedError,
   HostNotReadyError,
   IdentityDriftError,
+  InterruptedError,
   RefusedError,
 } from "../../engine/errors.ts";
 
@@ -83,6 +85,17 @@ Deno.test("exitStatusOf knows the engine's errors", () => {
   assert.equal(exitStatusOf(new IdentityDriftError("x")), ExitStatus.hostNotReady);
   assert.equal(exitStatusOf(new RefusedError("x")), ExitStatus.refused);
   assert.equal(exitStatusOf(new TypeError("x")), ExitStatus.refused);
+  assert.equal(exitStatusOf(new InterruptedError("SIGTERM")), 128 + 15);
+  assert.equal(exitStatusOf(new InterruptedError("SIGINT")), 128 + 2);
+  assert.equal(exitStatusOf(new InterruptedError("SIGHUP")), 128 + 1);
+});
+
+Deno.test("errorText lets nothing through that moves a terminal's cursor", () => {
+  const cause = new Error("\x1b]0;x\x07");
+  assert.equal(
+    errorText(new RefusedError("Cannot reset: \x1b[2J", { cause })),
+    "error: Cannot reset: <U+001B>[2J: <U+001B>]0;x<U+0007>",
+  );
 });
 
 Deno.test("eventText writes one line, and nothing that moves a terminal's cursor", () => {
