@@ -238,13 +238,27 @@ export class DeviceSession {
   async close(): Promise<void> {
     const device = this.#device;
     if (device === undefined) return;
-    await this.#closeDevice(device);
-    this.#device = undefined;
-    this.#held = false;
+    try {
+      await this.#closeDevice(device);
+    } finally {
+      // The kernel gives a descriptor up also when its close fails.
+      if (!device.open) {
+        this.#device = undefined;
+        this.#held = false;
+      }
+    }
+  }
+
+  async #closeDevice(device: Fd): Promise<void> {
+    try {
+      await this.#closeSomewhere(device);
+    } finally {
+      if (!device.open) this.access.deviceClosed();
+    }
   }
 
   /** A thread that died leaves its descriptors open: then another one closes the device. */
-  async #closeDevice(device: Fd): Promise<void> {
+  async #closeSomewhere(device: Fd): Promise<void> {
     try {
       await this.lane.close(device);
     } catch (error) {
@@ -253,7 +267,6 @@ export class DeviceSession {
       await other.close(device);
       await other.end();
     }
-    this.access.deviceClosed();
   }
 
   /** Closes a dma-buf of this device; the last reference can wait for the device. */

@@ -16,6 +16,7 @@ import type {
   MapRequest,
   RegionInfo,
 } from "../engine/kernel.ts";
+import { LaneEndedError } from "../engine/kernel_error.ts";
 import { refusal } from "./errno.ts";
 import { SimContainer, type SimGroup, SimGroupFile } from "./group.ts";
 import { SimIommufd } from "./iommufd.ts";
@@ -43,10 +44,22 @@ export class SimLane implements Lane {
     });
   }
 
+  /** The thread dies: nothing is answered any more, and descriptors stay open. */
+  die(): void {
+    this.#ended = true;
+  }
+
+  /** The descriptor is gone also when the close is refused, as on Linux. */
   close(fd: Fd): Promise<void> {
+    if (this.#ended) return Promise.reject(this.#over());
     const { what } = fd;
     const number = fd.release();
-    return this.#call("close", what, () => void this.kernel.table.close(number));
+    const closed = () => void this.kernel.table.close(number);
+    return this.#call("close", what, closed, closed);
+  }
+
+  #over(): LaneEndedError {
+    return new LaneEndedError(this.name, "it has ended");
   }
 
   bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): Promise<number> {
@@ -244,10 +257,16 @@ export class SimLane implements Lane {
     return this.#call(call, iommufd.what, () => work(this.kernel.file(iommufd, SimIommufd)));
   }
 
-  #call<T>(call: string, subject: string, work: () => T): Promise<T> {
-    if (this.#ended) throw new RangeError(`Cannot call ${call}: lane ${this.name} has ended`);
+  /** @param refused what happens to the kernel's state all the same when the call is refused */
+  #call<T>(call: string, subject: string, work: () => T, refused?: () => void): Promise<T> {
+    if (this.#ended) return Promise.reject(this.#over());
     const run = this.#turn.then(async () => {
-      await this.kernel.enter(call, subject);
+      try {
+        await this.kernel.enter(call, subject);
+      } catch (error) {
+        refused?.();
+        throw error;
+      }
       return work();
     });
     this.#turn = Promise.allSettled([run]);

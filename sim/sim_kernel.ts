@@ -75,6 +75,8 @@ export class SimKernel implements Kernel {
   /** IOMMU groups by node. */
   readonly groups = new Map<string, SimGroup>();
   readonly children: SimChild[] = [];
+  /** All lanes that were ever opened. */
+  readonly lanes: SimLane[] = [];
   /** All processes by pid. */
   readonly processes = new Map<number, SimProcess>();
   /** Sockets of uevents, inotify instances, gates and traces that are open: a test pushes to them. */
@@ -239,7 +241,9 @@ export class SimKernel implements Kernel {
   // ── devices and buffers ─────────────────────────────────────────────────────────────────────────
 
   openLane(name: string): Lane {
-    return new SimLane(this, name);
+    const lane = new SimLane(this, name);
+    this.lanes.push(lane);
+    return lane;
   }
 
   openIommufd(): Fd {

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
-import { HostNotReadyError, IdentityDriftError, RefusedError } from "../../engine/errors.ts";
+import {
+  DeniedError,
+  HostNotReadyError,
+  IdentityDriftError,
+  InterruptedError,
+  RefusedError,
+} from "../../engine/errors.ts";
+import { EventLog } from "../../engine/event.ts";
+import { Guardian } from "../../engine/guardian.ts";
 import { SimDmaBuf } from "../../sim/vfio.ts";
-import { Scene, settle, simFunction, SSD } from "./support.ts";
+import { planned, Scene, settle, simFunction, SSD } from "./support.ts";
 
 /** Every grant has one start and one end, and nothing of Bargate is left open. */
 function assertClean(scene: Scene): void {
@@ -61,7 +69,11 @@ for (const method of ["function", "decode"] as const) {
     const buffer = scene.buffer();
     assert.ok(mapped.iommufd.lands(mapped.ioas, mapped.iova));
     scene.packets();
-    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), { ended: 1, failed: 0, restored: 0 });
+    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), {
+      ended: 1,
+      failed: 0,
+      restored: 0,
+    });
     assert.ok(!mapped.iommufd.lands(mapped.ioas, mapped.iova));
     assert.ok(buffer.revoked);
     assert.throws(() => mapped.iommufd.map(mapped.ioas, buffer, 0x1000n, undefined), /ENODEV/);
@@ -78,7 +90,11 @@ for (const method of ["function", "decode"] as const) {
     const mapped = scene.importBuffer();
     const buffer = scene.buffer();
     scene.packets();
-    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), { ended: 0, failed: 0, restored: 1 });
+    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), {
+      ended: 0,
+      failed: 0,
+      restored: 1,
+    });
     assert.ok(!mapped.iommufd.lands(mapped.ioas, mapped.iova), "the old mapping is dead");
     mapped.iommufd.unmap(mapped.ioas, mapped.iova, buffer.size);
     mapped.iommufd.map(mapped.ioas, buffer, buffer.size, mapped.iova);
@@ -334,6 +350,228 @@ Deno.test("Guardian reports an end that does not return, and does not hang", asy
   assert.ok(stuck.revoked || stuck.references === 1);
   assert.ok(other.references <= 1);
   scene.kernel.table.close(kept);
+});
+
+Deno.test("Guardian takes the next means when the hold is refused, and says so", async () => {
+  const scene = new Scene([{ onReset: "revoke" }]);
+  await scene.start();
+  const buffer = scene.buffer();
+  scene.kernel.failNext("pwrite", "EIO");
+  await assert.rejects(scene.guardian.reset(SSD, "function", "test"), RefusedError);
+  assert.ok(buffer.revoked);
+  assert.ok(scene.story().includes("ended device-reset close"));
+  assert.deepEqual((await scene.finish()).trouble, false);
+  assertClean(scene);
+});
+
+for (const call of ["pread", "pwrite", "close", "IOMMU_IOAS_MAP_FILE", "VFIO_DEVICE_RESET"]) {
+  Deno.test(`Guardian's grants have their end when ${call} fails once in a reset`, async () => {
+    for (const onReset of ["revoke", "restore"] as const) {
+      const scene = new Scene([{ onReset }]);
+      await scene.start();
+      const buffer = scene.buffer();
+      scene.kernel.failNext(call, "EIO");
+      await Promise.allSettled([scene.guardian.reset(SSD, "function", "test")]);
+      await scene.finish();
+      assert.ok(buffer.revoked || buffer.references === 0);
+      assertClean(scene);
+    }
+  });
+}
+
+Deno.test("Guardian exports nothing any more when the child ends during a renewal", async () => {
+  for (const stalled of ["openNode", "VFIO_DEVICE_FEATURE_DMA_BUF", "close"]) {
+    const scene = new Scene([
+      { name: "gone", onReset: "revoke" },
+      { name: "kept", onReset: "restore" },
+    ]);
+    await scene.start();
+    const goOn = scene.kernel.stall(stalled);
+    const reset = scene.guardian.reset(SSD, "function", "test");
+    void Promise.allSettled([reset]);
+    await settle();
+    scene.kernel.exit(scene.child);
+    await settle();
+    goOn();
+    await scene.finish();
+    assertClean(scene);
+    const ended = scene.events.findIndex(({ type }) => type === "importer-ended");
+    const delivered = scene.events.findLastIndex(({ type }) => type === "delivered");
+    assert.ok(delivered < ended, "nothing is delivered to a program that has ended");
+  }
+});
+
+Deno.test("Guardian renews nothing during a shutdown", async () => {
+  const scene = new Scene([
+    { name: "gone", onReset: "revoke", graceMs: 0 },
+    { name: "kept", onReset: "restore", graceMs: 0 },
+  ]);
+  await scene.start();
+  const goOn = scene.kernel.stall("openNode");
+  void Promise.allSettled([scene.guardian.reset(SSD, "function", "test")]);
+  await settle();
+  const shutdown = scene.guardian.shutdown("SIGTERM");
+  goOn();
+  await scene.clock.advance(5_000);
+  await shutdown;
+  assert.ok([...scene.kernel.devices.values()].every(({ isOpen }) => !isOpen));
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian's shutdown reaches the child whatever its device does", async () => {
+  const scene = new Scene([{ graceMs: 100 }]);
+  await scene.start();
+  const goOn = scene.kernel.stall("close");
+  const shutdown = scene.guardian.shutdown("SIGTERM");
+  await scene.clock.advance(1_200);
+  await shutdown;
+  assert.deepEqual(scene.child.end, { how: "signalled", signal: 15 });
+  goOn();
+  await scene.finish();
+});
+
+Deno.test("Guardian survives a child that ends before it is told to", async () => {
+  const scene = new Scene([{ graceMs: 500 }]);
+  await scene.start();
+  const shutdown = scene.guardian.shutdown("SIGINT");
+  await scene.clock.advance(10);
+  await scene.finish();
+  await shutdown;
+  assertClean(scene);
+});
+
+Deno.test("Guardian.open heeds a signal that comes meanwhile, and exports no more", async () => {
+  const scene = new Scene([{}, { address: "0000:02:00.0", name: "other" }]);
+  const goOn = scene.kernel.stall("VFIO_DEVICE_BIND_IOMMUFD");
+  const open = scene.guardian.open();
+  void Promise.allSettled([open]);
+  await settle();
+  await scene.guardian.shutdown("SIGTERM");
+  goOn();
+  await assert.rejects(open, InterruptedError);
+  assert.deepEqual(scene.kernel.children, []);
+  assertClean(scene);
+});
+
+Deno.test("Guardian.open does not wait for ever for a device that does not open", async () => {
+  const scene = new Scene([{}]);
+  scene.kernel.stall("VFIO_DEVICE_BIND_IOMMUFD");
+  const open = scene.guardian.open();
+  void Promise.allSettled([open]);
+  await scene.clock.advance(120_000);
+  await assert.rejects(open, /has not answered within 90 s/);
+});
+
+Deno.test("Guardian ends grants whose lane has died", async () => {
+  const scene = new Scene([{ expiresMs: 1000, graceMs: 0 }]);
+  await scene.start();
+  const buffer = scene.buffer();
+  for (const lane of scene.kernel.lanes) if (lane.name === SSD) lane.die();
+  await scene.clock.advance(2_000);
+  assert.ok(buffer.revoked);
+  assert.ok([...scene.kernel.devices.values()].every(({ isOpen }) => !isOpen));
+  assert.equal((await scene.finish()).trouble, true, "it could not be seen");
+  const ended = scene.events.filter(({ type }) => type === "ended");
+  assert.deepEqual(ended.map(({ reason }) => reason), ["failed"]);
+});
+
+Deno.test("Guardian lets nothing live longer by renewing it", async () => {
+  const scene = new Scene([
+    { name: "gone", onReset: "revoke" },
+    { name: "kept", onReset: "restore", expiresMs: 60_000, graceMs: 0 },
+  ]);
+  await scene.start();
+  await scene.clock.advance(50_000);
+  await scene.guardian.reset(SSD, "function", "test");
+  await scene.clock.advance(11_000);
+  assert.deepEqual(scene.guardian.devices, []);
+  for (const { files } of scene.packetsWithFiles()) {
+    for (const file of files) (file as SimDmaBuf).references--;
+  }
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian ends a grant that was never mapped when it expires", async () => {
+  const scene = new Scene([{ mapping: "bargate", expiresMs: 60_000 }]);
+  await scene.start();
+  await scene.clock.advance(70_000);
+  assert.deepEqual(scene.guardian.devices, []);
+  await scene.finish();
+  assertClean(scene);
+});
+
+Deno.test("Guardian restores for an importer that has changed its address space", async () => {
+  const scene = new Scene([{ mapping: "bargate", onReset: "restore" }]);
+  await scene.start();
+  const { iommufd, ioas, number } = importerIommufd(scene);
+  await scene.send({ type: "request", export: "data", ioas, iova: "0x100000" }, [number]);
+  iommufd.unmap(ioas, 0x100000n, 0x2000n);
+  assert.deepEqual(await scene.guardian.reset(SSD, "function", "test"), {
+    ended: 0,
+    failed: 0,
+    restored: 1,
+  });
+  iommufd.destroy(ioas);
+  await scene.guardian.reset(SSD, "function", "test");
+  assert.equal(scene.packets().at(-1)?.["after"], "dead");
+  const fresh = iommufd.allocate();
+  await scene.send({ type: "request", export: "data", ioas: fresh }, [number]);
+  assert.equal(scene.packets().at(-1)?.["type"], "granted");
+  assert.equal((await scene.finish()).trouble, false, "no importer chooses the exit status");
+  assertClean(scene);
+});
+
+Deno.test("Guardian gives one program the grants of one importer only", () => {
+  const scene = new Scene([{}]);
+  const plan = {
+    host: { release: "7.3", pageSize: 4096 },
+    policy: "sha256:x",
+    grants: [planned(), { ...planned(), importerName: "other/engine" }],
+    diagnostics: [],
+    denied: false,
+  };
+  const context = {
+    kernel: scene.kernel,
+    clock: scene.clock,
+    log: new EventLog("sha256:x", () => 0, () => {}),
+    limitMs: 1,
+  };
+  assert.throws(() => new Guardian(plan, context), DeniedError);
+});
+
+Deno.test("Guardian goes on when an event cannot be written", async () => {
+  const scene = new Scene([{}]);
+  await scene.start();
+  const buffer = scene.buffer();
+  scene.events.push = () => {
+    throw new Error("the pipe is full");
+  };
+  await scene.guardian.reset(SSD, "function", "test");
+  assert.ok(buffer.revoked);
+  assert.equal((await scene.finish()).trouble, false);
+  assert.equal(scene.ownFds, 0);
+});
+
+Deno.test("Guardian refuses an open device that tells no address, or hides its MSI-X elsewhere", async () => {
+  const silent = new Scene([{}]);
+  silent.kernel.deviceAddress = () => undefined;
+  await assert.rejects(silent.guardian.open(), IdentityDriftError);
+  const config = new Uint8Array(256);
+  const view = new DataView(config.buffer);
+  view.setUint32(0, 0x0010_1b36, true);
+  view.setUint16(0x06, 0x10, true);
+  view.setUint8(0x34, 0x40);
+  view.setUint8(0x40, 0x11);
+  view.setUint32(0x44, 0x1002, true);
+  const moved = new Scene([{}], [simFunction(SSD, { config })]);
+  await assert.rejects(moved.guardian.open(), /its MSI-X is msix-table in BAR 2 at 0x1000/);
+  const classed = new Uint8Array(256);
+  new DataView(classed.buffer).setUint32(0, 0x0010_1b36, true);
+  classed[0x0b] = 2;
+  const other = new Scene([{}], [simFunction(SSD, { config: classed })]);
+  await assert.rejects(other.guardian.open(), /its class is 020000/);
 });
 
 Deno.test("Guardian finds a revoke late that nothing told of", async () => {
