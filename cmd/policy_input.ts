@@ -22,7 +22,7 @@ interface Collected {
  * Reads policy files.
  *
  * @param paths files; folders, of which all `*.yaml` and `*.yml` below are read, in order of their
- * names, hidden ones left out; `-` for standard input
+ * names, hidden ones left out; patterns as in shells; `-` for standard input
  * @param readStdin gives all of standard input
  * @throws {CommandError} usage: naming every path that cannot be read
  */
@@ -47,7 +47,31 @@ async function addStdin(collected: Collected, readStdin: () => Promise<Uint8Arra
   collected.files.push({ file: "-", bytes: await readStdin() });
 }
 
+/** A path that is there is meant as it is, whatever characters it has. */
 async function addPath(path: string, collected: Collected): Promise<void> {
+  if (!isPattern(path) || isThere(path)) return await addNamed(path, collected);
+  const { expandGlob } = await import("./expand_globs.ts");
+  const paths = expandGlob(path);
+  if (paths.length === 0) collected.problems.push(`Cannot find a file that matches ${path}`);
+  for (const found of paths) await addNamed(found, collected);
+}
+
+/** Whether a path could be meant as a pattern. */
+function isPattern(path: string): boolean {
+  return /[*?[]/.test(path);
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+async function addNamed(path: string, collected: Collected): Promise<void> {
   try {
     const info = Deno.statSync(path);
     if (!firstTime(info, collected)) return;

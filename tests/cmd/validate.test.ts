@@ -177,7 +177,7 @@ Deno.test("a wrong command line is status 2, with a hint and nothing on stdout",
     [["validate", "--formt", "json", "x"], /did you mean --format/],
     [
       ["validate", "--format", "xml", "x"],
-      /one of \(human|json|jsonl\)/,
+      /one of \(human|json|jsonl/,
     ],
     [["validate", "--x", "x"], /Cannot find the option --x/],
     [["validate", "--page-size", "5000", "x"], /power of two/],
@@ -215,4 +215,55 @@ Deno.test("validate: a file that is too large is refused without reading all of 
     const codes = JSON.parse(stdout).diagnostics.map((d: { readonly code: string }) => d.code);
     assert.deepEqual(codes, ["BG1001"]);
   });
+});
+
+Deno.test("validate: patterns are expanded where the shell did not, and must match", async () => {
+  const { status, stdout } = await bargate(["validate", "--format=json", "good/borrow-*.yaml"]);
+  assert.equal(status, ExitStatus.invalidPolicy, "they have one name");
+  assert.ok(JSON.parse(stdout).summary.files >= 4);
+  const none = await bargate(["validate", "good/nothing-*.yaml"]);
+  assert.equal(none.status, ExitStatus.usage);
+  assert.equal(none.stderr, "error: Cannot find a file that matches good/nothing-*.yaml\n");
+});
+
+Deno.test("validate: the formats of other programs are written", async () => {
+  const of = async (format: string) =>
+    (await bargate(["validate", "--format", format, "bad/overlap.yaml"])).stdout;
+  assert.equal(JSON.parse(await of("sarif")).version, "2.1.0");
+  assert.match(await of("github"), /^::error title=BG1405,file=bad\/overlap.yaml,line=18,/);
+  assert.match(await of("junit"), /<testcase classname="policy" name="bad\/overlap.yaml"><failure/);
+});
+
+Deno.test("validate: --watch checks again what changed, and survives its absence", async () => {
+  await withFolder(async (folder) => {
+    const file = `${folder}/a.yaml`;
+    await Deno.writeTextFile(file, GOOD);
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-prompt", "--allow-read", MAIN.pathname, "validate", "--watch", file],
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const deadline = setTimeout(() => child.kill("SIGKILL"), 20_000);
+    const lines = child.stdout.pipeThrough(new TextDecoderStream()).values();
+    try {
+      const next = async () => (await lines.next()).value ?? "";
+      assert.match(await next(), /^valid/);
+      await Deno.writeTextFile(file, GOOD.replace("bar: 2", "bar: 7"));
+      assert.match(await next(), /BG1106/);
+      await Deno.remove(file);
+      await Deno.writeTextFile(file, GOOD);
+      assert.match(await next(), /^valid/);
+    } finally {
+      clearTimeout(deadline);
+      child.kill("SIGKILL");
+      await lines.return?.();
+      await child.status;
+    }
+  });
+});
+
+Deno.test("validate: --watch refuses standard input", async () => {
+  const { status, stderr } = await bargate(["validate", "--watch", "-"]);
+  assert.equal(status, ExitStatus.usage);
+  assert.match(stderr, /Cannot watch standard input/);
 });

@@ -1,0 +1,98 @@
+/**
+ * Results as JUnit XML, which most build servers can show.
+ *
+ * @module
+ */
+import type { Diagnostic } from "../../policy/diagnostic.ts";
+import { visible } from "./visible.ts";
+
+/** One test case. */
+export interface JunitCase {
+  /** What the case belongs to: a file, say. */
+  readonly group: string;
+  readonly name: string;
+  /** Why it failed; absent: it passed. */
+  readonly failure?: { readonly message: string; readonly text: string };
+  /** What else is to be said. */
+  readonly output?: string;
+}
+
+/**
+ * A document with one suite.
+ *
+ * @param suite its name
+ * @param cases in order
+ *
+ * @example
+ * ```ts
+ * import { junitCases } from "./junit.ts";
+ * import assert from "node:assert/strict";
+ *
+ * assert.match(junitCases("bargate", [{ group: "a", name: "b" }]), /tests="1" failures="0"/);
+ * ```
+ */
+export function junitCases(suite: string, cases: readonly JunitCase[]): string {
+  const failures = cases.filter(({ failure }) => failure !== undefined).length;
+  const counts = `tests="${cases.length}" failures="${failures}" errors="0"`;
+  return [
+    '<?xml version="1.0" encoding="UTF-8"?>',
+    `<testsuites ${counts}>`,
+    `<testsuite name="${escapeXml(suite)}" ${counts}>`,
+    ...cases.map(caseElement),
+    "</testsuite>",
+    "</testsuites>",
+    "",
+  ].join("\n");
+}
+
+function caseElement({ group, name, failure, output }: JunitCase): string {
+  const head = `<testcase classname="${escapeXml(group)}" name="${escapeXml(name)}"`;
+  const parts = [
+    failure === undefined
+      ? ""
+      : `<failure message="${escapeXml(failure.message)}">${escapeXml(failure.text)}</failure>`,
+    output === undefined ? "" : `<system-out>${escapeXml(output)}</system-out>`,
+  ].join("");
+  return parts === "" ? `${head}/>` : `${head}>${parts}</testcase>`;
+}
+
+/**
+ * A case for each file; it fails when the file has errors.
+ *
+ * @param files all that were checked, so that those without diagnostics are seen to have passed
+ */
+export function junitDiagnostics(
+  diagnostics: readonly Diagnostic[],
+  files: readonly string[],
+): string {
+  const byFile = Map.groupBy(diagnostics, ({ file }) => file ?? "");
+  const cases = files.map((file): JunitCase => {
+    const found = byFile.get(file) ?? [];
+    const [first, ...rest] = found.filter(({ severity }) => severity === "error");
+    const other = found.filter(({ severity }) => severity !== "error").map(lineOf).join("\n");
+    const text = first === undefined ? "" : [first, ...rest].map(lineOf).join("\n");
+    return {
+      group: "policy",
+      name: file,
+      ...(first === undefined ? {} : { failure: { message: first.message, text } }),
+      ...(other === "" ? {} : { output: other }),
+    };
+  });
+  return junitCases("bargate validate", cases);
+}
+
+function lineOf({ code, severity, message, file, line, column }: Diagnostic): string {
+  return `${file}:${line}:${column}: ${severity}[${code}]: ${message}`;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+};
+
+/** XML has no way to write most control characters, so they are shown by their code points. */
+function escapeXml(text: string): string {
+  return visible(text).replace(/[&<>"]/g, (character) => ENTITIES[character] ?? character);
+}

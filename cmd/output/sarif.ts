@@ -1,0 +1,81 @@
+/**
+ * Diagnostics as SARIF 2.1.0, for code scanning.
+ *
+ * @module
+ */
+import { CODES } from "../../policy/codes.ts";
+import type { Diagnostic, Severity } from "../../policy/diagnostic.ts";
+import { HOST_CODES } from "../../policy/host_codes.ts";
+
+const SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json";
+
+/** What both lists of codes say of a code. */
+interface Rule {
+  readonly severity: Severity;
+  readonly title: string;
+  readonly why: string;
+  readonly fix: string;
+}
+
+const RULES: ReadonlyMap<string, Rule> = new Map(Object.entries({ ...CODES, ...HOST_CODES }));
+
+/**
+ * One run of `bargate` with one result for each diagnostic.
+ *
+ * @returns a SARIF log, as text
+ */
+export function sarifDiagnostics(diagnostics: readonly Diagnostic[]): string {
+  const codes = [...new Set(diagnostics.map(({ code }) => code))].sort();
+  const run = {
+    tool: { driver: { name: "bargate", rules: codes.map(ruleOf) } },
+    // Columns of diagnostics are those of editors.
+    columnKind: "utf16CodeUnits",
+    results: diagnostics.map((found) => resultOf(found, codes.indexOf(found.code))),
+  };
+  return `${JSON.stringify({ $schema: SCHEMA, version: "2.1.0", runs: [run] })}\n`;
+}
+
+function ruleOf(code: string): unknown {
+  const rule = RULES.get(code);
+  if (rule === undefined) return { id: code };
+  return {
+    id: code,
+    shortDescription: { text: rule.title },
+    fullDescription: { text: rule.why },
+    help: { text: `${rule.fix} See docs/diagnostics.md#${code}.` },
+    defaultConfiguration: { level: rule.severity },
+  };
+}
+
+function resultOf(found: Diagnostic, ruleIndex: number): unknown {
+  const { code, severity, message, fix, related = [] } = found;
+  return {
+    ruleId: code,
+    ruleIndex,
+    level: severity,
+    message: { text: fix === undefined ? message : `${message}\nFix: ${fix}` },
+    locations: found.file === undefined ? [] : [{ physicalLocation: placeOf(found) }],
+    ...(related.length === 0 ? {} : {
+      relatedLocations: related.map((other, id) => ({
+        id,
+        message: { text: other.message },
+        physicalLocation: placeOf(other),
+      })),
+    }),
+  };
+}
+
+type Place = Pick<Diagnostic, "file" | "line" | "column" | "endLine" | "endColumn">;
+
+function placeOf({ file = "", line, column, endLine, endColumn }: Place): unknown {
+  const artifactLocation = { uri: uriOf(file) };
+  if (line === undefined) return { artifactLocation };
+  const region = { startLine: line, startColumn: column, endLine, endColumn };
+  return { artifactLocation, region };
+}
+
+/** A path as a URI reference: separators stay, the rest is escaped. */
+function uriOf(file: string): string {
+  if (file === "-") return "stdin";
+  return file.split("/").map(encodeURIComponent).join("/");
+}
