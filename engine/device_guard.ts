@@ -317,6 +317,7 @@ export class DeviceGuard {
 
   /** @returns how many references the buffer has; undefined if that cannot be read */
   #references({ dmaBuf }: HeldGrant): number | undefined {
+    if (!dmaBuf.open) return undefined;
     try {
       return this.context.kernel.dmaBufFacts(dmaBuf).references;
     } catch (error) {
@@ -353,6 +354,8 @@ export class DeviceGuard {
     const failure = await this.#unmap(held);
     const references = this.#references(held);
     if (references === 1) {
+      // Nobody else has it, and when this is closed nobody can get it any more.
+      await this.#closeBuffer(held);
       await this.#finish(held, means);
       return true;
     }
@@ -456,10 +459,13 @@ export class DeviceGuard {
   async #giveBack(held: HeldGrant): Promise<void> {
     this.#held.splice(this.#held.indexOf(held), 1);
     await this.#unmap(held);
-    await this.#record.attempt(
-      `close the buffer of ${held.grant.plan.export}`,
-      () => this.session.closeBuffer(held.dmaBuf),
-    );
+    await this.#closeBuffer(held);
+  }
+
+  async #closeBuffer({ dmaBuf, grant }: HeldGrant): Promise<void> {
+    if (!dmaBuf.open) return;
+    const what = `close the buffer of ${grant.plan.export}`;
+    await this.#record.attempt(what, () => this.session.closeBuffer(dmaBuf));
   }
 
   // ── a new generation ────────────────────────────────────────────────────────────────────────────

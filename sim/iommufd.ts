@@ -58,6 +58,11 @@ export class SimIommufd implements SimFile {
     return at;
   }
 
+  /** Copies every area of an address space inside it. */
+  copyAll(id: number): void {
+    for (const { iova, length } of [...this.#spaces.get(id) ?? []]) this.copy(id, id, iova, length);
+  }
+
   unmap(id: number, iova: bigint, length: bigint): bigint {
     const space = this.#space(id, "IOMMU_IOAS_UNMAP");
     const index = space.findIndex((area) => area.iova === iova && area.length === length);
