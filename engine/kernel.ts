@@ -204,7 +204,10 @@ export interface Packet {
 export interface SpawnRequest {
   /** Absolute path. */
   readonly path: string;
-  /** Arguments, `argv[0]` included. */
+  /**
+   * Arguments. The first is for messages: the program's own `argv[0]` is always the path, by which
+   * programs of many names tell which of them they are.
+   */
   readonly argv: readonly string[];
   /** The whole environment. `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` are added. */
   readonly env: Readonly<Record<string, string>>;
@@ -221,6 +224,9 @@ export interface Account {
   readonly uid: number;
   readonly gid: number;
   readonly name: string;
+  /** Absent, as the next one: the account has none. */
+  readonly home?: string;
+  readonly shell?: string;
 }
 
 /** A started program. */

@@ -50,8 +50,15 @@ interface Found {
 export function findAccount(user: string): Account | undefined {
   const found = accountByName(user) ?? accountByUid(user);
   if (found === undefined) return undefined;
-  const { pw_uid, pw_gid, pw_name } = decode(STRUCTS.passwd, found.record);
-  return { uid: pw_uid, gid: pw_gid, name: textAt(pw_name, found.room) };
+  const { pw_uid, pw_gid, pw_name, pw_dir, pw_shell } = decode(STRUCTS.passwd, found.record);
+  const [home, shell] = [textAt(pw_dir, found.room), textAt(pw_shell, found.room)];
+  return {
+    uid: pw_uid,
+    gid: pw_gid,
+    name: textAt(pw_name, found.room),
+    ...(home === "" ? {} : { home }),
+    ...(shell === "" ? {} : { shell }),
+  };
 }
 
 function accountByName(user: string): Found | undefined {
@@ -97,7 +104,9 @@ function decimal(text: string): number | undefined {
   return /^[0-9]{1,10}$/.test(text) && Number(text) < 0xffffffff ? Number(text) : undefined;
 }
 
+/** A name service can leave a field out. */
 function textAt(pointer: bigint, room: Uint8Array<ArrayBuffer>): string {
+  if (pointer === 0n) return "";
   return fromCString(room.subarray(Number(pointer - addressOf(room))));
 }
 

@@ -244,6 +244,8 @@ export const STRUCTS = {
     pw_name: pointer(0),
     pw_uid: u32(16),
     pw_gid: u32(20),
+    pw_dir: pointer(32),
+    pw_shell: pointer(40),
   }),
   group: layout("grp.h", "struct group", 32, { gr_name: pointer(0), gr_gid: u32(16) }),
   sigset_t: layout("signal.h", "sigset_t", 128, {}),
@@ -395,7 +397,7 @@ export const CONSTANTS_BY_HEADER = {
   },
   "sys/wait.h": { P_PIDFD: 3, WNOHANG: 1, WEXITED: 4, CLD_EXITED: 1, CLD_KILLED: 2, CLD_DUMPED: 3 },
   "signal.h": { SIGUSR1: 10 },
-  "spawn.h": { POSIX_SPAWN_SETSIGDEF: 4, POSIX_SPAWN_SETSIGMASK: 8 },
+  "spawn.h": { POSIX_SPAWN_SETSIGDEF: 4, POSIX_SPAWN_SETSIGMASK: 8, POSIX_SPAWN_SETSID: 128 },
   "sys/prctl.h": { PR_GET_DUMPABLE: 3, PR_SET_DUMPABLE: 4 },
   "sys/syscall.h": {
     SYS_pidfd_open: 434,

@@ -3,9 +3,11 @@
  *
  * posix_spawn(3), for the runtime's own way passes no descriptors. What the child gets is fixed: 0,
  * 1 and 2, the given descriptors from 3 on, nothing else; no signal blocked or ignored (the runtime
- * ignores SIGPIPE); the given environment. `LISTEN_PID` is the child's own pid, which only the
- * child knows: a fixed line of shell sets it and becomes the program. Another account is taken by
- * setpriv(1), between the two.
+ * ignores SIGPIPE); the given environment; a session of its own, so that a terminal that it shares
+ * is not its controlling one: it can neither put input there (TIOCSTI), nor do the terminal's keys
+ * end it before its descriptors have been taken back. Another account is taken by setpriv(1).
+ * `LISTEN_PID` is the child's own pid, which only the child knows: a fixed line of shell, run as the
+ * account, sets it and becomes the program.
  *
  * @module
  */
@@ -18,6 +20,7 @@ import { checked, ERRNO, kernelError, reissued } from "./errno.ts";
 import { identifyPath, isType } from "./file_identity.ts";
 import { C, STRUCTS } from "./layouts.ts";
 import { libc } from "./libc.ts";
+import { isLoaderVariable } from "./loader_variable.ts";
 import { openPidfd } from "./process.ts";
 import { allocate } from "./struct.ts";
 
@@ -35,8 +38,8 @@ const FIRST = 3;
 /**
  * Starts a program.
  *
- * @param request what, and with what. `argv[0]` is replaced by the path: the shell's `exec` knows
- * no other
+ * @param request what, and with what. Instead of `argv[0]` the program sees the path: the shell's
+ * `exec` knows no other
  * @returns the child; its pidfd belongs to the caller
  * @throws {KernelError} ENOENT, EACCES where the program, or setpriv where it is needed, cannot be
  * executed. What goes wrong after that is the child's exit status 126 or 127
@@ -63,24 +66,27 @@ const FIRST = 3;
  */
 export function spawnProgram(request: SpawnRequest): Child {
   requireExecutable(request.path);
-  const argv = toCStringArray(commandOf(request));
+  const command = commandOf(request);
   const envp = toCStringArray(environmentOf(request));
   return using(sourcesOf(request), (sources) => {
-    const pid = posixSpawn(request, sources, argv, envp);
+    const pid = posixSpawn(request, sources, command, envp);
     return { pid, pidfd: openPidfd(pid, `${request.path} (pid ${pid})`) };
   });
 }
 
 /**
- * The child's command line up to the program's own arguments.
+ * The child's command line, with what comes before the program.
  *
  * @param request path, arguments, account
+ * @returns the path to execute, and its arguments
  */
-export function commandOf(request: SpawnRequest): string[] {
+export function commandOf(request: SpawnRequest): readonly [string, ...string[]] {
   const program = [request.path, ...request.argv.slice(1)];
-  const account = request.account;
-  const changes = account !== undefined && !isOwn(account);
-  return ["sh", "-c", SET_LISTEN_PID, "sh", ...(changes ? becoming(account) : []), ...program];
+  const start = ["-c", SET_LISTEN_PID, "sh", ...program];
+  const { account } = request;
+  if (account === undefined || isOwn(account)) return [SHELL, ...start];
+  requireExecutable(SETPRIV);
+  return [SETPRIV, ...becoming(account), SHELL, ...start];
 }
 
 function isOwn(account: Account): boolean {
@@ -92,9 +98,8 @@ function isOwn(account: Account): boolean {
  * other way leads from another uid to capabilities, for inheritable and ambient ones are dropped.
  */
 function becoming(account: Account): string[] {
-  requireExecutable(SETPRIV);
   const ids = ["--reuid", `${account.uid}`, "--regid", `${account.gid}`, "--init-groups"];
-  return [SETPRIV, ...ids, "--inh-caps=-all", "--ambient-caps=-all", "--"];
+  return [...ids, "--inh-caps=-all", "--ambient-caps=-all", "--"];
 }
 
 function requireExecutable(path: string): void {
@@ -114,7 +119,19 @@ function environmentOf(request: SpawnRequest): string[] {
       `Cannot start ${request.path}: no such variable can be (received ${bad[0]})`,
     );
   }
+  refuseForLoader(request, entries.map(([name]) => name));
   return [...entries, ...listenVariables(request)].map(([name, value]) => `${name}=${value}`);
+}
+
+/** setpriv runs with the child's environment and this process's rights. */
+function refuseForLoader({ path, account }: SpawnRequest, names: readonly string[]): void {
+  if (account === undefined || isOwn(account)) return;
+  const bad = names.find(isLoaderVariable);
+  if (bad === undefined) return;
+  throw new TypeError(
+    `Cannot start ${path}: what changes to account ${account.name} would heed the variable too, ` +
+      `and is privileged (received ${bad})`,
+  );
 }
 
 /** sd_listen_fds(3); a program that gets none must not be told of 0. */
@@ -153,15 +170,15 @@ function using<T>(sources: readonly Fd[], step: (sources: readonly Fd[]) => T): 
 function posixSpawn(
   request: SpawnRequest,
   sources: readonly Fd[],
-  argv: Uint8Array<ArrayBuffer>,
+  command: readonly [string, ...string[]],
   envp: Uint8Array<ArrayBuffer>,
 ): number {
   const c = libc();
   const pid = new Int32Array(new ArrayBuffer(4));
-  const shell = toCString(SHELL);
-  const [actions, attributes] = [fileActions(request, sources), cleanSignals()];
+  const [path, argv] = [toCString(command[0]), toCStringArray([...command])];
+  const [actions, attributes] = [fileActions(request, sources), freshStart()];
   try {
-    succeeded(request.path, c.posix_spawn(pid, shell, actions, attributes, argv, envp));
+    succeeded(request.path, c.posix_spawn(pid, path, actions, attributes, argv, envp));
   } finally {
     c.posix_spawn_file_actions_destroy(actions);
     c.posix_spawnattr_destroy(attributes);
@@ -185,14 +202,17 @@ function fileActions(request: SpawnRequest, sources: readonly Fd[]): DataView<Ar
   return actions;
 }
 
-function cleanSignals(): DataView<ArrayBuffer> {
+const FRESH = C.POSIX_SPAWN_SETSIGDEF | C.POSIX_SPAWN_SETSIGMASK | C.POSIX_SPAWN_SETSID;
+
+/** No signal blocked or ignored, and a session of its own. */
+function freshStart(): DataView<ArrayBuffer> {
   const c = libc();
   const attributes = allocate(STRUCTS.posix_spawnattr_t);
   const [none, all] = [allocate(STRUCTS.sigset_t), allocate(STRUCTS.sigset_t)];
   c.sigemptyset(none);
   c.sigfillset(all);
   c.posix_spawnattr_init(attributes);
-  c.posix_spawnattr_setflags(attributes, C.POSIX_SPAWN_SETSIGDEF | C.POSIX_SPAWN_SETSIGMASK);
+  c.posix_spawnattr_setflags(attributes, FRESH);
   c.posix_spawnattr_setsigmask(attributes, none);
   c.posix_spawnattr_setsigdefault(attributes, all);
   return attributes;

@@ -176,8 +176,7 @@ Deno.test("another account is taken by setpriv, our own is not", () => {
   const ours = { uid: Deno.uid() ?? -1, gid: Deno.gid() ?? -1, name: "ours" };
   equal(commandOf(shell("", { account: ours })).includes("/usr/bin/setpriv"), false);
   const command = commandOf(shell("x", { account: { uid: 12345, gid: 23456, name: "other" } }));
-  deepEqual(command.slice(3), [
-    "sh",
+  deepEqual(command, [
     "/usr/bin/setpriv",
     "--reuid",
     "12345",
@@ -187,6 +186,10 @@ Deno.test("another account is taken by setpriv, our own is not", () => {
     "--inh-caps=-all",
     "--ambient-caps=-all",
     "--",
+    "/bin/sh",
+    "-c",
+    'LISTEN_PID=$$; export LISTEN_PID; exec "$@"',
+    "sh",
     "/bin/sh",
     "-c",
     "x",
@@ -213,7 +216,9 @@ Deno.test({
 });
 
 Deno.test("accounts and groups are found by name and by number", () => {
-  deepEqual(findAccount("root"), { uid: 0, gid: 0, name: "root" });
+  const { shell, ...root } = findAccount("root") ?? {};
+  deepEqual(root, { uid: 0, gid: 0, name: "root", home: "/root" });
+  match(shell ?? "", /^\//);
   deepEqual(findAccount("0"), findAccount("root"));
   equal(findAccount("no-such-account"), undefined);
   equal(findAccount("4294967295"), undefined);
@@ -222,6 +227,33 @@ Deno.test("accounts and groups are found by name and by number", () => {
   equal(findGroupId("root"), 0);
   equal(findGroupId("0"), 0);
   equal(findGroupId("no-such-group"), undefined);
+});
+
+Deno.test("the child has a session of its own, without a terminal", async () => {
+  const stat = (await output("exec cat /proc/self/stat")).trim();
+  // After the name: state, parent, process group, session, terminal (proc_pid_stat(5)).
+  const [, , group, session, terminal] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const pid = stat.slice(0, stat.indexOf(" "));
+  deepEqual([group, session, terminal], [pid, pid, "0"]);
+});
+
+Deno.test("a program of many names sees the one that it was started by", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "bargate-test-" });
+  const path = `${folder}/name`;
+  await Deno.symlink("/bin/sh", path);
+  const text = await output("", {
+    path,
+    argv: ["other", "-c", 'exec >&3; tr "\\0" " " </proc/$$/cmdline | cut -d" " -f1; echo $0'],
+  });
+  deepEqual(text.split("\n").slice(0, 2), [path, path]);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("what changes accounts is shown no variable that the loader heeds", () => {
+  const account = { uid: 12345, gid: 23456, name: "other" };
+  for (const name of ["LD_PRELOAD", "LD_LIBRARY_PATH", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH"]) {
+    throws(() => kernel.spawn(shell("", { account, env: { [name]: "x" } })), /privileged/);
+  }
 });
 
 Deno.test("a descriptor is still ours after it was given", async () => {
