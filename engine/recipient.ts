@@ -8,11 +8,12 @@ import type { Files } from "../host/files.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import { DeniedError, HostNotReadyError } from "./errors.ts";
 import type { Account, FileIdentity, Kernel } from "./kernel.ts";
+import { KernelError } from "./kernel_error.ts";
 
 /** A program that may be started as the importer. */
 export interface Recipient {
   readonly account: Account;
-  /** With every link resolved. */
+  /** What to execute: by the path that was given, or, where the policy demands it, the file itself. */
   readonly executable: string;
 }
 
@@ -23,6 +24,7 @@ const TYPE_MASK = 0o170000;
 const TYPE_DIRECTORY = 0o040000;
 const TYPE_REGULAR = 0o100000;
 const ANY_EXECUTE = 0o111;
+const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR"]);
 
 /**
  * Checks a program against an importer's identity.
@@ -33,7 +35,9 @@ const ANY_EXECUTE = 0o111;
  * @param path absolute path of the program
  * @param allowSameUser accept a child that runs as Bargate's own account, which can then trace
  *   Bargate's other programs, though not Bargate itself
- * @returns account and executable to start
+ * @returns account and executable to start. Links are followed for the checks; a program that goes by
+ *   several names (busybox, a virtual environment's python) is still started by the name it was given.
+ *   Not where the policy demands an executable: a link could be changed after the check
  * @throws {DeniedError} if it is not the importer that the policy names
  * @throws {HostNotReadyError} if the account is not there, or Bargate cannot become it
  */
@@ -46,16 +50,27 @@ export function checkRecipient(
 ): Recipient {
   refuseUnshown(importer);
   const account = accountOf(kernel, importer, allowSameUser);
-  const executable = files.realPath(path);
-  const found = kernel.identify(executable);
+  const real = files.realPath(path);
+  const found = identifyIfThere(kernel, real);
+  if (found === undefined) throw new HostNotReadyError(`Cannot start ${path}: it is not there`);
   if ((found.mode & TYPE_MASK) !== TYPE_REGULAR || (found.mode & ANY_EXECUTE) === 0) {
-    throw new DeniedError(`Cannot start ${path}: it is no executable file`);
+    throw new HostNotReadyError(`Cannot start ${path}: it is no executable file`);
   }
   const wanted = importer.identity.executable;
-  if (wanted !== undefined) {
-    checkExecutable(kernel, files, importer.name, executable, found, wanted.value);
+  if (wanted === undefined) return { account, executable: path };
+  checkExecutable(kernel, files, importer.name, real, found, wanted.value);
+  return { account, executable: real };
+}
+
+/** @returns absent: there is no such file, or no such folder on the way */
+function identifyIfThere(kernel: Kernel, path: string): FileIdentity | undefined {
+  try {
+    return kernel.identify(path);
+  } catch (error) {
+    const absent = error instanceof KernelError && ABSENT.has(error.errnoName);
+    if (absent) return undefined;
+    throw error;
   }
-  return { account, executable };
 }
 
 /** What a program that Bargate starts cannot show must not be taken for shown. */
@@ -119,7 +134,12 @@ function checkExecutable(
   found: FileIdentity,
   wanted: string,
 ): void {
-  const expected = kernel.identify(files.realPath(wanted));
+  const expected = identifyIfThere(kernel, files.realPath(wanted));
+  if (expected === undefined) {
+    throw new HostNotReadyError(
+      `Cannot give importer ${importer} its grants: its executable ${wanted} is not on this host; install it, or correct the policy`,
+    );
+  }
   if (expected.device !== found.device || expected.inode !== found.inode) {
     throw new DeniedError(
       `Cannot give importer ${importer} its grants: its executable must be ${wanted} (received ${executable})`,

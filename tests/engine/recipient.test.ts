@@ -37,7 +37,7 @@ function check(
   return checkRecipient(kernel, files, importer, path, more.allowSameUser ?? false);
 }
 
-Deno.test("checkRecipient gives the account and the executable, links resolved", () => {
+Deno.test("checkRecipient gives the account, and a demanded executable with its links resolved", () => {
   const identity = { user: "nobody", group: "7", executable: "/usr/bin/target" };
   assert.deepEqual(check(identity, "/usr/bin/link"), {
     account: { uid: 65534, gid: 7, name: "nobody" },
@@ -45,10 +45,30 @@ Deno.test("checkRecipient gives the account and the executable, links resolved",
   });
 });
 
+Deno.test("checkRecipient leaves a program its name where no executable is demanded", () => {
+  assert.equal(check({ user: "nobody" }, "/usr/bin/link").executable, "/usr/bin/link");
+});
+
+Deno.test("checkRecipient says that a demanded executable is not there, and what to do", () => {
+  const identity = { user: "nobody", executable: "/usr/bin/absent" };
+  const checked = () => check(identity, "/usr/bin/target");
+  assert.throws(checked, HostNotReadyError);
+  assert.throws(checked, (error: Error) => {
+    assert.match(error.message, /\/usr\/bin\/absent.*is not on this host; install it, or correct/);
+    assert.doesNotMatch(error.message, /ENOENT/);
+    return true;
+  });
+});
+
 Deno.test("checkRecipient denies another executable than the policy's", () => {
   const identity = { user: "nobody", executable: "/usr/bin/target" };
   assert.throws(() => check(identity, "/usr/bin/other"), DeniedError);
-  assert.throws(() => check({ user: "nobody" }, "/usr/bin/text"), DeniedError);
+});
+
+Deno.test("checkRecipient refuses a program that is none", () => {
+  assert.throws(() => check({ user: "nobody" }, "/usr/bin/text"), /no executable file/);
+  assert.throws(() => check({ user: "nobody" }, "/usr/bin"), HostNotReadyError);
+  assert.throws(() => check({ user: "nobody" }, "/usr/bin/absent"), /absent: it is not there/);
 });
 
 Deno.test("checkRecipient denies an executable that others could replace", () => {
