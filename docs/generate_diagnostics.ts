@@ -33,7 +33,7 @@ function shown(example: Example, like: Example): string {
   ).flat();
   const second = example.second === undefined
     ? []
-    : [`# and a second policy with\n${example.second}`];
+    : [`# and a second document with\n${example.second}`];
   return visible([...parts, ...second].join("\n"));
 }
 

@@ -18,7 +18,7 @@ export interface Example {
   readonly deny?: string;
   readonly apiVersion?: string;
   readonly kind?: string;
-  /** Another document after this one. */
+  /** Another document after this one: its metadata, or all of it when it has a kind of its own. */
   readonly second?: string;
   /** The whole file, where the mistake is not in a part. */
   readonly text?: string;
@@ -111,6 +111,21 @@ function twoExports(first: string, second: string): Example {
     importers: [engine]
     ${second}`,
   };
+}
+
+/** The manifest of a set of one file. */
+function manifest(path: string, hash: string): string {
+  return `apiVersion: bargate/v1
+kind: PolicySet
+metadata: { name: demo }
+files: [{ path: ${path}, sha256: "${hash}" }]`;
+}
+
+function test(body: string): string {
+  return `apiVersion: bargate/v1
+kind: PolicyTest
+metadata: { name: demo }
+cases: [${body}]`;
 }
 
 /** Every code, in order. */
@@ -745,6 +760,49 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     fix: "Shorten the slice, or correct the size.",
     wrong: { devices: device('match: { id: "1b36:0010", barSizes: { 2: 4KiB } }') },
     right: { devices: device('match: { id: "1b36:0010", barSizes: { 2: 16KiB } }') },
+  },
+  BG1801: {
+    severity: "error",
+    title: "A file of the set is missing",
+    why: "A set takes effect whole or not at all; without one of its files a deny may be lacking.",
+    fix: "Give all files of the set, or correct the manifest.",
+    wrong: { second: manifest("absent.yaml", "0".repeat(64)) },
+  },
+  BG1802: {
+    severity: "error",
+    title: "A policy that is not in the manifest",
+    why: "A file that somebody forgot, or added unseen, would allow what nobody reviewed.",
+    fix: "Remove the file, or list it with its hash.",
+    wrong: { second: manifest("absent.yaml", "0".repeat(64)) },
+  },
+  BG1803: {
+    severity: "error",
+    title: "A file is not the one listed",
+    why: "The file was changed after the manifest was made, or comes from another version.",
+    fix: "Restore the file, or list the hash that `sha256sum` prints.",
+    wrong: { second: manifest("example.yaml", "0".repeat(64)) },
+  },
+  BG1804: {
+    severity: "error",
+    title: "A file listed twice, or two manifests",
+    why: "A set is made of one list of files, each once.",
+    fix: "Keep one of them.",
+    wrong: {
+      text: `apiVersion: bargate/v1
+kind: PolicySet
+metadata: { name: demo }
+files:
+  - { path: a.yaml, sha256: "${"0".repeat(64)}" }
+  - { path: a.yaml, sha256: "${"0".repeat(64)}" }`,
+    },
+  },
+  BG1805: {
+    severity: "error",
+    title: "A test case without one question",
+    why: "A case asks for a decision or expects a diagnostic; one that does neither always passes.",
+    fix: "Give a `request`, or expect a `diagnostic`.",
+    wrong: { second: test("{ name: nothing, expect: { decision: allowed } }") },
+    right: { second: test("{ name: the set warns, expect: { diagnostic: BG1706 } }") },
   },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
 

@@ -27,7 +27,10 @@ export function exampleFile(example: Example): string | Uint8Array {
   const parts: Example = { ...EXAMPLE_POLICY, ...example };
   const first = joinParts(parts);
   if (example.second === undefined) return first;
-  return `${first}---\n${joinParts({ ...parts, metadata: example.second })}`;
+  const second = example.second.includes("kind:")
+    ? `${example.second}\n`
+    : joinParts({ ...parts, metadata: example.second });
+  return `${first}---\n${second}`;
 }
 
 function joinParts(parts: Example): string {

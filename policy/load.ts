@@ -21,7 +21,10 @@ import { digestOf } from "./digest.ts";
 import type { PolicyDraft, Report } from "./draft.ts";
 import type { LineMap } from "./lines.ts";
 import type { PolicySet } from "./model.ts";
-import type { Node } from "./node.ts";
+import { checkManifest, type Document, readManifest } from "./manifest.ts";
+import { asScalar, get, type Node } from "./node.ts";
+import { type PolicyTest, readTest } from "./policy_test.ts";
+import type { DocumentKind } from "./shape.ts";
 import { DraftReader } from "./read_draft.ts";
 import { diagnostic, DiagnosticSink } from "./report.ts";
 import { checkSchema } from "./schema_check.ts";
@@ -52,6 +55,8 @@ export interface LoadResult {
   /** Entries under `exports`, as far as they could be read. */
   readonly exports: number;
   readonly files: number;
+  /** Tests beside the policies, as far as they could be read. */
+  readonly tests: readonly PolicyTest[];
 }
 
 const ASSUMED_PAGE_SIZE = 4096;
@@ -89,10 +94,13 @@ export function loadPolicySet(
   const sink = new DiagnosticSink(sources.map((source) => source.file));
   const report: Report = (code, at, message, details) =>
     sink.add(diagnostic(code, at, message, details));
-  const drafts = sources.flatMap((source) => readDrafts(source, sink, report));
+  const found = sources.flatMap((source) => readDocuments(source, sink, report));
+  const drafts = found.flatMap(({ policy }) => policy ?? []);
+  checkManifest(found, sources, report);
   check({ drafts, pageSize, report });
+  const tests = found.flatMap(({ test }) => test ?? []);
   const exports = drafts.reduce((count, draft) => count + draft.exports.length, 0);
-  const result = { diagnostics: sink.sorted(), exports, files: sources.length };
+  const result = { diagnostics: sink.sorted(), exports, files: sources.length, tests };
   return sink.hasErrors ? result : { ...result, set: buildSet(drafts) };
 }
 
@@ -111,7 +119,7 @@ export function isPageSize(bytes: number): boolean {
   return Number.isSafeInteger(bytes) && bytes >= 4096 && Number.isInteger(Math.log2(bytes));
 }
 
-function readDrafts(source: PolicySource, sink: DiagnosticSink, report: Report): PolicyDraft[] {
+function readDocuments(source: PolicySource, sink: DiagnosticSink, report: Report): Document[] {
   const read = readSource({ file: source.file, content: source.bytes ?? source.text ?? "" });
   if (!read.ok) {
     read.diagnostics.forEach((found) => sink.add(found));
@@ -123,7 +131,7 @@ function readDrafts(source: PolicySource, sink: DiagnosticSink, report: Report):
   if (documents.length === 0) {
     report("BG1013", read.lines.span(0, 0), "Cannot find a policy in the file: it is empty");
   }
-  return documents.flatMap((root) => readDraft(root, read.lines, sink, report));
+  return documents.map((root) => readDocument(root, read.lines, sink, report));
 }
 
 /** After these, parts of the tree are missing, and whatever else is told would be their echo. */
@@ -131,23 +139,34 @@ function hidesMeaning({ code }: Diagnostic): boolean {
   return ["BG1004", "BG1005", "BG1008", "BG1009", "BG1010", "BG1011"].includes(code);
 }
 
-function readDraft(
+function readDocument(
   root: Node,
   lines: LineMap,
   sink: DiagnosticSink,
   report: Report,
-): PolicyDraft[] {
+): Document {
+  const { file } = lines;
   if (root.kind === "scalar" && root.type === "null") {
     report(
       "BG1013",
       lines.span(root.start, root.end),
       "Cannot find a policy in the document: it is empty",
     );
-    return [];
+    return { file };
   }
-  const violations = checkSchema(root, lines);
+  const kind = kindOf(root);
+  const violations = checkSchema(root, lines, kind);
   violations.forEach((found) => sink.add(found));
-  return [new DraftReader(lines, report).policy(root, violations.length === 0)];
+  const sound = violations.length === 0;
+  if (kind === "PolicySet") return { file, manifest: readManifest(root, lines) };
+  if (kind === "PolicyTest") return { file, ...readTest(root, lines, report, sound) };
+  return { file, policy: new DraftReader(lines, report).policy(root, sound) };
+}
+
+/** Whatever is no other kind is meant as a policy, and told what it lacks. */
+function kindOf(root: Node): DocumentKind {
+  const kind = asScalar(get(root, "kind"))?.text;
+  return kind === "PolicySet" || kind === "PolicyTest" ? kind : "ExportPolicy";
 }
 
 function check(context: CheckContext): void {

@@ -8,8 +8,14 @@ import type { LineMap } from "./lines.ts";
 import { asMapping, type MappingNode, type Node, toPlain } from "./node.ts";
 import type { Span } from "./position.ts";
 import { diagnostic } from "./report.ts";
-import { type SchemaError, validate } from "./schema_validator.js";
-import { generalPath, LATER_VALUES, SHAPES } from "./shape.ts";
+import {
+  type SchemaError,
+  type SchemaValidator,
+  validatePolicy,
+  validatePolicySet,
+  validatePolicyTest,
+} from "./schema_validator.js";
+import { type DocumentKind, generalPath, LATER_VALUES, SHAPES } from "./shape.ts";
 import { suggest } from "./suggest.ts";
 
 /** One violation with everything about its place. */
@@ -21,14 +27,27 @@ interface Violation {
   readonly node: Node;
   readonly lines: LineMap;
   readonly root: Node;
+  readonly kind: DocumentKind;
 }
+
+const VALIDATORS: Readonly<Record<DocumentKind, SchemaValidator>> = {
+  ExportPolicy: validatePolicy,
+  PolicySet: validatePolicySet,
+  PolicyTest: validatePolicyTest,
+};
 
 /**
  * Checks the shape of one document.
  *
+ * @param kind what the document is
  * @returns what is wrong; the texts of quantities and durations are left to their own parsers
  */
-export function checkSchema(root: Node, lines: LineMap): readonly Diagnostic[] {
+export function checkSchema(
+  root: Node,
+  lines: LineMap,
+  kind: DocumentKind,
+): readonly Diagnostic[] {
+  const validate = VALIDATORS[kind];
   if (validate(toPlain(root))) return [];
   const errors = validate.errors ?? [];
   const mistyped = new Set(errors.filter((e) => e.keyword === "type").map((e) => e.instancePath));
@@ -40,7 +59,7 @@ export function checkSchema(root: Node, lines: LineMap): readonly Diagnostic[] {
     const path = pathOf(error.instancePath);
     const node = nodeAt(root, path);
     if (node === undefined) return [];
-    const violation = { error, path, general: generalPath(path), node, lines, root };
+    const violation = { error, path, general: generalPath(path), node, lines, root, kind };
     return tell(violation);
   });
 }
@@ -110,10 +129,10 @@ function text(value: unknown): string {
 }
 
 function unknownKey(violation: Violation): Diagnostic {
-  const { error, general, node, lines } = violation;
+  const { error, general, node, lines, kind } = violation;
   const key = String(error.params["additionalProperty"]);
   const at = keySpan(asMapping(node), key, violation);
-  const shape = SHAPES.get(general);
+  const shape = SHAPES[kind].get(general);
   if (shape?.later.includes(key)) {
     const message = `Cannot accept ${
       text(key)
@@ -134,10 +153,10 @@ function keySpan(mapping: MappingNode | undefined, key: string, violation: Viola
 }
 
 function missingKey(violation: Violation): Diagnostic {
-  const { error, general } = violation;
+  const { error, general, kind } = violation;
   // The one choice of the language is between slices and a region.
   const key = String(error.params["missingProperty"] ?? "slices");
-  const shape = SHAPES.get(general)?.name ?? "this mapping";
+  const shape = SHAPES[kind].get(general)?.name ?? "this mapping";
   const because = error.keyword === "dependentRequired"
     ? ` beside ${text(error.params["property"])}`
     : "";
@@ -242,6 +261,21 @@ function wrongForm(violation: Violation): Diagnostic {
   const value = node.kind === "scalar" ? node.text : "";
   if (error.propertyName !== undefined) return wrongKeyName(violation, error.propertyName);
   const key = violation.path.at(-1) ?? "";
+  if (key === "path") {
+    const message =
+      `Cannot accept the path: it is not a plain path below this file's folder (received ${
+        text(value)
+      })`;
+    return diagnostic("BG1110", spanOf(node, lines), message, { fix: "write it as in a/b.yaml" });
+  }
+  if (key === "diagnostic") {
+    const message = `Cannot expect the diagnostic: it is no code of a policy (received ${
+      text(value)
+    })`;
+    return diagnostic("BG1105", spanOf(node, lines), message, {
+      fix: "write a code of docs/diagnostics.md",
+    });
+  }
   if (["executable", "pidFile", "cgroup"].includes(key)) {
     const message = `Cannot accept the ${
       PATH_NAMES[key]

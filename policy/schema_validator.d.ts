@@ -11,8 +11,11 @@ export interface SchemaError {
 }
 
 /** Checks a value; what is wrong is in `errors` afterwards. */
-export declare const validate: {
+export interface SchemaValidator {
   (data: unknown): boolean;
   errors?: readonly SchemaError[] | null;
-};
-export default validate;
+}
+
+export declare const validatePolicy: SchemaValidator;
+export declare const validatePolicySet: SchemaValidator;
+export declare const validatePolicyTest: SchemaValidator;

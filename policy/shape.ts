@@ -92,8 +92,11 @@ const DENY: Shape = {
   later: ["region", "importers"],
 };
 
-/** Mappings by their path; `*` is any name or number. */
-export const SHAPES: ReadonlyMap<string, Shape> = new Map([
+/** What a document can be. */
+export type DocumentKind = "ExportPolicy" | "PolicySet" | "PolicyTest";
+
+/** Mappings of an export policy by their path; `*` is any name or number. */
+const POLICY_SHAPES: ReadonlyMap<string, Shape> = new Map([
   ["", POLICY],
   ["/metadata", METADATA],
   ["/devices/*", DEVICE],
@@ -110,9 +113,41 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map([
   ["/deny/*/slices/*", SLICE],
 ]);
 
+const NAMED: Shape = { name: "metadata", keys: ["name", "description"], later: [] };
+
+const SET_SHAPES: ReadonlyMap<string, Shape> = new Map([
+  ["", { name: "a policy set", keys: ["apiVersion", "kind", "metadata", "files"], later: [] }],
+  ["/metadata", NAMED],
+  ["/files/*", { name: "a file of the set", keys: ["path", "sha256"], later: [] }],
+]);
+
+const TEST_SHAPES: ReadonlyMap<string, Shape> = new Map([
+  ["", { name: "a policy test", keys: ["apiVersion", "kind", "metadata", "cases"], later: [] }],
+  ["/metadata", NAMED],
+  ["/cases/*", { name: "a case", keys: ["name", "request", "expect"], later: [] }],
+  [
+    "/cases/*/request",
+    {
+      name: "a request",
+      keys: ["importer", "device", "bar", "offset", "length", "access"],
+      later: [],
+    },
+  ],
+  [
+    "/cases/*/expect",
+    { name: "an expectation", keys: ["decision", "rules", "reason", "diagnostic"], later: [] },
+  ],
+]);
+
+/** Mappings of each kind of document. */
+export const SHAPES: Readonly<Record<DocumentKind, ReadonlyMap<string, Shape>>> = {
+  ExportPolicy: POLICY_SHAPES,
+  PolicySet: SET_SHAPES,
+  PolicyTest: TEST_SHAPES,
+};
+
 /** Values of the language that this version does not know, by path. */
 export const LATER_VALUES: ReadonlyMap<string, readonly string[]> = new Map([
-  ["/kind", ["PolicyTest", "PolicySet"]],
   ["/exports/*/region", ["nvme.cmb", "nvme.doorbells"]],
 ]);
 

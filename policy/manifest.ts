@@ -1,0 +1,136 @@
+/**
+ * The manifest of a policy set: which files it is made of. With one, a set in which anything is
+ * missing, extra or different is invalid, so that sets of two checkouts cannot be mixed up.
+ *
+ * @module
+ */
+import type { PolicyDraft, Report } from "./draft.ts";
+import type { LineMap } from "./lines.ts";
+import type { Placed } from "./model.ts";
+import { asScalar, get, itemsOf, type Node } from "./node.ts";
+import type { PolicyTest } from "./policy_test.ts";
+import type { Span } from "./position.ts";
+import { related } from "./report.ts";
+import { sha256 } from "./sha256.ts";
+
+/** One entry under `files`. */
+interface ListedFile {
+  readonly path: Placed<string>;
+  readonly sha256?: Placed<string>;
+}
+
+/** A manifest as far as it could be read. */
+export interface Manifest {
+  readonly files: readonly ListedFile[];
+  readonly at: Span;
+}
+
+/** What one document of a file is. */
+export interface Document {
+  readonly file: string;
+  readonly policy?: PolicyDraft;
+  readonly manifest?: Manifest;
+  readonly test?: PolicyTest;
+}
+
+/** A file with what is hashed. */
+interface HashedSource {
+  readonly file: string;
+  readonly text?: string;
+  readonly bytes?: Uint8Array;
+}
+
+/** Reads a manifest; what has the wrong shape is left out, for the schema has told it. */
+export function readManifest(root: Node, lines: LineMap): Manifest {
+  const text = (node: Node | undefined): Placed<string> | undefined => {
+    const scalar = asScalar(node);
+    if (scalar?.type !== "string") return undefined;
+    return { value: scalar.text, at: lines.span(scalar.start, scalar.end) };
+  };
+  const files = itemsOf(get(root, "files")).flatMap((item) => {
+    const path = text(get(item, "path"));
+    const hash = text(get(item, "sha256"));
+    if (path === undefined) return [];
+    return [{ path, ...(hash === undefined ? {} : { sha256: hash }) }];
+  });
+  const kind = get(root, "kind") ?? root;
+  return { files, at: lines.span(kind.start, kind.end) };
+}
+
+/**
+ * Holds the files of a set against its manifest. Without a manifest there is nothing to hold.
+ *
+ * @param documents of all files
+ * @param sources all files
+ */
+export function checkManifest(
+  documents: readonly Document[],
+  sources: readonly HashedSource[],
+  report: Report,
+): void {
+  const [first, ...others] = documents.filter(({ manifest }) => manifest !== undefined);
+  if (first?.manifest === undefined) return;
+  const place = related(first.manifest.at, "the manifest");
+  for (const { manifest } of others) {
+    if (manifest === undefined) continue;
+    const message = "Cannot have two manifests in one set: a set is made of one list of files";
+    report("BG1804", manifest.at, message, { related: [place] });
+  }
+  const listed = listedFiles(first.file, first.manifest, report);
+  checkListed(listed, sources, report);
+  for (const { file, policy } of documents) {
+    if (policy === undefined || listed.has(file)) continue;
+    const why = file === first.file ? "it stands in the manifest's own file" : "no entry names it";
+    report(
+      "BG1802",
+      policy.name?.at ?? policy.at,
+      `Cannot accept a policy beside those of the manifest: ${why}`,
+      {
+        related: [place],
+      },
+    );
+  }
+}
+
+/** Entries by the name that their files have on the command line. */
+function listedFiles(
+  file: string,
+  { files }: Manifest,
+  report: Report,
+): ReadonlyMap<string, ListedFile> {
+  const folder = file.includes("/") ? file.slice(0, file.lastIndexOf("/") + 1) : "";
+  const listed = new Map<string, ListedFile>();
+  for (const entry of files) {
+    const first = listed.get(folder + entry.path.value);
+    if (first === undefined) {
+      listed.set(folder + entry.path.value, entry);
+    } else {
+      const message = `Cannot list a file twice (received ${JSON.stringify(entry.path.value)})`;
+      report("BG1804", entry.path.at, message, { related: [related(first.path.at, "first here")] });
+    }
+  }
+  return listed;
+}
+
+function checkListed(
+  listed: ReadonlyMap<string, ListedFile>,
+  sources: readonly HashedSource[],
+  report: Report,
+): void {
+  const byName = new Map(sources.map((source) => [source.file, source]));
+  for (const [name, { path, sha256: expected }] of listed) {
+    const source = byName.get(name);
+    if (source === undefined) {
+      const message = `Cannot find a file of the set (received ${JSON.stringify(path.value)})`;
+      report("BG1801", path.at, message);
+    } else if (expected !== undefined) {
+      const bytes = source.bytes ?? new TextEncoder().encode(source.text ?? "");
+      const found = sha256(bytes);
+      if (found === expected.value) continue;
+      const message = `Cannot accept ${
+        JSON.stringify(path.value)
+      }: it is another file than the one listed (its hash is ${found})`;
+      report("BG1803", expected.at, message);
+    }
+  }
+}
