@@ -24,6 +24,7 @@
  *   channel-recv MS            waits for a packet; its descriptors are kept as received0, …
  *   getfd PID FD               pidfd_getfd
  *   close NAME                 closes a descriptor
+ *   ignore-sigterm             does not end when it is asked to
  *   sleep-forever              answers and then does nothing until it is killed
  *   exit STATUS                ends, without an answer
  */
@@ -31,6 +32,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +320,12 @@ static void close_fd(void)
 	answer_ok();
 }
 
+static void ignore_sigterm(void)
+{
+	signal(SIGTERM, SIG_IGN);
+	answer_ok();
+}
+
 static void sleep_forever(void)
 {
 	answer_ok();
@@ -365,6 +373,7 @@ static const struct {
 	{ "channel-recv", receive_packet },
 	{ "getfd", steal_fd },
 	{ "close", close_fd },
+	{ "ignore-sigterm", ignore_sigterm },
 	{ "sleep-forever", sleep_forever },
 	{ "exit", end },
 };
