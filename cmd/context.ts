@@ -6,6 +6,7 @@
  */
 import type { ApplicationContext, StricliProcess } from "@stricli/core";
 import { firstChunk } from "./output/chunk.ts";
+import type { AsyncStream } from "./output/event_pump.ts";
 
 /** A stream of text; `isTerminal` decides about colours and frames. */
 export interface TextOutput {
@@ -25,8 +26,12 @@ export interface Context extends ApplicationContext {
   readonly readStdin: () => Promise<Uint8Array>;
   /** The program and arguments after `--`, of a verb that takes one. */
   readonly command: readonly string[];
+  /** The same streams, for what must not wait. */
+  readonly background: { readonly stdout: AsyncStream; readonly stderr: AsyncStream };
   /** Sets what the process exits with when the verb returns. */
   exitWith(status: number): void;
+  /** Ends the process now, whatever its threads wait for. */
+  exitNow(status: number): never;
 }
 
 interface SyncStream {
@@ -78,6 +83,7 @@ export function processContext(): Context {
   };
   return {
     process,
+    background: { stdout: Deno.stdout, stderr: Deno.stderr },
     colours: !Deno.noColor,
     command: [],
     readStdin: async () => {
@@ -87,5 +93,6 @@ export function processContext(): Context {
     exitWith(status) {
       process.exitCode = status;
     },
+    exitNow: (status) => Deno.exit(status),
   };
 }

@@ -6,32 +6,36 @@
  */
 import { buildCommand } from "@stricli/core";
 import { systemClock } from "../engine/clock.ts";
-import { ControlServer } from "../engine/control.ts";
-import { type Event, EventLog } from "../engine/event.ts";
-import { type Command, type GuardedEnd, Guardian } from "../engine/guardian.ts";
+import { type ControlHandler, ControlServer } from "../engine/control.ts";
+import { EventLog } from "../engine/event.ts";
 import type { Route } from "../engine/group_access.ts";
+import { type Command, Guardian } from "../engine/guardian.ts";
 import type { ChildEnd } from "../engine/kernel.ts";
 import type { Plan } from "../engine/plan.ts";
-import type { ImporterRule } from "../policy/model.ts";
-import { checkRecipient, type Recipient } from "../engine/recipient.ts";
+import { checkRecipient } from "../engine/recipient.ts";
 import { LinuxFiles } from "../ffi/linux_files.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
+import type { ImporterRule } from "../policy/model.ts";
+import { type AskedVariable, childEnvironment, parseVariable } from "./child_environment.ts";
 import type { Context } from "./context.ts";
-import { CommandError } from "./errors.ts";
+import { CommandError, SIGNALLED } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { findProgram } from "./find_program.ts";
-import { eventText } from "./output/event_text.ts";
+import { listenForOperators, removeSocket } from "./operator_socket.ts";
+import { ExportReport, type ReportFormat } from "./output/export_report.ts";
 import { jsonDiagnostics } from "./output/json.ts";
 import { styleFor } from "./output/style.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
 import { type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
-import { ensureRuntimeFolder } from "./runtime_folder.ts";
+import { ensureRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
+import { ShutdownSignals } from "./shutdown_signals.ts";
 
 interface Flags {
   readonly exec: boolean;
   readonly importer?: string;
-  readonly format: "human" | "json" | "jsonl";
+  readonly format: ReportFormat;
+  readonly env?: readonly AskedVariable[];
   readonly allowSameUser: boolean;
   readonly acceptUnwaitedRevoke: boolean;
   readonly route?: Route;
@@ -39,22 +43,18 @@ interface Flags {
 
 /** How long a call of an end may take before it is reported as late. */
 const LIMIT_MS = 5_000;
-const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-/** A shell tells a death by signal so. */
-const SIGNALLED = 128;
 
 async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
-  const [program, ...args] = this.command;
-  if (!flags.exec || program === undefined) {
+  const { command } = this;
+  if (!flags.exec || !hasProgram(command)) {
     throw new CommandError(
       "Cannot export: say what is to get the slices: bargate export POLICY --exec -- PROGRAM ARGUMENTS",
       ExitStatus.usage,
     );
   }
-  const kernel = new LinuxKernel();
-  const files = new LinuxFiles();
-  const { release, pageSize } = kernel;
-  const prepared = await preparePlan(this, { files, release, pageSize }, paths, {
+  const host = { kernel: new LinuxKernel(), files: new LinuxFiles() };
+  const { release, pageSize } = host.kernel;
+  const prepared = await preparePlan(this, { files: host.files, release, pageSize }, paths, {
     ...(flags.importer === undefined ? {} : { importer: flags.importer }),
     ...(flags.route === undefined ? {} : { route: flags.route }),
     acceptUnwaitedRevoke: flags.acceptUnwaitedRevoke,
@@ -65,58 +65,76 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
     this.exitWith(prepared.status);
     return;
   }
-  const importer = onlyImporter(plan);
-  const recipient = checkRecipient(
-    kernel,
-    files,
-    importer,
-    await findProgram(program),
-    flags.allowSameUser,
-  );
-  const events = new EventWriter(this, flags.format);
-  const log = new EventLog(plan.policy, Date.now, (event) => events.write(event));
-  const guardian = new Guardian(plan, { kernel, clock: systemClock, log, limitMs: LIMIT_MS });
-  const command = commandOf(recipient, [program, ...args], flags);
-  const end = await guarded(kernel, guardian, command);
-  const status = end.trouble ? ExitStatus.revokeFailed : statusOf(end.child);
-  events.close(status);
-  this.exitWith(status);
+  const report = reportFor(this, flags.format);
+  const status = await report.conclude(async () => {
+    const importer = await importerCommand(host, onlyImporter(plan), command, flags);
+    return await guard(this, host.kernel, plan, importer, report);
+  });
   // A call that does not return keeps its thread, and would keep this process from ending by itself.
-  if (end.trouble) Deno.exit(status);
+  this.exitNow(status);
+}
+
+type Argv = readonly [string, ...string[]];
+
+function hasProgram(command: readonly string[]): command is Argv {
+  return command.length > 0;
+}
+
+function reportFor(context: Context, format: ReportFormat): ExportReport {
+  const style = styleFor(context.colours && context.process.stderr.isTerminal);
+  return new ExportReport({ format, ...context.background, style, clock: systemClock });
 }
 
 /** Everything that is around a guardian's run: signals, and the operator's socket. */
-async function guarded(
+async function guard(
+  context: Context,
   kernel: LinuxKernel,
-  guardian: Guardian,
+  plan: Plan,
   command: Command,
-): Promise<GuardedEnd> {
-  const path = `${await ensureRuntimeFolder(kernel.uid)}/${kernel.pid}.sock`;
-  const control = new ControlServer(kernel, kernel.listen(path), async (request, operator) => {
-    const who = `process ${operator.pid} of account ${operator.uid}`;
-    const done = await guardian.reset(request.device, request.method, who);
-    return done === undefined ? { type: "absent" } : { type: "done", ...done };
-  });
-  const calledOff = onSignals((signal) => guardian.shutdown(signal));
+  report: ExportReport,
+): Promise<number> {
+  const folder = runtimeFolder(kernel.uid);
+  await ensureRuntimeFolder(kernel.uid, folder);
+  const socket = await listenForOperators(kernel, folder);
+  const log = new EventLog(plan.policy, Date.now, (event) => report.event(event));
+  const guardian = new Guardian(plan, { kernel, clock: systemClock, log, limitMs: LIMIT_MS });
+  const control = new ControlServer(kernel, socket.listener, operatorHandler(guardian));
+  const stopListening = shutdownSignals(context, guardian, report).listen();
   try {
     await guardian.open();
-    return await guardian.run(command);
+    const { child, trouble } = await guardian.run(command);
+    return trouble ? ExitStatus.revokeFailed : statusOf(child);
   } finally {
-    calledOff();
+    stopListening();
     control.close();
-    await Deno.remove(path);
+    await removeSocket(socket.path).catch((error: unknown) => report.mention(error));
   }
 }
 
-function onSignals(shutdown: (signal: string) => Promise<void>): () => void {
-  const listeners = SIGNALS.map((signal) => {
-    const listener = () => void shutdown(signal);
-    Deno.addSignalListener(signal, listener);
-    return () => Deno.removeSignalListener(signal, listener);
-  });
-  return () => {
-    for (const remove of listeners) remove();
+function operatorHandler(guardian: Guardian): ControlHandler {
+  return async (request, operator) => {
+    const who = `process ${operator.pid} of account ${operator.uid}`;
+    const done = await guardian.reset(request.device, request.method, who);
+    return done === undefined ? { type: "absent" } : { type: "done", ...done };
   };
+}
+
+function shutdownSignals(
+  context: Context,
+  guardian: Guardian,
+  report: ExportReport,
+): ShutdownSignals {
+  return new ShutdownSignals({
+    shutdown: (signal) => guardian.shutdown(signal),
+    failed: (error) => report.problem(error),
+    again: (signal) => {
+      const why =
+        `bargate: ended by a second signal (${signal}) before all grants had ended; the ` +
+        "kernel takes back what is left";
+      // `lastWord` never rejects, and takes no longer than it is told.
+      void report.lastWord(why).then(() => context.exitNow(ExitStatus.revokeFailed));
+    },
+  }, () => performance.now());
 }
 
 /**
@@ -138,16 +156,22 @@ function onlyImporter(plan: Plan): ImporterRule {
   return importer;
 }
 
-function commandOf(recipient: Recipient, argv: readonly string[], flags: Flags): Command {
-  const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
-    !name.startsWith("LISTEN_") && name !== "NOTIFY_SOCKET"
-  );
-  const { name } = recipient.account;
+/** Settles who is started, and with what, before anything is exported. */
+async function importerCommand(
+  { kernel, files }: { readonly kernel: LinuxKernel; readonly files: LinuxFiles },
+  importer: ImporterRule,
+  argv: Argv,
+  { allowSameUser, env = [], format }: Flags,
+): Promise<Command> {
+  const path = await findProgram(argv[0]);
+  const recipient = checkRecipient(kernel, files, importer, path, allowSameUser);
+  const { account } = recipient;
+  const own = Deno.env.toObject();
   return {
     recipient,
     argv,
-    env: { ...Object.fromEntries(inherited), USER: name, LOGNAME: name },
-    stdoutToStderr: flags.format !== "human",
+    env: childEnvironment(account, own, env, account.uid !== kernel.uid),
+    stdoutToStderr: format !== "human",
   };
 }
 
@@ -161,26 +185,6 @@ function tellDiagnostics(context: Context, flags: Flags, prepared: Prepared): vo
   showDiagnostics(context, prepared, diagnostics);
   if (flags.format === "human" || prepared.status === ExitStatus.done) return;
   context.process.stdout.write(jsonDiagnostics(diagnostics, summarize(diagnostics, loaded)));
-}
-
-/** Writes events: as they happen, or as one value at the end. */
-class EventWriter {
-  readonly #all: Event[] = [];
-
-  constructor(private readonly context: Context, private readonly format: Flags["format"]) {}
-
-  write(event: Event): void {
-    const { stdout, stderr } = this.context.process;
-    if (this.format === "json") this.#all.push(event);
-    if (this.format === "jsonl") stdout.write(`${JSON.stringify(event)}\n`);
-    const style = styleFor(this.context.colours && stderr.isTerminal);
-    if (this.format === "human") stderr.write(`bargate ${eventText(event, style)}\n`);
-  }
-
-  close(status: number): void {
-    if (this.format !== "json") return;
-    this.context.process.stdout.write(`${JSON.stringify({ events: this.#all, status })}\n`);
-  }
 }
 
 /** The verb. */
@@ -205,6 +209,14 @@ export const command = buildCommand<Flags, string[], Context>({
         values: ["human", "json", "jsonl"],
         default: "human",
         brief: "How to print events; human goes to standard error",
+      },
+      env: {
+        kind: "parsed",
+        parse: parseVariable,
+        variadic: true,
+        optional: true,
+        placeholder: "name[=value]",
+        brief: "Pass a variable on to the program, or set it; can be given several times",
       },
       allowSameUser: {
         kind: "boolean",

@@ -5,39 +5,37 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
-import { type ControlReply, encodeControl, parseControlReply } from "../engine/control.ts";
+import type { ControlReply } from "../engine/control.ts";
 import type { ResetMethod } from "../engine/device_guard.ts";
 import { RefusedError } from "../engine/errors.ts";
-import type { Fd } from "../engine/fd.ts";
-import type { Kernel } from "../engine/kernel.ts";
-import { KernelError } from "../engine/kernel_error.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import { isPciAddress } from "../host/address.ts";
+import { askGuardian } from "./ask_guardian.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { runtimeFolder } from "./runtime_folder.ts";
+import { operatorSockets } from "./operator_socket.ts";
+import { checkRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
 
 interface Flags {
   readonly method: ResetMethod;
   readonly format: "human" | "json";
 }
 
-/** How long a guardian may take to answer. A function reset alone may take 60 s (PCIe). */
-const LIMIT_MS = 90_000;
+type Done = Extract<ControlReply, { readonly type: "done" }>;
 
 async function reset(this: Context, flags: Flags, device: string): Promise<void> {
   const kernel = new LinuxKernel();
-  for (const path of await sockets(runtimeFolder(kernel.uid))) {
-    const reply = await ask(kernel, path, device, flags.method);
+  const folder = runtimeFolder(kernel.uid);
+  await checkRuntimeFolder(kernel.uid, folder);
+  for (const { path } of await operatorSockets(folder)) {
+    const reply = await askGuardian(kernel, path, { type: "reset", device, method: flags.method });
     if (reply === undefined || reply.type === "absent") continue;
     if (reply.type === "refused") throw new RefusedError(reply.message);
     this.process.stdout.write(
-      flags.format === "json"
-        ? `${JSON.stringify({ device, ended: reply.ended, restored: reply.restored })}\n`
-        : `${device} has been reset; grants ended: ${reply.ended}, restored or renewed: ${reply.restored}\n`,
+      flags.format === "json" ? resultJson(device, reply) : resultText(device, reply),
     );
-    this.exitWith(ExitStatus.done);
+    this.exitWith(reply.failed > 0 ? ExitStatus.revokeFailed : ExitStatus.done);
     return;
   }
   throw new CommandError(
@@ -46,66 +44,15 @@ async function reset(this: Context, flags: Flags, device: string): Promise<void>
   );
 }
 
-async function sockets(folder: string): Promise<string[]> {
-  const paths: string[] = [];
-  try {
-    for await (const { name } of Deno.readDir(folder)) {
-      if (/^[0-9]+\.sock$/.test(name)) paths.push(`${folder}/${name}`);
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  return paths.sort();
+/** One JSON value. */
+export function resultJson(device: string, { ended, failed, restored }: Done): string {
+  return `${JSON.stringify({ device, ended, failed, restored })}\n`;
 }
 
-/** @returns the reply, or undefined if nobody listens there any more */
-async function ask(
-  kernel: Kernel,
-  path: string,
-  device: string,
-  method: ResetMethod,
-): Promise<ControlReply | undefined> {
-  const socket = connect(kernel, path);
-  if (socket === undefined) return undefined;
-  try {
-    const answered = nextPacket(kernel, socket, path);
-    kernel.send(socket, encodeControl({ type: "reset", device, method }));
-    return parseControlReply(await answered);
-  } finally {
-    kernel.close(socket);
-  }
-}
-
-/** A guardian that was killed leaves its socket behind. */
-function connect(kernel: Kernel, path: string): Fd | undefined {
-  try {
-    return kernel.connect(path);
-  } catch (error) {
-    const gone = error instanceof KernelError &&
-      (error.errnoName === "ECONNREFUSED" || error.errnoName === "ENOENT");
-    if (gone) return undefined;
-    throw error;
-  }
-}
-
-async function nextPacket(kernel: Kernel, socket: Fd, path: string): Promise<Uint8Array> {
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-  const timer = setTimeout(
-    () => reject(new RefusedError(`${path} has not answered within ${LIMIT_MS / 1000} s`)),
-    LIMIT_MS,
-  );
-  const watch = kernel.watch(socket, () => {
-    const packet = kernel.receive(socket);
-    if (packet === "empty") return;
-    if (packet === "end") reject(new RefusedError(`${path} was closed before it answered`));
-    else resolve(packet.bytes);
-  });
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-    watch.stop();
-  }
+/** The same for people: a line. */
+export function resultText(device: string, { ended, failed, restored }: Done): string {
+  const unseen = failed === 0 ? "" : `, ENDS THAT COULD NOT BE SEEN: ${failed}`;
+  return `${device} has been reset; grants ended: ${ended}, restored or renewed: ${restored}${unseen}\n`;
 }
 
 function parseDevice(text: string): string {
@@ -139,5 +86,13 @@ export const command = buildCommand<Flags, [string], Context>({
       parameters: [{ brief: "PCI address", parse: parseDevice, placeholder: "device" }],
     },
   },
-  docs: { brief: "Reset a device that is exported from; its grants end or are restored" },
+  docs: {
+    brief: "Reset a device that is exported from; its grants end or are restored",
+    fullDescription: [
+      "Asks the running bargate of this account that has the device open. Root's and each other",
+      "account's are apart: to reach one of another account, run this as that account.",
+      "",
+      "Exit status 6: the device was reset, but the end of a grant could not be seen.",
+    ].join("\n"),
+  },
 });

@@ -17,9 +17,14 @@ const MAIN = new URL("../../cmd/main.ts", import.meta.url).pathname;
 const POLICY = new URL("../../examples/policies/cmb-to-edu.yaml", import.meta.url).pathname;
 const BAD = new URL("../corpus/bad/", import.meta.url).pathname;
 
-async function bargate(...args: readonly string[]) {
+function bargate(...args: readonly string[]) {
+  return bargateWith({}, ...args);
+}
+
+async function bargateWith(env: Record<string, string>, ...args: readonly string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-prompt", MAIN, ...args],
+    env,
     stdin: "null",
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -62,6 +67,8 @@ Deno.test("wrong command lines are said to be wrong, status 2", async () => {
     [["export", POLICY], /--exec -- PROGRAM/],
     [["export", POLICY, "--exec", "--"], /--exec -- PROGRAM/],
     [["reset", "01:00.0"], /full PCI address.*received 01:00\.0/],
+    [["export", POLICY, "--env", "A B", "--exec", "--", "/bin/true"], /NAME or NAME=VALUE/],
+    [["export", POLICY, "--env", "LISTEN_PID=1", "--exec", "--", "/bin/true"], /LISTEN_PID/],
     [["plan"], /path/],
     [["plan", "/nonexistent"], /Cannot read \/nonexistent/],
   ];
@@ -73,8 +80,11 @@ Deno.test("wrong command lines are said to be wrong, status 2", async () => {
   }
 });
 
+/** An account but root's must have a runtime folder; root's is fixed. */
 Deno.test("reset says that nobody has the device open, status 4", async () => {
-  const ran = await bargate("reset", "ffff:ff:1f.7");
+  const own = await Deno.makeTempDir({ prefix: "bargate-test-" });
+  const ran = await bargateWith({ XDG_RUNTIME_DIR: own }, "reset", "ffff:ff:1f.7");
+  await Deno.remove(own, { recursive: true });
   assert.equal(ran.status, ExitStatus.hostNotReady);
   assert.match(ran.stderr, /no running bargate of this account has it open/);
 });
