@@ -42,6 +42,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     brief: "Check policy files and say exactly where they are wrong",
     load: () => import("./validate.ts"),
   },
+  fmt: {
+    brief: "Rewrite policy files in their canonical form, comments kept",
+    load: () => import("./fmt.ts"),
+  },
   plan: {
     brief: "Show what would be exported on this host, down to the bytes",
     load: () => loadUnlinked("./plan.ts"),
