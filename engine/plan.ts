@@ -407,10 +407,11 @@ class Planner {
   }
 }
 
-function meansOf(draft: PlannedGrant, alone: boolean): readonly Means[] {
+/** A hold serves in a reset, which would validate the buffers again; elsewhere the close is enough. */
+function meansOf({ importer, device, rule }: PlannedGrant, alone: boolean): readonly Means[] {
   return [
-    draft.importer.mapping === "bargate" ? "unmap" : "release",
-    ...(draft.device.canHold && alone ? ["hold" as const] : []),
+    importer.mapping === "bargate" ? "unmap" : "release",
+    ...(device.canHold && rule.onReset === "revoke" ? ["hold" as const] : []),
     alone ? "close" : "new-generation",
   ];
 }

@@ -237,7 +237,9 @@ Deno.test("makePlan demands collateral where two names are one device", () => {
   assert.deepEqual(codes(text), ["BG2012", "BG2012"]);
 });
 
-Deno.test("makePlan has no hold for a virtual function, nor beside other grants", () => {
+Deno.test("makePlan has no hold for a virtual function, nor where a reset ends nothing", () => {
+  const restored = plan(policy({ more: "    onReset: restore\n" }));
+  assert.deepEqual(restored.grants[0]?.revocation, ["release", "close"]);
   const made = plan(policy(), host([nvme(SSD, { physfn: "0000:00:01.0" })]));
   assert.deepEqual(made.grants[0]?.revocation, ["release", "close"]);
 });
