@@ -46,6 +46,22 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     brief: "Rewrite policy files in their canonical form, comments kept",
     load: () => import("./fmt.ts"),
   },
+  test: {
+    brief: "Ask policies the questions of their tests",
+    load: () => import("./test.ts"),
+  },
+  explain: {
+    brief: "Say why a request is allowed or not, or what a code or an errno means",
+    load: () => import("./explain.ts"),
+  },
+  diff: {
+    brief: "Say what two policy sets allow differently; exit with 1 if it is more",
+    load: () => import("./diff.ts"),
+  },
+  schema: {
+    brief: "Print the JSON Schema of a kind of policy file, for editors",
+    load: () => import("./schema.ts"),
+  },
   plan: {
     brief: "Show what would be exported on this host, down to the bytes",
     load: () => loadUnlinked("./plan.ts"),

@@ -130,3 +130,63 @@ export class IntervalIndex<T extends Interval> {
     return this.#reach[low - 1];
   }
 }
+
+/**
+ * The same numbers in the fewest intervals: apart, ascending, none empty.
+ *
+ * @example
+ * ```ts
+ * import { normalized } from "./interval.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const intervals = [{ start: 4n, end: 8n }, { start: 0n, end: 4n }, { start: 9n, end: 9n }];
+ * assert.deepEqual(normalized(intervals), [{ start: 0n, end: 8n }]);
+ * ```
+ */
+export function normalized(intervals: readonly Interval[]): readonly Interval[] {
+  const apart: Interval[] = [];
+  for (const { interval: { start, end } } of sorted(intervals)) {
+    const last = apart.at(-1);
+    if (last === undefined || last.end < start) apart.push({ start, end });
+    else if (end > last.end) apart[apart.length - 1] = { start: last.start, end };
+  }
+  return apart;
+}
+
+/**
+ * The numbers that are in the first list and not in the second.
+ *
+ * @param from normalized
+ * @param taken normalized
+ * @returns normalized
+ *
+ * @example
+ * ```ts
+ * import { subtract } from "./interval.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const rest = subtract([{ start: 0n, end: 10n }], [{ start: 2n, end: 4n }]);
+ * assert.deepEqual(rest, [{ start: 0n, end: 2n }, { start: 4n, end: 10n }]);
+ * ```
+ */
+export function subtract(
+  from: readonly Interval[],
+  taken: readonly Interval[],
+): readonly Interval[] {
+  const rest: Interval[] = [];
+  let first = 0;
+  for (const { start, end } of from) {
+    while ((taken[first]?.end ?? end) <= start && first < taken.length) first += 1;
+    let at = start;
+    for (let index = first; at < end; index += 1) {
+      const next = taken[index];
+      if (next === undefined || next.start >= end) {
+        rest.push({ start: at, end });
+        break;
+      }
+      if (next.start > at) rest.push({ start: at, end: next.start });
+      if (next.end > at) at = next.end;
+    }
+  }
+  return rest;
+}

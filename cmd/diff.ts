@@ -1,0 +1,83 @@
+/**
+ * `bargate diff OLD NEW`: what two policy sets allow differently.
+ *
+ * @module
+ */
+import { buildCommand } from "@stricli/core";
+import { type Difference, diffPolicies } from "../policy/diff.ts";
+import type { PolicySet } from "../policy/model.ts";
+import type { Context } from "./context.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { loadFiles, showProblems } from "./load_valid.ts";
+import { rangeText } from "./output/decision.ts";
+import { visible } from "./output/visible.ts";
+import { pathArgument } from "./path_argument.ts";
+
+interface Flags {
+  readonly format: "human" | "json";
+}
+
+async function diff(this: Context, flags: Flags, old: string, now: string): Promise<void> {
+  const [before, after] = [await loadSet(this, old), await loadSet(this, now)];
+  if (before === undefined || after === undefined) {
+    return this.exitWith(ExitStatus.invalidPolicy);
+  }
+  const differences = diffPolicies(before, after);
+  const text = flags.format === "json" ? jsonText(differences) : humanText(differences);
+  this.process.stdout.write(text);
+  const more = differences.some(({ kind }) => kind === "gained" || kind === "widened");
+  this.exitWith(more ? ExitStatus.denied : ExitStatus.done);
+}
+
+async function loadSet(context: Context, path: string): Promise<PolicySet | undefined> {
+  const loaded = await loadFiles(context, [path]);
+  if (loaded.result.set === undefined) showProblems(context, loaded);
+  return loaded.result.set;
+}
+
+function humanText(differences: readonly Difference[]): string {
+  if (differences.length === 0) return "both allow the same\n";
+  return differences.map(({ kind, importer, device, bar, level, bytes }) =>
+    visible(
+      `${kind}: ${importer} may ${level} ${device} BAR ${bar}: ${
+        bytes.map(rangeText).join(", ")
+      }\n`,
+    )
+  ).join("");
+}
+
+function jsonText(differences: readonly Difference[]): string {
+  const hex = (value: bigint) => `0x${value.toString(16)}`;
+  const values = differences.map(({ bytes, ...rest }) => ({
+    ...rest,
+    slices: bytes.map(({ start, end }) => ({ offset: hex(start), length: hex(end - start) })),
+  }));
+  return `${JSON.stringify({ differences: values })}\n`;
+}
+
+/** The verb. */
+export const command = buildCommand<Flags, [string, string], Context>({
+  func: diff,
+  parameters: {
+    flags: {
+      format: {
+        kind: "enum",
+        values: ["human", "json"],
+        default: "human",
+        brief: "How to print the differences",
+      },
+    },
+    positional: {
+      kind: "tuple",
+      parameters: [
+        {
+          brief: "The policy set before: a file, a folder, a pattern, or -",
+          parse: pathArgument,
+          placeholder: "old",
+        },
+        { brief: "The policy set after", parse: pathArgument, placeholder: "new" },
+      ],
+    },
+  },
+  docs: { brief: "Say what two policy sets allow differently; exit with 1 if it is more" },
+});

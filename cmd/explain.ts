@@ -1,0 +1,173 @@
+/**
+ * `bargate explain`: why something is allowed or not, and what a code or an errno means.
+ *
+ * @module
+ */
+import { buildCommand } from "@stricli/core";
+import { Decider } from "../policy/decide.ts";
+import { nearMisses } from "../policy/near_misses.ts";
+import { parseQuantity } from "../policy/quantity.ts";
+import { resolveRequest } from "../policy/request.ts";
+import type { Context } from "./context.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { explainWord, isWord, type Step, STEPS } from "./explain_word.ts";
+import { loadFiles, showProblems, textsOf } from "./load_valid.ts";
+import { type Explained, humanDecision, jsonDecision } from "./output/decision.ts";
+import { pathArgument } from "./path_argument.ts";
+
+interface Flags {
+  readonly importer?: string;
+  readonly device?: string;
+  readonly bar?: number;
+  readonly offset: bigint;
+  readonly length?: bigint;
+  readonly access: "read-only" | "read-write";
+  readonly format: "human" | "json";
+  readonly at?: Step;
+}
+
+function parseBytes(text: string): bigint {
+  const result = parseQuantity(text);
+  if (result.ok) return result.value;
+  throw new CommandError(
+    `Cannot use the number of bytes: ${result.why} (received ${text}); ${result.fix}`,
+    ExitStatus.usage,
+  );
+}
+
+function parseBar(text: string): number {
+  if (/^[0-5]$/.test(text)) return Number(text);
+  throw new CommandError(
+    `Cannot use the BAR: it is none of 0 to 5 (received ${text})`,
+    ExitStatus.usage,
+  );
+}
+
+async function explain(this: Context, flags: Flags, ...args: string[]): Promise<void> {
+  const [word] = args;
+  if (word !== undefined && isWord(word)) return wordMeaning(this, flags, args, word);
+  const { importer, device, bar, length, offset, access } = flags;
+  if (
+    importer === undefined || device === undefined || bar === undefined || length === undefined
+  ) {
+    throw new CommandError(
+      "Cannot explain a request without --importer, --device, --bar and --length",
+      ExitStatus.usage,
+    );
+  }
+  const loaded = await loadFiles(this, args);
+  const { set } = loaded.result;
+  if (set === undefined) {
+    showProblems(this, loaded);
+    return this.exitWith(ExitStatus.invalidPolicy);
+  }
+  const resolved = resolveRequest(set, { importer, device, bar, offset, length, access });
+  if (!resolved.ok) {
+    throw new CommandError(`Cannot ask this: ${resolved.why}`, ExitStatus.usage);
+  }
+  const decision = new Decider(set).decide(resolved.request);
+  const misses = decision.outcome === "no-rule" ? nearMisses(set, resolved.request) : [];
+  tell(this, flags, { decision, misses }, textsOf(loaded.files));
+}
+
+function tell(
+  context: Context,
+  { format }: Flags,
+  explained: Explained,
+  textOf: (file: string) => string | undefined,
+): void {
+  const text = format === "json" ? jsonDecision(explained) : humanDecision(explained, textOf);
+  context.process.stdout.write(text);
+  const allowed = explained.decision.outcome === "allowed";
+  context.exitWith(allowed ? ExitStatus.done : ExitStatus.denied);
+}
+
+function wordMeaning(
+  context: Context,
+  { at }: Flags,
+  args: readonly string[],
+  word: string,
+): void {
+  const text = args.length === 1 ? explainWord(word, at) : undefined;
+  if (text === undefined) {
+    const where = at === undefined ? "" : ` at ${at}`;
+    throw new CommandError(
+      `Cannot explain ${args.join(" ")}${where}: nothing is known of it`,
+      ExitStatus.usage,
+    );
+  }
+  context.process.stdout.write(text);
+}
+
+/** The verb. */
+export const command = buildCommand<Flags, string[], Context>({
+  func: explain,
+  parameters: {
+    flags: {
+      importer: {
+        kind: "parsed",
+        parse: String,
+        optional: true,
+        placeholder: "name",
+        brief: "Who asks: policy/importer, or the importer alone",
+      },
+      device: {
+        kind: "parsed",
+        parse: String,
+        optional: true,
+        placeholder: "name",
+        brief: "Which device of the importer's policy",
+      },
+      bar: {
+        kind: "parsed",
+        parse: parseBar,
+        optional: true,
+        placeholder: "index",
+        brief: "Which BAR",
+      },
+      offset: {
+        kind: "parsed",
+        parse: parseBytes,
+        default: "0",
+        placeholder: "bytes",
+        brief: "First byte",
+      },
+      length: {
+        kind: "parsed",
+        parse: parseBytes,
+        optional: true,
+        placeholder: "bytes",
+        brief: "How many bytes",
+      },
+      access: {
+        kind: "enum",
+        values: ["read-only", "read-write"],
+        default: "read-write",
+        brief: "What for",
+      },
+      format: {
+        kind: "enum",
+        values: ["human", "json"],
+        default: "human",
+        brief: "How to print the answer",
+      },
+      at: {
+        kind: "enum",
+        values: Object.keys(STEPS) as Step[],
+        optional: true,
+        brief: "At which step an errno was answered",
+      },
+    },
+    positional: {
+      kind: "array",
+      minimum: 1,
+      parameter: {
+        brief: "Policy files, folders, patterns, or -; or one code (BG1203) or errno (EINVAL)",
+        parse: pathArgument,
+        placeholder: "path|code|errno",
+      },
+    },
+  },
+  docs: { brief: "Say why a request is allowed or not, or what a code or an errno means" },
+});

@@ -1,0 +1,113 @@
+/**
+ * Decisions, for people and for programs.
+ *
+ * @module
+ */
+import type { Decision } from "../../policy/decide.ts";
+import type { Interval } from "../../policy/interval.ts";
+import type { Lack, NearMiss } from "../../policy/near_misses.ts";
+import type { Span } from "../../policy/position.ts";
+import { drawFrame, linesOf } from "./frame.ts";
+import { visible } from "./visible.ts";
+
+/** A decision with what came near. */
+export interface Explained {
+  readonly decision: Decision;
+  /** Of a request that no rule allows. */
+  readonly misses: readonly NearMiss[];
+}
+
+/** One JSON value; 64-bit numbers are hexadecimal text. */
+export function jsonDecision({ decision, misses }: Explained): string {
+  const value = {
+    decision: decision.outcome,
+    ...(decision.outcome === "allowed"
+      ? { rules: decision.rules.map((rule) => ({ name: rule.qualifiedName, at: rule.at })) }
+      : {}),
+    ...(decision.outcome === "denied"
+      ? {
+        deny: { policy: decision.policy, reason: decision.rule.reason, at: decision.rule.at },
+      }
+      : {}),
+    nearMisses: misses.map(({ rule, lacks }) => ({
+      name: rule.qualifiedName,
+      at: rule.at,
+      lacks: lacks.map(jsonLack),
+    })),
+  };
+  return `${JSON.stringify(value)}\n`;
+}
+
+function jsonLack(lack: Lack): unknown {
+  if (lack.what !== "bytes") return lack;
+  const missing = lack.missing.map(({ start, end }) => ({
+    offset: hex(start),
+    length: hex(end - start),
+  }));
+  return { what: lack.what, missing };
+}
+
+/** The decision, the rules behind it with their places, and what came near. */
+export function humanDecision(
+  { decision, misses }: Explained,
+  textOf: (file: string) => string | undefined,
+): string {
+  const place = (at: Span) => placeLines(at, textOf);
+  switch (decision.outcome) {
+    case "allowed":
+      return joined([
+        `allowed by ${decision.rules.map(({ qualifiedName }) => qualifiedName).join(", ")}`,
+        ...decision.rules.flatMap((rule) => [...place(rule.at), ...labelLines(rule.labels)]),
+      ]);
+    case "denied":
+      return joined([
+        `denied by a deny of ${decision.policy}: ${decision.rule.reason}`,
+        ...place(decision.rule.at),
+      ]);
+    case "no-rule":
+      return joined([
+        "denied: no rule allows it, and no deny forbids it",
+        ...misses.flatMap(({ rule, lacks }) => [
+          `near miss: ${rule.qualifiedName} ${lacks.map(lackText).join("; ")}`,
+          ...place(rule.at),
+        ]),
+      ]);
+  }
+}
+
+function labelLines(labels: ReadonlyMap<string, string> | undefined): readonly string[] {
+  return [...labels ?? []].map(([name, text]) => `  label ${name}: ${text}`);
+}
+
+function joined(lines: readonly string[]): string {
+  return `${lines.map(visible).join("\n")}\n`;
+}
+
+function placeLines(at: Span, textOf: (file: string) => string | undefined): readonly string[] {
+  const frame = drawFrame(linesOf(textOf(at.file) ?? ""), at, "^");
+  return [`  --> ${at.file}:${at.line}:${at.column}`, ...frame];
+}
+
+function lackText(lack: Lack): string {
+  switch (lack.what) {
+    case "importer":
+      return `is for ${lack.importers.join(", ")}`;
+    case "device":
+      return `is for device ${lack.device}`;
+    case "bar":
+      return `is for BAR ${lack.bar}`;
+    case "access":
+      return `allows ${lack.access} only`;
+    case "bytes":
+      return `lacks ${lack.missing.map(rangeText).join(", ")}`;
+  }
+}
+
+/** `0x1000 to 0x2000`, the end not included. */
+export function rangeText({ start, end }: Interval): string {
+  return end >= 1n << 64n ? `${hex(start)} to the end` : `${hex(start)} to ${hex(end)}`;
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}

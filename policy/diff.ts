@@ -1,0 +1,152 @@
+/**
+ * What two policy sets allow differently, computed on what they mean: who may have which bytes of
+ * which device, after all denies.
+ *
+ * @module
+ */
+import { deviceKey } from "./device_key.ts";
+import { type Interval, normalized, subtract } from "./interval.ts";
+import type { DeviceRule, ExportRule, ImporterRule, Policy, PolicySet } from "./model.ts";
+import { QUANTITY_LIMIT } from "./quantity.ts";
+import { intervalOf } from "./slices.ts";
+
+/** What can be held of bytes. Who may write may read. */
+export const LEVELS = ["read", "write", "msix-table", "msix-pba"] as const;
+/** One of {@linkcode LEVELS}. */
+export type Level = typeof LEVELS[number];
+
+/** Bytes of one BAR that one importer is allowed differently. */
+export interface Difference {
+  /**
+   * `gained`: the importer had nothing of the BAR; `widened`: it had less; `narrowed`: it had more;
+   * `lost`: it has nothing of it any more.
+   */
+  readonly kind: "gained" | "lost" | "widened" | "narrowed";
+  /** `policy/importer` */
+  readonly importer: string;
+  /** `policy/device` */
+  readonly device: string;
+  readonly bar: number;
+  readonly level: Level;
+  readonly bytes: readonly Interval[];
+}
+
+/** One importer on one BAR of one device: by name and by what the names stand for. */
+interface Holding {
+  readonly importer: string;
+  readonly device: string;
+  readonly bar: number;
+  readonly levels: ReadonlyMap<Level, readonly Interval[]>;
+}
+
+/**
+ * Compares two policy sets.
+ *
+ * @returns differences in order of names; none exactly when no request tells the two apart. A name
+ * that stands for somebody else (another identity, another match) is another importer or device
+ */
+export function diffPolicies(before: PolicySet, after: PolicySet): readonly Difference[] {
+  const [old, now] = [holdings(before), holdings(after)];
+  const keys = [...new Set([...old.keys(), ...now.keys()])].sort();
+  return keys.flatMap((key) => compare(old.get(key), now.get(key)));
+}
+
+function compare(old: Holding | undefined, now: Holding | undefined): readonly Difference[] {
+  const holding = now ?? old;
+  if (holding === undefined) return [];
+  const { importer, device, bar } = holding;
+  const of = (from: Holding | undefined, level: Level) => from?.levels.get(level) ?? [];
+  const [had, has] = [of(old, "read").length > 0, of(now, "read").length > 0];
+  return LEVELS.flatMap((level) => {
+    const more = subtract(of(now, level), of(old, level));
+    const less = subtract(of(old, level), of(now, level));
+    const place = { importer, device, bar, level };
+    return [
+      { kind: had ? "widened" as const : "gained" as const, ...place, bytes: more },
+      { kind: has ? "narrowed" as const : "lost" as const, ...place, bytes: less },
+    ].filter(({ bytes }) => bytes.length > 0);
+  });
+}
+
+/** Slices by level, before denies. */
+type Collected = Omit<Holding, "levels"> & {
+  readonly key: string;
+  readonly slices: Map<Level, Interval[]>;
+};
+
+function holdings(set: PolicySet): ReadonlyMap<string, Holding> {
+  const denied = denials(set);
+  const collected = new Map<string, Collected>();
+  for (const policy of set.policies) {
+    for (const rule of policy.exports) collect(policy, rule, collected);
+  }
+  const finished = [...collected].map(([name, { key, slices, ...place }]) => {
+    const taken = denied.get(`${key} ${place.bar}`) ?? [];
+    const levels = new Map(
+      [...slices].map(([level, list]) => [level, subtract(normalized(list), taken)]),
+    );
+    return [name, { ...place, levels }] as const;
+  });
+  return new Map(finished);
+}
+
+function collect(policy: Policy, rule: ExportRule, collected: Map<string, Collected>): void {
+  const device = policy.devices.get(rule.device.value);
+  if (device === undefined) return;
+  const intervals = rule.slices.map(intervalOf);
+  for (const { value } of rule.importers) {
+    const importer = policy.importers.get(value);
+    if (importer === undefined) continue;
+    const holding = holdingOf(policy, importer, device, rule.bar.value, collected);
+    for (const level of levelsOf(rule)) {
+      const list = holding.slices.get(level) ?? [];
+      for (const interval of intervals) list.push(interval);
+      holding.slices.set(level, list);
+    }
+  }
+}
+
+function holdingOf(
+  policy: Policy,
+  importer: ImporterRule,
+  device: DeviceRule,
+  bar: number,
+  collected: Map<string, Collected>,
+): Collected {
+  const names = [`${policy.name}/${importer.name}`, `${policy.name}/${device.name}`] as const;
+  const key = deviceKey(device.match);
+  const full = JSON.stringify([...names, bar, importerKey(importer), device.acquire, key]);
+  const known = collected.get(full);
+  if (known !== undefined) return known;
+  const made = { importer: names[0], device: names[1], bar, key, slices: new Map() };
+  collected.set(full, made);
+  return made;
+}
+
+/** Equal for importers that are the same processes, reached in the same way. */
+function importerKey({ identity, driver, mapping }: ImporterRule): string {
+  const who = Object.entries(identity).map(([field, { value }]) => `${field}=${value}`).sort();
+  return JSON.stringify([who, driver.value, mapping]);
+}
+
+function levelsOf({ access, allowProtected }: ExportRule): readonly Level[] {
+  const guarded = allowProtected.map(({ range }) => range);
+  return ["read", ...(access === "read-write" ? ["write" as const] : []), ...new Set(guarded)];
+}
+
+/** Denied bytes by device and BAR. */
+function denials(set: PolicySet): ReadonlyMap<string, readonly Interval[]> {
+  const lists = new Map<string, Interval[]>();
+  for (const { devices, deny } of set.policies) {
+    for (const rule of deny) {
+      const match = devices.get(rule.device.value)?.match;
+      if (match === undefined) continue;
+      const intervals = rule.slices?.map(intervalOf) ?? [{ start: 0n, end: QUANTITY_LIMIT }];
+      for (const bar of rule.bar === undefined ? [0, 1, 2, 3, 4, 5] : [rule.bar]) {
+        const key = `${deviceKey(match)} ${bar}`;
+        lists.set(key, [...lists.get(key) ?? [], ...intervals]);
+      }
+    }
+  }
+  return new Map([...lists].map(([key, list]) => [key, normalized(list)]));
+}

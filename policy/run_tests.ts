@@ -1,0 +1,120 @@
+/**
+ * Asks a policy set the questions of its tests.
+ *
+ * @module
+ */
+import { Decider, type Decision } from "./decide.ts";
+import type { Diagnostic } from "./diagnostic.ts";
+import type { LoadResult } from "./load.ts";
+import type { DenyRule, ExportRule, PolicySet } from "./model.ts";
+import type { Expectation, PolicyTest, TestCase } from "./policy_test.ts";
+import { resolveRequest } from "./request.ts";
+
+/** What became of one case. */
+export interface CaseResult {
+  readonly test: string;
+  readonly case: TestCase;
+  /** Why it failed, "Cannot" left out; absent: it passed. */
+  readonly failure?: string;
+}
+
+/** A rule that no case has made decide. */
+export type UncoveredRule =
+  | { readonly kind: "export"; readonly rule: ExportRule }
+  | { readonly kind: "deny"; readonly policy: string; readonly rule: DenyRule };
+
+/** What became of all. */
+export interface TestRun {
+  readonly results: readonly CaseResult[];
+  /** Rules of the set, and those of them that decided a case. */
+  readonly rules: number;
+  readonly covered: number;
+  readonly uncovered: readonly UncoveredRule[];
+}
+
+/**
+ * Runs tests.
+ *
+ * @param loaded policies with their tests; where they are invalid, only expected diagnostics can pass
+ * @param wanted which cases, by `test/case`
+ */
+export function runTests(loaded: LoadResult, wanted: (name: string) => boolean): TestRun {
+  const runner = new Runner(loaded);
+  const results = loaded.tests.flatMap((test) =>
+    test.cases.filter(({ name }) => wanted(`${test.name}/${name}`))
+      .map((one) => runner.run(test, one))
+  );
+  const uncovered = allRules(loaded.set).filter(({ rule }) => !runner.decided.has(rule));
+  const rules = allRules(loaded.set).length;
+  return { results, rules, covered: rules - uncovered.length, uncovered };
+}
+
+function allRules(set: PolicySet | undefined): readonly UncoveredRule[] {
+  return (set?.policies ?? []).flatMap((policy) => [
+    ...policy.exports.map((rule) => ({ kind: "export" as const, rule })),
+    ...policy.deny.map((rule) => ({ kind: "deny" as const, policy: policy.name, rule })),
+  ]);
+}
+
+class Runner {
+  /** Rules that decided a case. */
+  readonly decided = new Set<ExportRule | DenyRule>();
+  readonly #set: PolicySet | undefined;
+  readonly #decider: Decider | undefined;
+  readonly #diagnostics: readonly Diagnostic[];
+
+  constructor({ set, diagnostics }: LoadResult) {
+    this.#set = set;
+    this.#decider = set === undefined ? undefined : new Decider(set);
+    this.#diagnostics = diagnostics;
+  }
+
+  run(test: PolicyTest, one: TestCase): CaseResult {
+    const failure = one.request === undefined
+      ? this.#missingDiagnostic(one.expect)
+      : this.#wrongDecision(one);
+    return { test: test.name, case: one, ...(failure === undefined ? {} : { failure }) };
+  }
+
+  #missingDiagnostic({ diagnostic }: Expectation): string | undefined {
+    if (this.#diagnostics.some(({ code }) => code === diagnostic)) return undefined;
+    const codes = [...new Set(this.#diagnostics.map(({ code }) => code))].join(", ");
+    return `expected the diagnostic ${diagnostic} (received ${codes || "none"})`;
+  }
+
+  #wrongDecision({ request, expect }: TestCase): string | undefined {
+    if (this.#set === undefined || this.#decider === undefined || request === undefined) {
+      return "nothing can be decided: the policies are invalid";
+    }
+    const resolved = resolveRequest(this.#set, request);
+    if (!resolved.ok) return resolved.why;
+    const decision = this.#decider.decide(resolved.request);
+    this.#note(decision);
+    return compareDecision(decision, expect);
+  }
+
+  #note(decision: Decision): void {
+    if (decision.outcome === "denied") this.decided.add(decision.rule);
+    if (decision.outcome === "allowed") decision.rules.forEach((rule) => this.decided.add(rule));
+  }
+}
+
+function compareDecision(decision: Decision, expect: Expectation): string | undefined {
+  if (expect.decision !== undefined && expect.decision !== decision.outcome) {
+    return `expected ${expect.decision} (received ${decision.outcome})`;
+  }
+  const rules = decision.outcome === "allowed"
+    ? decision.rules.map(({ qualifiedName }) => qualifiedName)
+    : [];
+  if (expect.rules !== undefined && expect.rules.join(", ") !== rules.join(", ")) {
+    const received = rules.join(", ") || "none";
+    return `expected to be allowed by ${expect.rules.join(", ")} (received ${received})`;
+  }
+  const reason = decision.outcome === "denied" ? decision.rule.reason : undefined;
+  if (expect.reason !== undefined && expect.reason !== reason) {
+    return `expected to be denied for ${JSON.stringify(expect.reason)} (received ${
+      reason === undefined ? "no deny" : JSON.stringify(reason)
+    })`;
+  }
+  return undefined;
+}

@@ -1,0 +1,210 @@
+/** The verbs that answer questions about policies: explain, test, diff, schema. */
+import assert from "node:assert/strict";
+import { ExitStatus } from "../../cmd/exit_status.ts";
+import { bargate, withFolder } from "./run_verb.ts";
+
+const POLICY = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: site }
+defaults: { collateral: device }
+devices:
+  ssd: { match: { id: "1b36:0010" } }
+importers:
+  engine: { identity: { user: nobody }, driver: iommufd }
+  reader: { identity: { user: daemon }, driver: iommufd, mapping: bargate }
+exports:
+  - name: low
+    device: ssd
+    bar: 2
+    slices: [{ offset: 0, length: 8KiB }]
+    importers: [engine]
+    labels: { ticket: "4711" }
+  - { name: high, device: ssd, bar: 2, slices: [{ offset: 8KiB, length: 8KiB }], importers: [engine] }
+  - { name: view, device: ssd, bar: 4, region: whole, importers: [reader], access: read-only }
+deny:
+  - { device: ssd, bar: 0, reason: registers }
+`;
+
+function explainArgs(importer: string, bar: number, length: string, ...more: string[]) {
+  const asked = ["--importer", importer, "--device", "ssd", "--bar", `${bar}`, "--length", length];
+  return ["explain", ...asked, ...more, "-"];
+}
+
+Deno.test("explain: an allowed request names the rules with their places, status 0", async () => {
+  const { status, stdout } = await bargate(explainArgs("site/engine", 2, "16KiB"), {
+    stdin: POLICY,
+  });
+  assert.equal(status, ExitStatus.done);
+  assert.match(stdout, /^allowed by site\/low, site\/high\n {2}--> -:11:11\n/);
+  assert.match(stdout, /11 \| {3}- name: low\n/);
+  assert.match(stdout, /label ticket: 4711/);
+});
+
+Deno.test("explain: a deny and the absence of a rule are told apart, status 1", async () => {
+  const denied = await bargate(explainArgs("engine", 0, "4KiB"), { stdin: POLICY });
+  assert.equal(denied.status, ExitStatus.denied);
+  assert.match(denied.stdout, /^denied by a deny of site: registers\n {2}--> -:20:5\n/);
+  const none = await bargate(explainArgs("engine", 2, "20KiB", "--offset", "4KiB"), {
+    stdin: POLICY,
+  });
+  assert.equal(none.status, ExitStatus.denied);
+  assert.match(none.stdout, /^denied: no rule allows it, and no deny forbids it\nnear miss: /);
+  assert.match(none.stdout, /near miss: site\/low lacks 0x2000 to 0x6000\n/);
+  assert.match(none.stdout, /near miss: site\/high lacks 0x1000 to 0x2000, 0x4000 to 0x6000\n/);
+});
+
+Deno.test("explain: near misses say importer and access, also as json", async () => {
+  const asked = explainArgs("reader", 4, "4KiB", "--format", "json");
+  const { status, stdout } = await bargate(asked, { stdin: POLICY });
+  assert.equal(status, ExitStatus.denied);
+  const value = JSON.parse(stdout);
+  assert.equal(value.decision, "no-rule");
+  assert.deepEqual(value.nearMisses[0].name, "site/view");
+  assert.deepEqual(value.nearMisses[0].lacks, [{ what: "access", access: "read-only" }]);
+  const other = JSON.parse(
+    (await bargate(explainArgs("reader", 2, "4KiB", "--format", "json"), { stdin: POLICY })).stdout,
+  );
+  const low = other.nearMisses.find(({ name }: { readonly name: string }) => name === "site/low");
+  assert.deepEqual(low.lacks, [{ what: "importer", importers: ["engine"] }]);
+});
+
+Deno.test("explain: what cannot be asked is a usage error with a hint", async () => {
+  const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+    [explainArgs("engin", 2, "4KiB"), /no policy has an importer engin; did you mean engine\?/],
+    [["explain", "-"], /without --importer, --device, --bar and --length/],
+    [explainArgs("engine", 6, "4KiB"), /none of 0 to 5/],
+    [explainArgs("engine", 2, "4KB"), /write 4KiB/],
+    [["explain", "BG9999"], /nothing is known/],
+    [["explain", "EINVAL", "--at", "irq"], /did you mean|one of/],
+  ];
+  for (const [args, message] of wrong) {
+    const { status, stdout, stderr } = await bargate(args, { stdin: POLICY });
+    assert.deepEqual([status, stdout], [ExitStatus.usage, ""], args.join(" "));
+    assert.match(stderr, message);
+  }
+});
+
+Deno.test("explain: codes and errnos", async () => {
+  const code = await bargate(["explain", "BG1203"]);
+  assert.equal(code.status, ExitStatus.done);
+  assert.match(code.stdout, /^BG1203: Not a duration \(error\)\n.*\nTo mend it: /);
+  assert.match((await bargate(["explain", "BG2003"])).stdout, /vfio-pci/);
+  const errno = await bargate(["explain", "EINVAL", "--at", "export"]);
+  assert.match(errno.stdout, /^EINVAL at export \(VFIO_DEVICE_FEATURE_DMA_BUF\): [^\n]+\n$/);
+  assert.ok((await bargate(["explain", "EINVAL"])).stdout.split("\n").length > 4);
+});
+
+const CASES = `---
+apiVersion: bargate/v1
+kind: PolicyTest
+metadata: { name: buffer }
+cases:
+  - name: the engine has the low half
+    request: { importer: site/engine, device: ssd, bar: 2, offset: 0, length: 8KiB }
+    expect: { decision: allowed, rules: [site/low] }
+  - name: nobody has the registers
+    request: { importer: engine, device: ssd, bar: 0, offset: 0, length: 1, access: read-only }
+    expect: { decision: denied, reason: registers }
+`;
+const FAILING = `  - name: the engine has it all
+    request: { importer: engine, device: ssd, bar: 2, offset: 0, length: 1MiB }
+    expect: { decision: allowed }
+  - name: the set warns
+    expect: { diagnostic: BG1706 }
+`;
+
+Deno.test("test: all pass, status 0; coverage below the threshold, status 1", async () => {
+  const { status, stdout } = await bargate(["test", "-"], { stdin: POLICY + CASES });
+  assert.equal(status, ExitStatus.done);
+  assert.equal(stdout, "2 passed, 0 failed; 2 of 4 rules decided a case\n");
+  const half = await bargate(["test", "--coverage=50", "-"], { stdin: POLICY + CASES });
+  assert.equal(half.status, ExitStatus.done);
+  const more = await bargate(["test", "--coverage=51", "-"], { stdin: POLICY + CASES });
+  assert.equal(more.status, ExitStatus.denied);
+  assert.match(more.stdout, /^not covered: site\/high \(-:17:13\)\nnot covered: site\/view /);
+});
+
+Deno.test("test: a failure says what was expected and received, in each format", async () => {
+  const stdin = POLICY + CASES + FAILING;
+  const human = await bargate(["test", "-"], { stdin });
+  assert.equal(human.status, ExitStatus.denied);
+  assert.match(
+    human.stdout,
+    /^FAILED buffer\/the engine has it all: expected allowed \(received no-rule\)\n {2}--> -:\d+:11\n/,
+  );
+  assert.match(human.stdout, /expected the diagnostic BG1706 \(received none\)/);
+  const json = JSON.parse((await bargate(["test", "--format=json", "-"], { stdin })).stdout);
+  assert.deepEqual(
+    json.cases.map(({ passed }: { readonly passed: boolean }) => passed),
+    [true, true, false, false],
+  );
+  assert.equal(json.coverage.covered, 2);
+  const junit = (await bargate(["test", "--format=junit", "-"], { stdin })).stdout;
+  assert.match(junit, /tests="4" failures="2"/);
+});
+
+Deno.test("test: filters, and finding nothing to do is a mistake", async () => {
+  const stdin = POLICY + CASES + FAILING;
+  const some = await bargate(["test", "--filter", "buffer/nobody", "-"], { stdin });
+  assert.match(some.stdout, /^1 passed, 0 failed/);
+  assert.equal((await bargate(["test", "--filter", "zzz", "-"], { stdin })).status, 2);
+  assert.equal((await bargate(["test", "-"], { stdin: POLICY })).status, ExitStatus.usage);
+});
+
+Deno.test("test: an error that no case expects is status 3, one that is expected is a pass", async () => {
+  const broken = POLICY.replace("bar: 4", "bar: 7");
+  const unexpected = await bargate(["test", "-"], { stdin: broken + CASES });
+  assert.deepEqual([unexpected.status, unexpected.stdout], [ExitStatus.invalidPolicy, ""]);
+  assert.match(unexpected.stderr, /BG1106/);
+  const head = CASES.slice(0, CASES.indexOf("  - name"));
+  const expected = `${head}  - { name: too many, expect: { diagnostic: BG1106 } }\n`;
+  const { status, stdout } = await bargate(["test", "-"], { stdin: broken + expected });
+  assert.deepEqual([status, stdout.slice(0, 18)], [ExitStatus.done, "1 passed, 0 failed"]);
+});
+
+Deno.test("diff: what is gained is status 1, what is lost is not", async () => {
+  await withFolder(async (folder) => {
+    const [old, now] = [`${folder}/old.yaml`, `${folder}/new.yaml`];
+    await Deno.writeTextFile(old, POLICY);
+    await Deno.writeTextFile(
+      now,
+      POLICY.replace("offset: 8KiB, length: 8KiB", "offset: 8KiB, length: 64KiB"),
+    );
+    const wider = await bargate(["diff", old, now]);
+    assert.equal(wider.status, ExitStatus.denied);
+    assert.equal(
+      wider.stdout,
+      "widened: site/engine may read site/ssd BAR 2: 0x4000 to 0x12000\n" +
+        "widened: site/engine may write site/ssd BAR 2: 0x4000 to 0x12000\n",
+    );
+    const narrower = await bargate(["diff", "--format=json", now, old]);
+    assert.equal(narrower.status, ExitStatus.done);
+    assert.deepEqual(JSON.parse(narrower.stdout).differences[0], {
+      kind: "narrowed",
+      importer: "site/engine",
+      device: "site/ssd",
+      bar: 2,
+      level: "read",
+      slices: [{ offset: "0x4000", length: "0xe000" }],
+    });
+    assert.equal((await bargate(["diff", old, old])).stdout, "both allow the same\n");
+    await Deno.writeTextFile(now, "kind: ExportPolicy\n");
+    assert.equal((await bargate(["diff", old, now])).status, ExitStatus.invalidPolicy);
+  });
+});
+
+Deno.test("schema: prints each schema as it is checked in", async () => {
+  const files = {
+    ExportPolicy: "schema",
+    PolicySet: "policy_set.schema",
+    PolicyTest: "policy_test.schema",
+  };
+  for (const [kind, file] of Object.entries(files)) {
+    const { status, stdout } = await bargate(["schema", kind]);
+    assert.equal(status, ExitStatus.done);
+    const path = new URL(`../../policy/${file}.json`, import.meta.url);
+    assert.deepEqual(JSON.parse(stdout), JSON.parse(Deno.readTextFileSync(path)));
+  }
+  assert.equal((await bargate(["schema"])).status, ExitStatus.done);
+  assert.equal((await bargate(["schema", "Secret"])).status, ExitStatus.usage);
+});

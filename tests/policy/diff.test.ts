@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Decider } from "../../policy/decide.ts";
+import { diffPolicies } from "../../policy/diff.ts";
+import { normalized, subtract } from "../../policy/interval.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+import type { PolicySet } from "../../policy/model.ts";
+import { anySet, everyByte } from "./random_sets.ts";
+
+/** Two sets that are often nearly the same: the second has a rule less, or a deny more or less. */
+const anyPair = fc.oneof(
+  fc.tuple(anySet, anySet),
+  anySet.chain((set) => fc.tuple(fc.constant(set), fc.nat(4), fc.boolean())).map(
+    ([set, at, deny]): [PolicySet, PolicySet] => [set, {
+      ...set,
+      policies: set.policies.map((policy) => ({
+        ...policy,
+        exports: deny ? policy.exports : policy.exports.toSpliced(at, 1),
+        deny: deny ? policy.deny.toSpliced(at, 1) : policy.deny,
+      })),
+    }],
+  ),
+);
+
+Deno.test("diffPolicies() is empty exactly when no request tells the two apart, and names each byte", () => {
+  fc.assert(
+    fc.property(anyPair, ([before, after]) => {
+      const [old, now] = [new Decider(before), new Decider(after)];
+      const told = new Set<string>();
+      for (const { importer, device, bar, level, bytes, kind } of diffPolicies(before, after)) {
+        const more = kind === "gained" || kind === "widened";
+        for (const { start, end } of bytes) {
+          for (let byte = start; byte < end && byte < 40n; byte++) {
+            told.add(`${importer} ${device} ${bar} ${level} ${byte} ${more}`);
+          }
+        }
+      }
+      const seen = new Set<string>();
+      for (const request of everyByte()) {
+        const [had, has] = [old, now].map((d) => d.decide(request).outcome === "allowed");
+        if (had === has) continue;
+        const { policy, importer, device, bar, access, offset } = request;
+        const level = access === "read-only" ? "read" : "write";
+        const [who, what] = [`${policy}/${importer}`, `${policy}/${device}`];
+        seen.add(`${who} ${what} ${bar} ${level} ${offset} ${has}`);
+      }
+      assert.deepEqual(told, seen);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+const POLICY = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: p }
+devices: { ssd: { match: { id: "1b36:0010" } } }
+importers: { engine: { identity: { user: nobody }, driver: iommufd } }
+exports:
+  - { name: a, device: ssd, bar: 2, slices: [{ offset: 0, length: 8KiB }], importers: [engine] }
+`;
+
+function kinds(before: string, after: string): readonly string[] {
+  const [old, now] = [before, after].map((text) => {
+    const { set } = loadPolicySet([{ file: "p.yaml", text }]);
+    assert.ok(set !== undefined);
+    return set;
+  });
+  assert.ok(old !== undefined && now !== undefined);
+  return diffPolicies(old, now).map(({ kind, level }) => `${kind} ${level}`);
+}
+
+Deno.test("diffPolicies() sees that a name stands for somebody else", () => {
+  const both = ["gained read", "gained write", "lost read", "lost write"];
+  assert.deepEqual(kinds(POLICY, POLICY.replace("user: nobody", "user: root")).toSorted(), both);
+  assert.deepEqual(kinds(POLICY, POLICY.replace("1b36:0010", "1b36:0011")).toSorted(), both);
+});
+
+Deno.test("diffPolicies() does not see spelling, order and splitting", () => {
+  const split = POLICY.replace(
+    "[{ offset: 0, length: 8KiB }]",
+    "[{ offset: 0, length: 4096 }, { offset: 0x1000, length: 4KiB }]",
+  );
+  assert.deepEqual(kinds(POLICY, split), []);
+});
+
+Deno.test("diffPolicies() sees protected pages and denies", () => {
+  const protectedPage = POLICY.replace(
+    "[engine] }",
+    "[engine], allowProtected: [{ range: msix-table, reason: lab }] }",
+  );
+  assert.deepEqual(kinds(POLICY, protectedPage), ["widened msix-table"]);
+  assert.deepEqual(kinds(POLICY, POLICY.replace("8KiB", "4KiB")), [
+    "narrowed read",
+    "narrowed write",
+  ]);
+});
+
+const anyIntervals = fc.array(
+  fc.tuple(fc.bigInt(0n, 30n), fc.bigInt(0n, 6n)).map(([start, length]) => ({
+    start,
+    end: start + length,
+  })),
+  { maxLength: 8 },
+);
+
+Deno.test("normalized() and subtract() agree with sets of numbers", () => {
+  const numbers = (list: readonly { start: bigint; end: bigint }[]) => {
+    const set = new Set<bigint>();
+    for (const { start, end } of list) for (let n = start; n < end; n++) set.add(n);
+    return set;
+  };
+  fc.assert(fc.property(anyIntervals, anyIntervals, (a, b) => {
+    const rest = subtract(normalized(a), normalized(b));
+    assert.deepEqual(
+      [...numbers(rest)],
+      [...numbers(a).difference(numbers(b))].sort((x, y) => Number(x - y)),
+    );
+    assert.deepEqual(normalized(rest), rest);
+  }));
+});
