@@ -4,18 +4,10 @@
  *
  * @module
  */
-import {
-  buildApplication,
-  buildCommand,
-  buildRouteMap,
-  type Command,
-  run,
-  text_en,
-} from "@stricli/core";
+import type { Command } from "@stricli/core";
 import { type Context, processContext } from "./context.ts";
 import { errorText } from "./error_text.ts";
 import { exitStatusOf } from "./errors.ts";
-import { ExitStatus } from "./exit_status.ts";
 
 /** A verb: its line in the help, and where it is. */
 export interface Verb {
@@ -81,37 +73,6 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   },
 };
 
-/** Stands in for a verb that was not asked for: enough for the list of verbs, nothing more. */
-function placeholder(brief: string): Command<Context> {
-  return buildCommand<NonNullable<unknown>, [], Context>({
-    func: () => new Error(`Cannot run a verb that was not loaded: ${brief}`),
-    parameters: {},
-    docs: { brief },
-  });
-}
-
-async function routes(wanted: string | undefined): Promise<Record<string, Command<Context>>> {
-  const entries = Object.entries(VERBS).map(async ([name, verb]) =>
-    [name, name === wanted ? (await verb.load()).command : placeholder(verb.brief)] as const
-  );
-  return Object.fromEntries(await Promise.all(entries));
-}
-
-/** Stricli's own codes are negative; all that can be wrong with a command line is a usage error. */
-function toExitStatus(code: number | string | null | undefined): number {
-  const status = Number(code ?? ExitStatus.done);
-  if (status >= 0) return status;
-  const usage = [-4, -5];
-  return usage.includes(status) ? ExitStatus.usage : ExitStatus.refused;
-}
-
-/** Parts a verb's own arguments from those of the program that it starts. */
-function splitCommand(args: readonly string[]): [readonly string[], readonly string[]] {
-  const at = args.indexOf("--");
-  if (at < 0 || VERBS[args[0] ?? ""]?.takesCommand !== true) return [args, []];
-  return [args.slice(0, at), args.slice(at + 1)];
-}
-
 /**
  * Runs one command line.
  *
@@ -120,33 +81,22 @@ function splitCommand(args: readonly string[]): [readonly string[], readonly str
  * @returns the exit status
  */
 export async function main(args: readonly string[], context: Context): Promise<number> {
-  if (args.length === 0) {
-    // Asked for nothing: the help is an answer to a mistake then, and no result.
-    const { stderr } = context.process;
-    await main(["--help"], { ...context, process: { stdout: stderr, stderr } });
-    return ExitStatus.usage;
+  const paths = pathsOfValidate(args);
+  if (paths !== undefined) {
+    const { checkFiles, PLAIN } = await import("./check_files.ts");
+    return await checkFiles(context, PLAIN, paths);
   }
-  const root = buildRouteMap<string, Context>({
-    routes: await routes(args[0]),
-    docs: { brief: "Decide, export and revoke slices of PCI BARs as dma-bufs, by policy" },
-  });
-  const app = buildApplication(root, {
-    name: "bargate",
-    scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
-    determineExitCode: exitStatusOf,
-    localization: {
-      text: {
-        ...text_en,
-        exceptionWhileRunningCommand: errorText,
-        exceptionWhileLoadingCommandFunction: errorText,
-        exceptionWhileLoadingCommandContext: errorText,
-        commandErrorResult: errorText,
-      },
-    },
-  });
-  const [own, command] = splitCommand(args);
-  await run(app, own, { ...context, command });
-  return toExitStatus(context.process.exitCode);
+  const { runCommandLine } = await import("./command_line.ts");
+  return await runCommandLine(VERBS, args, context);
+}
+
+/**
+ * The arguments of a `validate` without options, by far the most frequent run, in hooks: what parses
+ * and explains command lines is not loaded for it.
+ */
+function pathsOfValidate([verb, ...paths]: readonly string[]): readonly string[] | undefined {
+  const plain = paths.length > 0 && paths.every((path) => path === "-" || !path.startsWith("-"));
+  return verb === "validate" && plain ? paths : undefined;
 }
 
 if (import.meta.main) {

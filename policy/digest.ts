@@ -26,6 +26,7 @@ export function digestOf(policies: readonly Policy[]): string {
 
 /** Forms in an order of their own, so that the order written does not count. */
 function inOrder(forms: readonly unknown[]): readonly unknown[] {
+  if (forms.length < 2) return forms;
   const keyed = forms.map((form) => ({ form, text: JSON.stringify(form) }));
   return keyed.sort((a, b) => compareText(a.text, b.text)).map(({ form }) => form);
 }
@@ -64,22 +65,23 @@ function sliceForm({ offset, length }: SliceRule): unknown {
   return [offset.toString(16), length === "rest" ? length : length.toString(16)];
 }
 
+/** A list: names of fields would be most of what is hashed. */
 function exportForm(rule: ExportRule): unknown {
-  return {
-    name: rule.name,
-    device: rule.device.value,
-    bar: rule.bar.value,
-    slices: rule.slices.map(sliceForm),
-    importers: inOrder(rule.importers.map((name) => name.value)),
-    access: rule.access,
-    onReset: rule.onReset,
-    graceMs: rule.graceMs,
-    expiresMs: rule.expiresMs ?? null,
-    collateral: rule.collateral ?? null,
-    revocation: rule.revocation ?? null,
-    shared: rule.shared ?? false,
-    allowProtected: inOrder(rule.allowProtected.map(({ range, reason }) => [range, reason])),
-  };
+  return [
+    rule.name,
+    rule.device.value,
+    rule.bar.value,
+    rule.slices.map(sliceForm),
+    inOrder(rule.importers.map((name) => name.value)),
+    rule.access,
+    rule.onReset,
+    rule.graceMs,
+    rule.expiresMs ?? null,
+    rule.collateral ?? null,
+    rule.revocation ?? null,
+    rule.shared ?? false,
+    inOrder(rule.allowProtected.map(({ range, reason }) => [range, reason])),
+  ];
 }
 
 function denyForm(rule: DenyRule): unknown {

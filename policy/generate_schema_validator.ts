@@ -25,6 +25,8 @@ const LENGTH_IMPORT = /require\("ajv\/dist\/runtime\/ucs2length"\)\.default/g;
 export function generateSchemaValidator(): string {
   const ajv = new Ajv2020({
     allErrors: true,
+    // What is wrong is told in the words of policies; the validator's own would only be loaded.
+    messages: false,
     allowUnionTypes: true,
     code: { source: true, esm: true, lines: true },
   });

@@ -22,7 +22,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(Object.keys(data).length > 64){
-const err0 = {instancePath,schemaPath:"#/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+const err0 = {instancePath,schemaPath:"#/maxProperties",keyword:"maxProperties",params:{limit: 64}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -35,7 +35,7 @@ for(const key0 in data){
 const _errs1 = errors;
 if(typeof key0 === "string"){
 if(!pattern4.test(key0)){
-const err1 = {instancePath,schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\"",propertyName:key0};
+const err1 = {instancePath,schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},propertyName:key0};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -46,7 +46,7 @@ errors++;
 }
 }
 else {
-const err2 = {instancePath,schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},message:"must be string",propertyName:key0};
+const err2 = {instancePath,schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},propertyName:key0};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -57,7 +57,7 @@ errors++;
 }
 var valid0 = _errs1 === errors;
 if(!valid0){
-const err3 = {instancePath,schemaPath:"#/propertyNames",keyword:"propertyNames",params:{propertyName: key0},message:"property name must be valid"};
+const err3 = {instancePath,schemaPath:"#/propertyNames",keyword:"propertyNames",params:{propertyName: key0}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -71,7 +71,7 @@ for(const key1 in data){
 let data0 = data[key1];
 if(typeof data0 === "string"){
 if(func1(data0) > 255){
-const err4 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+const err4 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 255}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -82,7 +82,7 @@ errors++;
 }
 }
 else {
-const err5 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err5 = {instancePath:instancePath+"/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/additionalProperties/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -94,7 +94,7 @@ errors++;
 }
 }
 else {
-const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -121,7 +121,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.name === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -132,7 +132,7 @@ errors++;
 }
 for(const key0 in data){
 if(!(((key0 === "name") || (key0 === "description")) || (key0 === "labels"))){
-const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -146,7 +146,7 @@ if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
 if(!pattern4.test(data0)){
-const err2 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\""};
+const err2 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -157,7 +157,7 @@ errors++;
 }
 }
 else {
-const err3 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err3 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -171,7 +171,7 @@ if(data.description !== undefined){
 let data1 = data.description;
 if(typeof data1 === "string"){
 if(func1(data1) > 1000){
-const err4 = {instancePath:instancePath+"/description",schemaPath:"#/$defs/text/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+const err4 = {instancePath:instancePath+"/description",schemaPath:"#/$defs/text/maxLength",keyword:"maxLength",params:{limit: 1000}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -181,7 +181,7 @@ vErrors.push(err4);
 errors++;
 }
 if(func1(data1) < 1){
-const err5 = {instancePath:instancePath+"/description",schemaPath:"#/$defs/text/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err5 = {instancePath:instancePath+"/description",schemaPath:"#/$defs/text/minLength",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -192,7 +192,7 @@ errors++;
 }
 }
 else {
-const err6 = {instancePath:instancePath+"/description",schemaPath:"#/$defs/text/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err6 = {instancePath:instancePath+"/description",schemaPath:"#/$defs/text/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -210,7 +210,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err7 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err7 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -244,7 +244,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(Object.keys(data).length < 1){
-const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -255,7 +255,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((((((key0 === "access") || (key0 === "onReset")) || (key0 === "grace")) || (key0 === "expires")) || (key0 === "collateral")) || (key0 === "revocation"))){
-const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -268,7 +268,7 @@ errors++;
 if(data.access !== undefined){
 let data0 = data.access;
 if(typeof data0 !== "string"){
-const err2 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err2 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -278,7 +278,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!((data0 === "read-only") || (data0 === "read-write"))){
-const err3 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/enum",keyword:"enum",params:{allowedValues: schema38.enum},message:"must be equal to one of the allowed values"};
+const err3 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/enum",keyword:"enum",params:{allowedValues: schema38.enum}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -291,7 +291,7 @@ errors++;
 if(data.onReset !== undefined){
 let data1 = data.onReset;
 if(typeof data1 !== "string"){
-const err4 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err4 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -301,7 +301,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((data1 === "revoke") || (data1 === "restore"))){
-const err5 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/enum",keyword:"enum",params:{allowedValues: schema39.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/enum",keyword:"enum",params:{allowedValues: schema39.enum}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -315,7 +315,7 @@ if(data.grace !== undefined){
 let data2 = data.grace;
 if(typeof data2 === "string"){
 if(!pattern6.test(data2)){
-const err6 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
+const err6 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -326,7 +326,7 @@ errors++;
 }
 }
 else {
-const err7 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err7 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -340,7 +340,7 @@ if(data.expires !== undefined){
 let data3 = data.expires;
 if(typeof data3 === "string"){
 if(!pattern6.test(data3)){
-const err8 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
+const err8 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -351,7 +351,7 @@ errors++;
 }
 }
 else {
-const err9 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err9 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -364,7 +364,7 @@ errors++;
 if(data.collateral !== undefined){
 let data4 = data.collateral;
 if(typeof data4 !== "string"){
-const err10 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err10 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -374,7 +374,7 @@ vErrors.push(err10);
 errors++;
 }
 if(!(data4 === "device")){
-const err11 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/enum",keyword:"enum",params:{allowedValues: schema42.enum},message:"must be equal to one of the allowed values"};
+const err11 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/enum",keyword:"enum",params:{allowedValues: schema42.enum}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -387,7 +387,7 @@ errors++;
 if(data.revocation !== undefined){
 let data5 = data.revocation;
 if(typeof data5 !== "string"){
-const err12 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err12 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -397,7 +397,7 @@ vErrors.push(err12);
 errors++;
 }
 if(!(data5 === "cooperative")){
-const err13 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/enum",keyword:"enum",params:{allowedValues: schema43.enum},message:"must be equal to one of the allowed values"};
+const err13 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/enum",keyword:"enum",params:{allowedValues: schema43.enum}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -409,7 +409,7 @@ errors++;
 }
 }
 else {
-const err14 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err14 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -448,7 +448,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(Object.keys(data).length < 1){
-const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -459,7 +459,7 @@ errors++;
 }
 for(const key0 in data){
 if(!(((((((key0 === "id") || (key0 === "address")) || (key0 === "subsystem")) || (key0 === "class")) || (key0 === "driver")) || (key0 === "iommuGroup")) || (key0 === "barSizes"))){
-const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -472,7 +472,7 @@ errors++;
 if(data.id !== undefined){
 let data0 = data.id;
 if((typeof data0 !== "string") && (!(Array.isArray(data0)))){
-const err2 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/type",keyword:"type",params:{type: schema46.properties.id.type},message:"must be string,array"};
+const err2 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/type",keyword:"type",params:{type: schema46.properties.id.type}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -483,7 +483,7 @@ errors++;
 }
 if(typeof data0 === "string"){
 if(!pattern9.test(data0)){
-const err3 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{4}$"+"\""};
+const err3 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -495,7 +495,7 @@ errors++;
 }
 if(Array.isArray(data0)){
 if(data0.length < 1){
-const err4 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err4 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -509,7 +509,7 @@ for(let i0=0; i0<len0; i0++){
 let data1 = data0[i0];
 if(typeof data1 === "string"){
 if(!pattern9.test(data1)){
-const err5 = {instancePath:instancePath+"/id/" + i0,schemaPath:"#/$defs/pciId/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{4}$"+"\""};
+const err5 = {instancePath:instancePath+"/id/" + i0,schemaPath:"#/$defs/pciId/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -520,7 +520,7 @@ errors++;
 }
 }
 else {
-const err6 = {instancePath:instancePath+"/id/" + i0,schemaPath:"#/$defs/pciId/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err6 = {instancePath:instancePath+"/id/" + i0,schemaPath:"#/$defs/pciId/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -535,7 +535,7 @@ errors++;
 if(data.address !== undefined){
 let data2 = data.address;
 if((typeof data2 !== "string") && (!(Array.isArray(data2)))){
-const err7 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/type",keyword:"type",params:{type: schema46.properties.address.type},message:"must be string,array"};
+const err7 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/type",keyword:"type",params:{type: schema46.properties.address.type}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -546,7 +546,7 @@ errors++;
 }
 if(typeof data2 === "string"){
 if(!pattern11.test(data2)){
-const err8 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"+"\""};
+const err8 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -558,7 +558,7 @@ errors++;
 }
 if(Array.isArray(data2)){
 if(data2.length < 1){
-const err9 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err9 = {instancePath:instancePath+"/address",schemaPath:"#/properties/address/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -572,7 +572,7 @@ for(let i1=0; i1<len1; i1++){
 let data3 = data2[i1];
 if(typeof data3 === "string"){
 if(!pattern11.test(data3)){
-const err10 = {instancePath:instancePath+"/address/" + i1,schemaPath:"#/$defs/pciAddress/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"+"\""};
+const err10 = {instancePath:instancePath+"/address/" + i1,schemaPath:"#/$defs/pciAddress/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]$"}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -583,7 +583,7 @@ errors++;
 }
 }
 else {
-const err11 = {instancePath:instancePath+"/address/" + i1,schemaPath:"#/$defs/pciAddress/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err11 = {instancePath:instancePath+"/address/" + i1,schemaPath:"#/$defs/pciAddress/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -598,7 +598,7 @@ errors++;
 if(data.subsystem !== undefined){
 let data4 = data.subsystem;
 if((typeof data4 !== "string") && (!(Array.isArray(data4)))){
-const err12 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/type",keyword:"type",params:{type: schema46.properties.subsystem.type},message:"must be string,array"};
+const err12 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/type",keyword:"type",params:{type: schema46.properties.subsystem.type}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -609,7 +609,7 @@ errors++;
 }
 if(typeof data4 === "string"){
 if(!pattern9.test(data4)){
-const err13 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{4}$"+"\""};
+const err13 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -621,7 +621,7 @@ errors++;
 }
 if(Array.isArray(data4)){
 if(data4.length < 1){
-const err14 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err14 = {instancePath:instancePath+"/subsystem",schemaPath:"#/properties/subsystem/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -635,7 +635,7 @@ for(let i2=0; i2<len2; i2++){
 let data5 = data4[i2];
 if(typeof data5 === "string"){
 if(!pattern9.test(data5)){
-const err15 = {instancePath:instancePath+"/subsystem/" + i2,schemaPath:"#/$defs/pciId/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"},message:"must match pattern \""+"^[0-9a-f]{4}:[0-9a-f]{4}$"+"\""};
+const err15 = {instancePath:instancePath+"/subsystem/" + i2,schemaPath:"#/$defs/pciId/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{4}:[0-9a-f]{4}$"}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -646,7 +646,7 @@ errors++;
 }
 }
 else {
-const err16 = {instancePath:instancePath+"/subsystem/" + i2,schemaPath:"#/$defs/pciId/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err16 = {instancePath:instancePath+"/subsystem/" + i2,schemaPath:"#/$defs/pciId/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -661,7 +661,7 @@ errors++;
 if(data.class !== undefined){
 let data6 = data.class;
 if((typeof data6 !== "string") && (!(Array.isArray(data6)))){
-const err17 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/type",keyword:"type",params:{type: schema46.properties.class.type},message:"must be string,array"};
+const err17 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/type",keyword:"type",params:{type: schema46.properties.class.type}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -672,7 +672,7 @@ errors++;
 }
 if(typeof data6 === "string"){
 if(!pattern15.test(data6)){
-const err18 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9a-f]{2}){1,3}$"},message:"must match pattern \""+"^(?:[0-9a-f]{2}){1,3}$"+"\""};
+const err18 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9a-f]{2}){1,3}$"}};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -684,7 +684,7 @@ errors++;
 }
 if(Array.isArray(data6)){
 if(data6.length < 1){
-const err19 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err19 = {instancePath:instancePath+"/class",schemaPath:"#/properties/class/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -698,7 +698,7 @@ for(let i3=0; i3<len3; i3++){
 let data7 = data6[i3];
 if(typeof data7 === "string"){
 if(!pattern15.test(data7)){
-const err20 = {instancePath:instancePath+"/class/" + i3,schemaPath:"#/$defs/pciClass/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9a-f]{2}){1,3}$"},message:"must match pattern \""+"^(?:[0-9a-f]{2}){1,3}$"+"\""};
+const err20 = {instancePath:instancePath+"/class/" + i3,schemaPath:"#/$defs/pciClass/pattern",keyword:"pattern",params:{pattern: "^(?:[0-9a-f]{2}){1,3}$"}};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -709,7 +709,7 @@ errors++;
 }
 }
 else {
-const err21 = {instancePath:instancePath+"/class/" + i3,schemaPath:"#/$defs/pciClass/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err21 = {instancePath:instancePath+"/class/" + i3,schemaPath:"#/$defs/pciClass/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -724,7 +724,7 @@ errors++;
 if(data.driver !== undefined){
 let data8 = data.driver;
 if((typeof data8 !== "string") && (!(Array.isArray(data8)))){
-const err22 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/type",keyword:"type",params:{type: schema46.properties.driver.type},message:"must be string,array"};
+const err22 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/type",keyword:"type",params:{type: schema46.properties.driver.type}};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -735,7 +735,7 @@ errors++;
 }
 if(typeof data8 === "string"){
 if(!pattern17.test(data8)){
-const err23 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"},message:"must match pattern \""+"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"+"\""};
+const err23 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"}};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -747,7 +747,7 @@ errors++;
 }
 if(Array.isArray(data8)){
 if(data8.length < 1){
-const err24 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err24 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -761,7 +761,7 @@ for(let i4=0; i4<len4; i4++){
 let data9 = data8[i4];
 if(typeof data9 === "string"){
 if(!pattern17.test(data9)){
-const err25 = {instancePath:instancePath+"/driver/" + i4,schemaPath:"#/$defs/kernelDriver/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"},message:"must match pattern \""+"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"+"\""};
+const err25 = {instancePath:instancePath+"/driver/" + i4,schemaPath:"#/$defs/kernelDriver/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"}};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -772,7 +772,7 @@ errors++;
 }
 }
 else {
-const err26 = {instancePath:instancePath+"/driver/" + i4,schemaPath:"#/$defs/kernelDriver/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err26 = {instancePath:instancePath+"/driver/" + i4,schemaPath:"#/$defs/kernelDriver/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -787,7 +787,7 @@ errors++;
 if(data.iommuGroup !== undefined){
 let data10 = data.iommuGroup;
 if((!(((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10))) && (isFinite(data10)))) && (!(Array.isArray(data10)))){
-const err27 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/type",keyword:"type",params:{type: schema46.properties.iommuGroup.type},message:"must be integer,array"};
+const err27 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/type",keyword:"type",params:{type: schema46.properties.iommuGroup.type}};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -798,7 +798,7 @@ errors++;
 }
 if((typeof data10 == "number") && (isFinite(data10))){
 if(data10 > 2147483647 || isNaN(data10)){
-const err28 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/maximum",keyword:"maximum",params:{comparison: "<=", limit: 2147483647},message:"must be <= 2147483647"};
+const err28 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/maximum",keyword:"maximum",params:{comparison: "<=", limit: 2147483647}};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -808,7 +808,7 @@ vErrors.push(err28);
 errors++;
 }
 if(data10 < 0 || isNaN(data10)){
-const err29 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err29 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -820,7 +820,7 @@ errors++;
 }
 if(Array.isArray(data10)){
 if(data10.length < 1){
-const err30 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err30 = {instancePath:instancePath+"/iommuGroup",schemaPath:"#/properties/iommuGroup/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -833,7 +833,7 @@ const len5 = data10.length;
 for(let i5=0; i5<len5; i5++){
 let data11 = data10[i5];
 if(!(((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11))) && (isFinite(data11)))){
-const err31 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err31 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/type",keyword:"type",params:{type: "integer"}};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -844,7 +844,7 @@ errors++;
 }
 if((typeof data11 == "number") && (isFinite(data11))){
 if(data11 > 2147483647 || isNaN(data11)){
-const err32 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 2147483647},message:"must be <= 2147483647"};
+const err32 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/maximum",keyword:"maximum",params:{comparison: "<=", limit: 2147483647}};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -854,7 +854,7 @@ vErrors.push(err32);
 errors++;
 }
 if(data11 < 0 || isNaN(data11)){
-const err33 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err33 = {instancePath:instancePath+"/iommuGroup/" + i5,schemaPath:"#/properties/iommuGroup/items/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -871,7 +871,7 @@ if(data.barSizes !== undefined){
 let data12 = data.barSizes;
 if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
 if(Object.keys(data12).length < 1){
-const err34 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+const err34 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/minProperties",keyword:"minProperties",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -882,7 +882,7 @@ errors++;
 }
 for(const key1 in data12){
 if(!((((((key1 === "0") || (key1 === "1")) || (key1 === "2")) || (key1 === "3")) || (key1 === "4")) || (key1 === "5"))){
-const err35 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+const err35 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1}};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -895,7 +895,7 @@ errors++;
 if(data12["0"] !== undefined){
 let data13 = data12["0"];
 if((!(((typeof data13 == "number") && (!(data13 % 1) && !isNaN(data13))) && (isFinite(data13)))) && (typeof data13 !== "string")){
-const err36 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+const err36 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type}};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -906,7 +906,7 @@ errors++;
 }
 if((typeof data13 == "number") && (isFinite(data13))){
 if(data13 < 0 || isNaN(data13)){
-const err37 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err37 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -918,7 +918,7 @@ errors++;
 }
 if(typeof data13 === "string"){
 if(!pattern19.test(data13)){
-const err38 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err38 = {instancePath:instancePath+"/barSizes/0",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -932,7 +932,7 @@ errors++;
 if(data12["1"] !== undefined){
 let data14 = data12["1"];
 if((!(((typeof data14 == "number") && (!(data14 % 1) && !isNaN(data14))) && (isFinite(data14)))) && (typeof data14 !== "string")){
-const err39 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+const err39 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type}};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -943,7 +943,7 @@ errors++;
 }
 if((typeof data14 == "number") && (isFinite(data14))){
 if(data14 < 0 || isNaN(data14)){
-const err40 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err40 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -955,7 +955,7 @@ errors++;
 }
 if(typeof data14 === "string"){
 if(!pattern19.test(data14)){
-const err41 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err41 = {instancePath:instancePath+"/barSizes/1",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -969,7 +969,7 @@ errors++;
 if(data12["2"] !== undefined){
 let data15 = data12["2"];
 if((!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))) && (typeof data15 !== "string")){
-const err42 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+const err42 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type}};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -980,7 +980,7 @@ errors++;
 }
 if((typeof data15 == "number") && (isFinite(data15))){
 if(data15 < 0 || isNaN(data15)){
-const err43 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err43 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -992,7 +992,7 @@ errors++;
 }
 if(typeof data15 === "string"){
 if(!pattern19.test(data15)){
-const err44 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err44 = {instancePath:instancePath+"/barSizes/2",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -1006,7 +1006,7 @@ errors++;
 if(data12["3"] !== undefined){
 let data16 = data12["3"];
 if((!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))) && (typeof data16 !== "string")){
-const err45 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+const err45 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type}};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -1017,7 +1017,7 @@ errors++;
 }
 if((typeof data16 == "number") && (isFinite(data16))){
 if(data16 < 0 || isNaN(data16)){
-const err46 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err46 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -1029,7 +1029,7 @@ errors++;
 }
 if(typeof data16 === "string"){
 if(!pattern19.test(data16)){
-const err47 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err47 = {instancePath:instancePath+"/barSizes/3",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -1043,7 +1043,7 @@ errors++;
 if(data12["4"] !== undefined){
 let data17 = data12["4"];
 if((!(((typeof data17 == "number") && (!(data17 % 1) && !isNaN(data17))) && (isFinite(data17)))) && (typeof data17 !== "string")){
-const err48 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+const err48 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type}};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -1054,7 +1054,7 @@ errors++;
 }
 if((typeof data17 == "number") && (isFinite(data17))){
 if(data17 < 0 || isNaN(data17)){
-const err49 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err49 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -1066,7 +1066,7 @@ errors++;
 }
 if(typeof data17 === "string"){
 if(!pattern19.test(data17)){
-const err50 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err50 = {instancePath:instancePath+"/barSizes/4",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -1080,7 +1080,7 @@ errors++;
 if(data12["5"] !== undefined){
 let data18 = data12["5"];
 if((!(((typeof data18 == "number") && (!(data18 % 1) && !isNaN(data18))) && (isFinite(data18)))) && (typeof data18 !== "string")){
-const err51 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+const err51 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type}};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -1091,7 +1091,7 @@ errors++;
 }
 if((typeof data18 == "number") && (isFinite(data18))){
 if(data18 < 0 || isNaN(data18)){
-const err52 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err52 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -1103,7 +1103,7 @@ errors++;
 }
 if(typeof data18 === "string"){
 if(!pattern19.test(data18)){
-const err53 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err53 = {instancePath:instancePath+"/barSizes/5",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -1116,7 +1116,7 @@ errors++;
 }
 }
 else {
-const err54 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err54 = {instancePath:instancePath+"/barSizes",schemaPath:"#/properties/barSizes/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -1128,7 +1128,7 @@ errors++;
 }
 }
 else {
-const err55 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err55 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -1162,7 +1162,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(Object.keys(data).length < 1){
-const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -1173,7 +1173,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((((key0 === "unit") || (key0 === "user")) || (key0 === "executable")) || (key0 === "pidFile"))){
-const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -1187,7 +1187,7 @@ if(data.unit !== undefined){
 let data0 = data.unit;
 if(typeof data0 === "string"){
 if(func1(data0) > 255){
-const err2 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+const err2 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/maxLength",keyword:"maxLength",params:{limit: 255}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -1197,7 +1197,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!pattern25.test(data0)){
-const err3 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},message:"must match pattern \""+"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"+"\""};
+const err3 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -1208,7 +1208,7 @@ errors++;
 }
 }
 else {
-const err4 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err4 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1221,7 +1221,7 @@ errors++;
 if(data.user !== undefined){
 let data1 = data.user;
 if((typeof data1 !== "string") && (!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1))))){
-const err5 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type},message:"must be string,integer"};
+const err5 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -1232,7 +1232,7 @@ errors++;
 }
 if((typeof data1 == "number") && (isFinite(data1))){
 if(data1 > 4294967294 || isNaN(data1)){
-const err6 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967294},message:"must be <= 4294967294"};
+const err6 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967294}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -1242,7 +1242,7 @@ vErrors.push(err6);
 errors++;
 }
 if(data1 < 0 || isNaN(data1)){
-const err7 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err7 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -1254,7 +1254,7 @@ errors++;
 }
 if(typeof data1 === "string"){
 if(!pattern26.test(data1)){
-const err8 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"},message:"must match pattern \""+"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"+"\""};
+const err8 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -1269,7 +1269,7 @@ if(data.executable !== undefined){
 let data2 = data.executable;
 if(typeof data2 === "string"){
 if(func1(data2) > 4095){
-const err9 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+const err9 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -1279,7 +1279,7 @@ vErrors.push(err9);
 errors++;
 }
 if(!pattern27.test(data2)){
-const err10 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+const err10 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -1290,7 +1290,7 @@ errors++;
 }
 }
 else {
-const err11 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err11 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -1304,7 +1304,7 @@ if(data.pidFile !== undefined){
 let data3 = data.pidFile;
 if(typeof data3 === "string"){
 if(func1(data3) > 4095){
-const err12 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+const err12 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -1314,7 +1314,7 @@ vErrors.push(err12);
 errors++;
 }
 if(!pattern27.test(data3)){
-const err13 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+const err13 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -1325,7 +1325,7 @@ errors++;
 }
 }
 else {
-const err14 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err14 = {instancePath:instancePath+"/pidFile",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -1337,7 +1337,7 @@ errors++;
 }
 }
 else {
-const err15 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err15 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -1364,7 +1364,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.match === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "match"},message:"must have required property '"+"match"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "match"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -1375,7 +1375,7 @@ errors++;
 }
 for(const key0 in data){
 if(!(((key0 === "match") || (key0 === "acquire")) || (key0 === "owner"))){
-const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -1394,7 +1394,7 @@ errors = vErrors.length;
 if(data.acquire !== undefined){
 let data1 = data.acquire;
 if(typeof data1 !== "string"){
-const err2 = {instancePath:instancePath+"/acquire",schemaPath:"#/properties/acquire/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err2 = {instancePath:instancePath+"/acquire",schemaPath:"#/properties/acquire/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -1404,7 +1404,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!((data1 === "open") || (data1 === "borrow"))){
-const err3 = {instancePath:instancePath+"/acquire",schemaPath:"#/properties/acquire/enum",keyword:"enum",params:{allowedValues: schema45.properties.acquire.enum},message:"must be equal to one of the allowed values"};
+const err3 = {instancePath:instancePath+"/acquire",schemaPath:"#/properties/acquire/enum",keyword:"enum",params:{allowedValues: schema45.properties.acquire.enum}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -1422,7 +1422,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err4 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err4 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1453,7 +1453,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(Object.keys(data).length < 1){
-const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+const err0 = {instancePath,schemaPath:"#/minProperties",keyword:"minProperties",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -1464,7 +1464,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((((((key0 === "user") || (key0 === "group")) || (key0 === "unit")) || (key0 === "cgroup")) || (key0 === "executable")) || (key0 === "sha256"))){
-const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -1477,7 +1477,7 @@ errors++;
 if(data.user !== undefined){
 let data0 = data.user;
 if((typeof data0 !== "string") && (!(((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0))) && (isFinite(data0))))){
-const err2 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type},message:"must be string,integer"};
+const err2 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -1488,7 +1488,7 @@ errors++;
 }
 if((typeof data0 == "number") && (isFinite(data0))){
 if(data0 > 4294967294 || isNaN(data0)){
-const err3 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967294},message:"must be <= 4294967294"};
+const err3 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967294}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -1498,7 +1498,7 @@ vErrors.push(err3);
 errors++;
 }
 if(data0 < 0 || isNaN(data0)){
-const err4 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err4 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1510,7 +1510,7 @@ errors++;
 }
 if(typeof data0 === "string"){
 if(!pattern26.test(data0)){
-const err5 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"},message:"must match pattern \""+"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"+"\""};
+const err5 = {instancePath:instancePath+"/user",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -1524,7 +1524,7 @@ errors++;
 if(data.group !== undefined){
 let data1 = data.group;
 if((typeof data1 !== "string") && (!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1))))){
-const err6 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type},message:"must be string,integer"};
+const err6 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/type",keyword:"type",params:{type: schema60.type}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -1535,7 +1535,7 @@ errors++;
 }
 if((typeof data1 == "number") && (isFinite(data1))){
 if(data1 > 4294967294 || isNaN(data1)){
-const err7 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967294},message:"must be <= 4294967294"};
+const err7 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967294}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -1545,7 +1545,7 @@ vErrors.push(err7);
 errors++;
 }
 if(data1 < 0 || isNaN(data1)){
-const err8 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err8 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -1557,7 +1557,7 @@ errors++;
 }
 if(typeof data1 === "string"){
 if(!pattern26.test(data1)){
-const err9 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"},message:"must match pattern \""+"^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"+"\""};
+const err9 = {instancePath:instancePath+"/group",schemaPath:"#/$defs/account/pattern",keyword:"pattern",params:{pattern: "^(?:[A-Za-z_][A-Za-z0-9_.-]{0,254}\\$?|0|[1-9][0-9]{0,9})$"}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -1572,7 +1572,7 @@ if(data.unit !== undefined){
 let data2 = data.unit;
 if(typeof data2 === "string"){
 if(func1(data2) > 255){
-const err10 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/maxLength",keyword:"maxLength",params:{limit: 255},message:"must NOT have more than 255 characters"};
+const err10 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/maxLength",keyword:"maxLength",params:{limit: 255}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -1582,7 +1582,7 @@ vErrors.push(err10);
 errors++;
 }
 if(!pattern25.test(data2)){
-const err11 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"},message:"must match pattern \""+"^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"+"\""};
+const err11 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9:_.@\\\\-]+\\.(?:service|scope)$"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -1593,7 +1593,7 @@ errors++;
 }
 }
 else {
-const err12 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err12 = {instancePath:instancePath+"/unit",schemaPath:"#/$defs/unit/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -1607,7 +1607,7 @@ if(data.cgroup !== undefined){
 let data3 = data.cgroup;
 if(typeof data3 === "string"){
 if(func1(data3) > 4095){
-const err13 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+const err13 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -1617,7 +1617,7 @@ vErrors.push(err13);
 errors++;
 }
 if(!pattern27.test(data3)){
-const err14 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+const err14 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -1628,7 +1628,7 @@ errors++;
 }
 }
 else {
-const err15 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err15 = {instancePath:instancePath+"/cgroup",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -1642,7 +1642,7 @@ if(data.executable !== undefined){
 let data4 = data.executable;
 if(typeof data4 === "string"){
 if(func1(data4) > 4095){
-const err16 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+const err16 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/maxLength",keyword:"maxLength",params:{limit: 4095}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -1652,7 +1652,7 @@ vErrors.push(err16);
 errors++;
 }
 if(!pattern27.test(data4)){
-const err17 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"},message:"must match pattern \""+"^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"+"\""};
+const err17 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/pattern",keyword:"pattern",params:{pattern: "^(?:/(?!\\.{0,2}(?:/|$))[^/]+)+$"}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -1663,7 +1663,7 @@ errors++;
 }
 }
 else {
-const err18 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err18 = {instancePath:instancePath+"/executable",schemaPath:"#/$defs/path/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -1677,7 +1677,7 @@ if(data.sha256 !== undefined){
 let data5 = data.sha256;
 if(typeof data5 === "string"){
 if(!pattern35.test(data5)){
-const err19 = {instancePath:instancePath+"/sha256",schemaPath:"#/$defs/sha256/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{64}$"},message:"must match pattern \""+"^[0-9a-f]{64}$"+"\""};
+const err19 = {instancePath:instancePath+"/sha256",schemaPath:"#/$defs/sha256/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{64}$"}};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -1688,7 +1688,7 @@ errors++;
 }
 }
 else {
-const err20 = {instancePath:instancePath+"/sha256",schemaPath:"#/$defs/sha256/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err20 = {instancePath:instancePath+"/sha256",schemaPath:"#/$defs/sha256/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -1700,7 +1700,7 @@ errors++;
 }
 }
 else {
-const err21 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err21 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -1727,7 +1727,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.identity === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "identity"},message:"must have required property '"+"identity"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "identity"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -1737,7 +1737,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.driver === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "driver"},message:"must have required property '"+"driver"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "driver"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -1748,7 +1748,7 @@ errors++;
 }
 for(const key0 in data){
 if(!(((key0 === "identity") || (key0 === "driver")) || (key0 === "mapping"))){
-const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -1766,7 +1766,7 @@ errors = vErrors.length;
 }
 if(data.driver !== undefined){
 if(typeof data.driver !== "string"){
-const err3 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err3 = {instancePath:instancePath+"/driver",schemaPath:"#/properties/driver/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -1779,7 +1779,7 @@ errors++;
 if(data.mapping !== undefined){
 let data2 = data.mapping;
 if(typeof data2 !== "string"){
-const err4 = {instancePath:instancePath+"/mapping",schemaPath:"#/properties/mapping/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err4 = {instancePath:instancePath+"/mapping",schemaPath:"#/properties/mapping/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1789,7 +1789,7 @@ vErrors.push(err4);
 errors++;
 }
 if(!((data2 === "bargate") || (data2 === "importer"))){
-const err5 = {instancePath:instancePath+"/mapping",schemaPath:"#/properties/mapping/enum",keyword:"enum",params:{allowedValues: schema64.properties.mapping.enum},message:"must be equal to one of the allowed values"};
+const err5 = {instancePath:instancePath+"/mapping",schemaPath:"#/properties/mapping/enum",keyword:"enum",params:{allowedValues: schema64.properties.mapping.enum}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -1801,7 +1801,7 @@ errors++;
 }
 }
 else {
-const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err6 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -1836,7 +1836,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.offset === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "offset"},message:"must have required property '"+"offset"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "offset"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -1846,7 +1846,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.length === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "length"},message:"must have required property '"+"length"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "length"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -1857,7 +1857,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((key0 === "offset") || (key0 === "length"))){
-const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -1870,7 +1870,7 @@ errors++;
 if(data.offset !== undefined){
 let data0 = data.offset;
 if((!(((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0))) && (isFinite(data0)))) && (typeof data0 !== "string")){
-const err3 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type},message:"must be integer,string"};
+const err3 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema52.type}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -1881,7 +1881,7 @@ errors++;
 }
 if((typeof data0 == "number") && (isFinite(data0))){
 if(data0 < 0 || isNaN(data0)){
-const err4 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err4 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -1893,7 +1893,7 @@ errors++;
 }
 if(typeof data0 === "string"){
 if(!pattern19.test(data0)){
-const err5 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err5 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -1907,7 +1907,7 @@ errors++;
 if(data.length !== undefined){
 let data1 = data.length;
 if((!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1)))) && (typeof data1 !== "string")){
-const err6 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/type",keyword:"type",params:{type: schema79.type},message:"must be integer,string"};
+const err6 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/type",keyword:"type",params:{type: schema79.type}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -1918,7 +1918,7 @@ errors++;
 }
 if((typeof data1 == "number") && (isFinite(data1))){
 if(data1 < 0 || isNaN(data1)){
-const err7 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err7 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -1930,7 +1930,7 @@ errors++;
 }
 if(typeof data1 === "string"){
 if(!pattern38.test(data1)){
-const err8 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/pattern",keyword:"pattern",params:{pattern: "^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err8 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/length/pattern",keyword:"pattern",params:{pattern: "^(?:rest|0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -1943,7 +1943,7 @@ errors++;
 }
 }
 else {
-const err9 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err9 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -1970,7 +1970,7 @@ evaluated0.items = undefined;
 }
 if(Array.isArray(data)){
 if(data.length < 1){
-const err0 = {instancePath,schemaPath:"#/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err0 = {instancePath,schemaPath:"#/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -1988,7 +1988,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err1 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err1 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -2016,7 +2016,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.range === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "range"},message:"must have required property '"+"range"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "range"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -2026,7 +2026,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.reason === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "reason"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -2037,7 +2037,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((key0 === "range") || (key0 === "reason"))){
-const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -2050,7 +2050,7 @@ errors++;
 if(data.range !== undefined){
 let data0 = data.range;
 if(typeof data0 !== "string"){
-const err3 = {instancePath:instancePath+"/range",schemaPath:"#/properties/range/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err3 = {instancePath:instancePath+"/range",schemaPath:"#/properties/range/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -2060,7 +2060,7 @@ vErrors.push(err3);
 errors++;
 }
 if(!((data0 === "msix-table") || (data0 === "msix-pba"))){
-const err4 = {instancePath:instancePath+"/range",schemaPath:"#/properties/range/enum",keyword:"enum",params:{allowedValues: schema87.properties.range.enum},message:"must be equal to one of the allowed values"};
+const err4 = {instancePath:instancePath+"/range",schemaPath:"#/properties/range/enum",keyword:"enum",params:{allowedValues: schema87.properties.range.enum}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -2074,7 +2074,7 @@ if(data.reason !== undefined){
 let data1 = data.reason;
 if(typeof data1 === "string"){
 if(func1(data1) > 1000){
-const err5 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+const err5 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/maxLength",keyword:"maxLength",params:{limit: 1000}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -2084,7 +2084,7 @@ vErrors.push(err5);
 errors++;
 }
 if(func1(data1) < 1){
-const err6 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err6 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/minLength",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -2095,7 +2095,7 @@ errors++;
 }
 }
 else {
-const err7 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err7 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -2107,7 +2107,7 @@ errors++;
 }
 }
 else {
-const err8 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err8 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -2137,7 +2137,7 @@ let valid0 = false;
 const _errs2 = errors;
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.slices === undefined){
-const err0 = {instancePath,schemaPath:"#/anyOf/0/required",keyword:"required",params:{missingProperty: "slices"},message:"must have required property '"+"slices"+"'"};
+const err0 = {instancePath,schemaPath:"#/anyOf/0/required",keyword:"required",params:{missingProperty: "slices"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -2152,7 +2152,7 @@ valid0 = valid0 || _valid0;
 const _errs3 = errors;
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.region === undefined){
-const err1 = {instancePath,schemaPath:"#/anyOf/1/required",keyword:"required",params:{missingProperty: "region"},message:"must have required property '"+"region"+"'"};
+const err1 = {instancePath,schemaPath:"#/anyOf/1/required",keyword:"required",params:{missingProperty: "region"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -2165,7 +2165,7 @@ errors++;
 var _valid0 = _errs3 === errors;
 valid0 = valid0 || _valid0;
 if(!valid0){
-const err2 = {instancePath,schemaPath:"#/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};
+const err2 = {instancePath,schemaPath:"#/anyOf",keyword:"anyOf",params:{}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -2187,7 +2187,7 @@ vErrors = null;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.name === undefined){
-const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -2197,7 +2197,7 @@ vErrors.push(err3);
 errors++;
 }
 if(data.device === undefined){
-const err4 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "device"},message:"must have required property '"+"device"+"'"};
+const err4 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "device"}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -2207,7 +2207,7 @@ vErrors.push(err4);
 errors++;
 }
 if(data.bar === undefined){
-const err5 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "bar"},message:"must have required property '"+"bar"+"'"};
+const err5 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "bar"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -2217,7 +2217,7 @@ vErrors.push(err5);
 errors++;
 }
 if(data.importers === undefined){
-const err6 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "importers"},message:"must have required property '"+"importers"+"'"};
+const err6 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "importers"}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -2228,7 +2228,7 @@ errors++;
 }
 for(const key0 in data){
 if(!(func10.call(schema72.properties, key0))){
-const err7 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err7 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -2242,7 +2242,7 @@ if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
 if(!pattern4.test(data0)){
-const err8 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\""};
+const err8 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -2253,7 +2253,7 @@ errors++;
 }
 }
 else {
-const err9 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err9 = {instancePath:instancePath+"/name",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -2265,7 +2265,7 @@ errors++;
 }
 if(data.device !== undefined){
 if(typeof data.device !== "string"){
-const err10 = {instancePath:instancePath+"/device",schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err10 = {instancePath:instancePath+"/device",schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -2278,7 +2278,7 @@ errors++;
 if(data.bar !== undefined){
 let data2 = data.bar;
 if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
-const err11 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err11 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/type",keyword:"type",params:{type: "integer"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -2289,7 +2289,7 @@ errors++;
 }
 if((typeof data2 == "number") && (isFinite(data2))){
 if(data2 > 5 || isNaN(data2)){
-const err12 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/maximum",keyword:"maximum",params:{comparison: "<=", limit: 5},message:"must be <= 5"};
+const err12 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/maximum",keyword:"maximum",params:{comparison: "<=", limit: 5}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -2299,7 +2299,7 @@ vErrors.push(err12);
 errors++;
 }
 if(data2 < 0 || isNaN(data2)){
-const err13 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err13 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -2319,7 +2319,7 @@ errors = vErrors.length;
 if(data.region !== undefined){
 let data4 = data.region;
 if(typeof data4 !== "string"){
-const err14 = {instancePath:instancePath+"/region",schemaPath:"#/properties/region/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err14 = {instancePath:instancePath+"/region",schemaPath:"#/properties/region/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -2329,7 +2329,7 @@ vErrors.push(err14);
 errors++;
 }
 if(!(data4 === "whole")){
-const err15 = {instancePath:instancePath+"/region",schemaPath:"#/properties/region/enum",keyword:"enum",params:{allowedValues: schema72.properties.region.enum},message:"must be equal to one of the allowed values"};
+const err15 = {instancePath:instancePath+"/region",schemaPath:"#/properties/region/enum",keyword:"enum",params:{allowedValues: schema72.properties.region.enum}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -2343,7 +2343,7 @@ if(data.importers !== undefined){
 let data5 = data.importers;
 if(Array.isArray(data5)){
 if(data5.length < 1){
-const err16 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err16 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -2355,7 +2355,7 @@ errors++;
 const len0 = data5.length;
 for(let i0=0; i0<len0; i0++){
 if(typeof data5[i0] !== "string"){
-const err17 = {instancePath:instancePath+"/importers/" + i0,schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err17 = {instancePath:instancePath+"/importers/" + i0,schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -2367,7 +2367,7 @@ errors++;
 }
 }
 else {
-const err18 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err18 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/type",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -2380,7 +2380,7 @@ errors++;
 if(data.access !== undefined){
 let data7 = data.access;
 if(typeof data7 !== "string"){
-const err19 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err19 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -2390,7 +2390,7 @@ vErrors.push(err19);
 errors++;
 }
 if(!((data7 === "read-only") || (data7 === "read-write"))){
-const err20 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/enum",keyword:"enum",params:{allowedValues: schema38.enum},message:"must be equal to one of the allowed values"};
+const err20 = {instancePath:instancePath+"/access",schemaPath:"#/$defs/access/enum",keyword:"enum",params:{allowedValues: schema38.enum}};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -2403,7 +2403,7 @@ errors++;
 if(data.onReset !== undefined){
 let data8 = data.onReset;
 if(typeof data8 !== "string"){
-const err21 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err21 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -2413,7 +2413,7 @@ vErrors.push(err21);
 errors++;
 }
 if(!((data8 === "revoke") || (data8 === "restore"))){
-const err22 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/enum",keyword:"enum",params:{allowedValues: schema39.enum},message:"must be equal to one of the allowed values"};
+const err22 = {instancePath:instancePath+"/onReset",schemaPath:"#/$defs/onReset/enum",keyword:"enum",params:{allowedValues: schema39.enum}};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -2427,7 +2427,7 @@ if(data.grace !== undefined){
 let data9 = data.grace;
 if(typeof data9 === "string"){
 if(!pattern6.test(data9)){
-const err23 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
+const err23 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"}};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -2438,7 +2438,7 @@ errors++;
 }
 }
 else {
-const err24 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err24 = {instancePath:instancePath+"/grace",schemaPath:"#/$defs/grace/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -2452,7 +2452,7 @@ if(data.expires !== undefined){
 let data10 = data.expires;
 if(typeof data10 === "string"){
 if(!pattern6.test(data10)){
-const err25 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"},message:"must match pattern \""+"^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"+"\""};
+const err25 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/pattern",keyword:"pattern",params:{pattern: "^(?:0|[1-9][0-9]*)(?:ms|s|m|h|d)$"}};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -2463,7 +2463,7 @@ errors++;
 }
 }
 else {
-const err26 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err26 = {instancePath:instancePath+"/expires",schemaPath:"#/$defs/expires/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -2476,7 +2476,7 @@ errors++;
 if(data.collateral !== undefined){
 let data11 = data.collateral;
 if(typeof data11 !== "string"){
-const err27 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err27 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -2486,7 +2486,7 @@ vErrors.push(err27);
 errors++;
 }
 if(!(data11 === "device")){
-const err28 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/enum",keyword:"enum",params:{allowedValues: schema42.enum},message:"must be equal to one of the allowed values"};
+const err28 = {instancePath:instancePath+"/collateral",schemaPath:"#/$defs/collateral/enum",keyword:"enum",params:{allowedValues: schema42.enum}};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -2499,7 +2499,7 @@ errors++;
 if(data.revocation !== undefined){
 let data12 = data.revocation;
 if(typeof data12 !== "string"){
-const err29 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err29 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -2509,7 +2509,7 @@ vErrors.push(err29);
 errors++;
 }
 if(!(data12 === "cooperative")){
-const err30 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/enum",keyword:"enum",params:{allowedValues: schema43.enum},message:"must be equal to one of the allowed values"};
+const err30 = {instancePath:instancePath+"/revocation",schemaPath:"#/$defs/revocation/enum",keyword:"enum",params:{allowedValues: schema43.enum}};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -2521,7 +2521,7 @@ errors++;
 }
 if(data.shared !== undefined){
 if(typeof data.shared !== "boolean"){
-const err31 = {instancePath:instancePath+"/shared",schemaPath:"#/properties/shared/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+const err31 = {instancePath:instancePath+"/shared",schemaPath:"#/properties/shared/type",keyword:"type",params:{type: "boolean"}};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -2541,7 +2541,7 @@ if(data.allowProtected !== undefined){
 let data15 = data.allowProtected;
 if(Array.isArray(data15)){
 if(data15.length < 1){
-const err32 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err32 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -2559,7 +2559,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err33 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err33 = {instancePath:instancePath+"/allowProtected",schemaPath:"#/properties/allowProtected/type",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -2571,7 +2571,7 @@ errors++;
 }
 }
 else {
-const err34 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err34 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -2599,7 +2599,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.device === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "device"},message:"must have required property '"+"device"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "device"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -2609,7 +2609,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.reason === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "reason"},message:"must have required property '"+"reason"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "reason"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -2620,7 +2620,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((((key0 === "device") || (key0 === "bar")) || (key0 === "slices")) || (key0 === "reason"))){
-const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -2632,7 +2632,7 @@ errors++;
 }
 if(data.device !== undefined){
 if(typeof data.device !== "string"){
-const err3 = {instancePath:instancePath+"/device",schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err3 = {instancePath:instancePath+"/device",schemaPath:"#/$defs/reference/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -2645,7 +2645,7 @@ errors++;
 if(data.bar !== undefined){
 let data1 = data.bar;
 if(!(((typeof data1 == "number") && (!(data1 % 1) && !isNaN(data1))) && (isFinite(data1)))){
-const err4 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err4 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/type",keyword:"type",params:{type: "integer"}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -2656,7 +2656,7 @@ errors++;
 }
 if((typeof data1 == "number") && (isFinite(data1))){
 if(data1 > 5 || isNaN(data1)){
-const err5 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/maximum",keyword:"maximum",params:{comparison: "<=", limit: 5},message:"must be <= 5"};
+const err5 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/maximum",keyword:"maximum",params:{comparison: "<=", limit: 5}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -2666,7 +2666,7 @@ vErrors.push(err5);
 errors++;
 }
 if(data1 < 0 || isNaN(data1)){
-const err6 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err6 = {instancePath:instancePath+"/bar",schemaPath:"#/$defs/bar/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -2687,7 +2687,7 @@ if(data.reason !== undefined){
 let data3 = data.reason;
 if(typeof data3 === "string"){
 if(func1(data3) > 1000){
-const err7 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+const err7 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/maxLength",keyword:"maxLength",params:{limit: 1000}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -2697,7 +2697,7 @@ vErrors.push(err7);
 errors++;
 }
 if(func1(data3) < 1){
-const err8 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err8 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/minLength",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -2708,7 +2708,7 @@ errors++;
 }
 }
 else {
-const err9 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err9 = {instancePath:instancePath+"/reason",schemaPath:"#/$defs/text/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -2723,7 +2723,7 @@ if(data.bar === undefined){
 const err10 = {instancePath,schemaPath:"#/dependentRequired",keyword:"dependentRequired",params:{property: "slices",
     missingProperty: "bar",
     depsCount: 1,
-    deps: "bar"},message:"must have property bar when property slices is present"};
+    deps: "bar"}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -2735,7 +2735,7 @@ errors++;
 }
 }
 else {
-const err11 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err11 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -2763,7 +2763,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.apiVersion === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "apiVersion"},message:"must have required property '"+"apiVersion"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "apiVersion"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -2773,7 +2773,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.kind === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "kind"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -2783,7 +2783,7 @@ vErrors.push(err1);
 errors++;
 }
 if(data.metadata === undefined){
-const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "metadata"},message:"must have required property '"+"metadata"+"'"};
+const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "metadata"}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -2793,7 +2793,7 @@ vErrors.push(err2);
 errors++;
 }
 if(data.devices === undefined){
-const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "devices"},message:"must have required property '"+"devices"+"'"};
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "devices"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -2804,7 +2804,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((((((((key0 === "apiVersion") || (key0 === "kind")) || (key0 === "metadata")) || (key0 === "defaults")) || (key0 === "devices")) || (key0 === "importers")) || (key0 === "exports")) || (key0 === "deny"))){
-const err4 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err4 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -2817,7 +2817,7 @@ errors++;
 if(data.apiVersion !== undefined){
 let data0 = data.apiVersion;
 if(typeof data0 !== "string"){
-const err5 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err5 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -2827,7 +2827,7 @@ vErrors.push(err5);
 errors++;
 }
 if(!(data0 === "bargate/v1")){
-const err6 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/enum",keyword:"enum",params:{allowedValues: schema31.properties.apiVersion.enum},message:"must be equal to one of the allowed values"};
+const err6 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/enum",keyword:"enum",params:{allowedValues: schema31.properties.apiVersion.enum}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -2840,7 +2840,7 @@ errors++;
 if(data.kind !== undefined){
 let data1 = data.kind;
 if(typeof data1 !== "string"){
-const err7 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err7 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -2850,7 +2850,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!(data1 === "ExportPolicy")){
-const err8 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/enum",keyword:"enum",params:{allowedValues: schema31.properties.kind.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/enum",keyword:"enum",params:{allowedValues: schema31.properties.kind.enum}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -2876,7 +2876,7 @@ if(data.devices !== undefined){
 let data4 = data.devices;
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 if(Object.keys(data4).length < 1){
-const err9 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+const err9 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/minProperties",keyword:"minProperties",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -2889,7 +2889,7 @@ for(const key1 in data4){
 const _errs10 = errors;
 if(typeof key1 === "string"){
 if(!pattern4.test(key1)){
-const err10 = {instancePath:instancePath+"/devices",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\"",propertyName:key1};
+const err10 = {instancePath:instancePath+"/devices",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},propertyName:key1};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -2900,7 +2900,7 @@ errors++;
 }
 }
 else {
-const err11 = {instancePath:instancePath+"/devices",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},message:"must be string",propertyName:key1};
+const err11 = {instancePath:instancePath+"/devices",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},propertyName:key1};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -2911,7 +2911,7 @@ errors++;
 }
 var valid1 = _errs10 === errors;
 if(!valid1){
-const err12 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/propertyNames",keyword:"propertyNames",params:{propertyName: key1},message:"property name must be valid"};
+const err12 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/propertyNames",keyword:"propertyNames",params:{propertyName: key1}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -2929,7 +2929,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err13 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err13 = {instancePath:instancePath+"/devices",schemaPath:"#/properties/devices/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -2946,7 +2946,7 @@ for(const key3 in data6){
 const _errs17 = errors;
 if(typeof key3 === "string"){
 if(!pattern4.test(key3)){
-const err14 = {instancePath:instancePath+"/importers",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\"",propertyName:key3};
+const err14 = {instancePath:instancePath+"/importers",schemaPath:"#/$defs/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},propertyName:key3};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -2957,7 +2957,7 @@ errors++;
 }
 }
 else {
-const err15 = {instancePath:instancePath+"/importers",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},message:"must be string",propertyName:key3};
+const err15 = {instancePath:instancePath+"/importers",schemaPath:"#/$defs/name/type",keyword:"type",params:{type: "string"},propertyName:key3};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -2968,7 +2968,7 @@ errors++;
 }
 var valid4 = _errs17 === errors;
 if(!valid4){
-const err16 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/propertyNames",keyword:"propertyNames",params:{propertyName: key3},message:"property name must be valid"};
+const err16 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/propertyNames",keyword:"propertyNames",params:{propertyName: key3}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -2986,7 +2986,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err17 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err17 = {instancePath:instancePath+"/importers",schemaPath:"#/properties/importers/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -3008,7 +3008,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err18 = {instancePath:instancePath+"/exports",schemaPath:"#/properties/exports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err18 = {instancePath:instancePath+"/exports",schemaPath:"#/properties/exports/type",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -3030,7 +3030,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err19 = {instancePath:instancePath+"/deny",schemaPath:"#/properties/deny/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err19 = {instancePath:instancePath+"/deny",schemaPath:"#/properties/deny/type",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -3042,7 +3042,7 @@ errors++;
 }
 }
 else {
-const err20 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err20 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -3073,7 +3073,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.apiVersion === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "apiVersion"},message:"must have required property '"+"apiVersion"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "apiVersion"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -3083,7 +3083,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.kind === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "kind"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -3093,7 +3093,7 @@ vErrors.push(err1);
 errors++;
 }
 if(data.metadata === undefined){
-const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "metadata"},message:"must have required property '"+"metadata"+"'"};
+const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "metadata"}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -3103,7 +3103,7 @@ vErrors.push(err2);
 errors++;
 }
 if(data.files === undefined){
-const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "files"},message:"must have required property '"+"files"+"'"};
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "files"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -3114,7 +3114,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((((key0 === "apiVersion") || (key0 === "kind")) || (key0 === "metadata")) || (key0 === "files"))){
-const err4 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err4 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -3127,7 +3127,7 @@ errors++;
 if(data.apiVersion !== undefined){
 let data0 = data.apiVersion;
 if(typeof data0 !== "string"){
-const err5 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err5 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -3137,7 +3137,7 @@ vErrors.push(err5);
 errors++;
 }
 if(!(data0 === "bargate/v1")){
-const err6 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/enum",keyword:"enum",params:{allowedValues: schema93.properties.apiVersion.enum},message:"must be equal to one of the allowed values"};
+const err6 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/enum",keyword:"enum",params:{allowedValues: schema93.properties.apiVersion.enum}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -3150,7 +3150,7 @@ errors++;
 if(data.kind !== undefined){
 let data1 = data.kind;
 if(typeof data1 !== "string"){
-const err7 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err7 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -3160,7 +3160,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!(data1 === "PolicySet")){
-const err8 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/enum",keyword:"enum",params:{allowedValues: schema93.properties.kind.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/enum",keyword:"enum",params:{allowedValues: schema93.properties.kind.enum}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -3174,7 +3174,7 @@ if(data.metadata !== undefined){
 let data2 = data.metadata;
 if(data2 && typeof data2 == "object" && !Array.isArray(data2)){
 if(data2.name === undefined){
-const err9 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err9 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/required",keyword:"required",params:{missingProperty: "name"}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -3185,7 +3185,7 @@ errors++;
 }
 for(const key1 in data2){
 if(!((key1 === "name") || (key1 === "description"))){
-const err10 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+const err10 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -3199,7 +3199,7 @@ if(data2.name !== undefined){
 let data3 = data2.name;
 if(typeof data3 === "string"){
 if(!pattern4.test(data3)){
-const err11 = {instancePath:instancePath+"/metadata/name",schemaPath:"#/properties/metadata/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\""};
+const err11 = {instancePath:instancePath+"/metadata/name",schemaPath:"#/properties/metadata/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -3210,7 +3210,7 @@ errors++;
 }
 }
 else {
-const err12 = {instancePath:instancePath+"/metadata/name",schemaPath:"#/properties/metadata/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err12 = {instancePath:instancePath+"/metadata/name",schemaPath:"#/properties/metadata/properties/name/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -3224,7 +3224,7 @@ if(data2.description !== undefined){
 let data4 = data2.description;
 if(typeof data4 === "string"){
 if(func1(data4) > 1000){
-const err13 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+const err13 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1000}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -3234,7 +3234,7 @@ vErrors.push(err13);
 errors++;
 }
 if(func1(data4) < 1){
-const err14 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err14 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/minLength",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -3245,7 +3245,7 @@ errors++;
 }
 }
 else {
-const err15 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err15 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -3257,7 +3257,7 @@ errors++;
 }
 }
 else {
-const err16 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err16 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -3271,7 +3271,7 @@ if(data.files !== undefined){
 let data5 = data.files;
 if(Array.isArray(data5)){
 if(data5.length < 1){
-const err17 = {instancePath:instancePath+"/files",schemaPath:"#/properties/files/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err17 = {instancePath:instancePath+"/files",schemaPath:"#/properties/files/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -3285,7 +3285,7 @@ for(let i0=0; i0<len0; i0++){
 let data6 = data5[i0];
 if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
 if(data6.path === undefined){
-const err18 = {instancePath:instancePath+"/files/" + i0,schemaPath:"#/properties/files/items/required",keyword:"required",params:{missingProperty: "path"},message:"must have required property '"+"path"+"'"};
+const err18 = {instancePath:instancePath+"/files/" + i0,schemaPath:"#/properties/files/items/required",keyword:"required",params:{missingProperty: "path"}};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -3295,7 +3295,7 @@ vErrors.push(err18);
 errors++;
 }
 if(data6.sha256 === undefined){
-const err19 = {instancePath:instancePath+"/files/" + i0,schemaPath:"#/properties/files/items/required",keyword:"required",params:{missingProperty: "sha256"},message:"must have required property '"+"sha256"+"'"};
+const err19 = {instancePath:instancePath+"/files/" + i0,schemaPath:"#/properties/files/items/required",keyword:"required",params:{missingProperty: "sha256"}};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -3306,7 +3306,7 @@ errors++;
 }
 for(const key2 in data6){
 if(!((key2 === "path") || (key2 === "sha256"))){
-const err20 = {instancePath:instancePath+"/files/" + i0,schemaPath:"#/properties/files/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+const err20 = {instancePath:instancePath+"/files/" + i0,schemaPath:"#/properties/files/items/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2}};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -3320,7 +3320,7 @@ if(data6.path !== undefined){
 let data7 = data6.path;
 if(typeof data7 === "string"){
 if(func1(data7) > 4095){
-const err21 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/maxLength",keyword:"maxLength",params:{limit: 4095},message:"must NOT have more than 4095 characters"};
+const err21 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/maxLength",keyword:"maxLength",params:{limit: 4095}};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -3330,7 +3330,7 @@ vErrors.push(err21);
 errors++;
 }
 if(!pattern42.test(data7)){
-const err22 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^(?!\\.{0,2}(?:/|$))[^/]+(?:/(?!\\.{0,2}(?:/|$))[^/]+)*$"},message:"must match pattern \""+"^(?!\\.{0,2}(?:/|$))[^/]+(?:/(?!\\.{0,2}(?:/|$))[^/]+)*$"+"\""};
+const err22 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/pattern",keyword:"pattern",params:{pattern: "^(?!\\.{0,2}(?:/|$))[^/]+(?:/(?!\\.{0,2}(?:/|$))[^/]+)*$"}};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -3341,7 +3341,7 @@ errors++;
 }
 }
 else {
-const err23 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err23 = {instancePath:instancePath+"/files/" + i0+"/path",schemaPath:"#/properties/files/items/properties/path/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -3355,7 +3355,7 @@ if(data6.sha256 !== undefined){
 let data8 = data6.sha256;
 if(typeof data8 === "string"){
 if(!pattern35.test(data8)){
-const err24 = {instancePath:instancePath+"/files/" + i0+"/sha256",schemaPath:"#/properties/files/items/properties/sha256/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{64}$"},message:"must match pattern \""+"^[0-9a-f]{64}$"+"\""};
+const err24 = {instancePath:instancePath+"/files/" + i0+"/sha256",schemaPath:"#/properties/files/items/properties/sha256/pattern",keyword:"pattern",params:{pattern: "^[0-9a-f]{64}$"}};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -3366,7 +3366,7 @@ errors++;
 }
 }
 else {
-const err25 = {instancePath:instancePath+"/files/" + i0+"/sha256",schemaPath:"#/properties/files/items/properties/sha256/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err25 = {instancePath:instancePath+"/files/" + i0+"/sha256",schemaPath:"#/properties/files/items/properties/sha256/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -3378,7 +3378,7 @@ errors++;
 }
 }
 else {
-const err26 = {instancePath:instancePath+"/files/" + i0,schemaPath:"#/properties/files/items/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err26 = {instancePath:instancePath+"/files/" + i0,schemaPath:"#/properties/files/items/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -3390,7 +3390,7 @@ errors++;
 }
 }
 else {
-const err27 = {instancePath:instancePath+"/files",schemaPath:"#/properties/files/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err27 = {instancePath:instancePath+"/files",schemaPath:"#/properties/files/type",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -3402,7 +3402,7 @@ errors++;
 }
 }
 else {
-const err28 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err28 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -3435,7 +3435,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.importer === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "importer"},message:"must have required property '"+"importer"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "importer"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -3445,7 +3445,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.device === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "device"},message:"must have required property '"+"device"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "device"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -3455,7 +3455,7 @@ vErrors.push(err1);
 errors++;
 }
 if(data.bar === undefined){
-const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "bar"},message:"must have required property '"+"bar"+"'"};
+const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "bar"}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -3465,7 +3465,7 @@ vErrors.push(err2);
 errors++;
 }
 if(data.offset === undefined){
-const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "offset"},message:"must have required property '"+"offset"+"'"};
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "offset"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -3475,7 +3475,7 @@ vErrors.push(err3);
 errors++;
 }
 if(data.length === undefined){
-const err4 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "length"},message:"must have required property '"+"length"+"'"};
+const err4 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "length"}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -3486,7 +3486,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((((((key0 === "importer") || (key0 === "device")) || (key0 === "bar")) || (key0 === "offset")) || (key0 === "length")) || (key0 === "access"))){
-const err5 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err5 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -3498,7 +3498,7 @@ errors++;
 }
 if(data.importer !== undefined){
 if(typeof data.importer !== "string"){
-const err6 = {instancePath:instancePath+"/importer",schemaPath:"#/properties/importer/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err6 = {instancePath:instancePath+"/importer",schemaPath:"#/properties/importer/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -3510,7 +3510,7 @@ errors++;
 }
 if(data.device !== undefined){
 if(typeof data.device !== "string"){
-const err7 = {instancePath:instancePath+"/device",schemaPath:"#/properties/device/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err7 = {instancePath:instancePath+"/device",schemaPath:"#/properties/device/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -3523,7 +3523,7 @@ errors++;
 if(data.bar !== undefined){
 let data2 = data.bar;
 if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
-const err8 = {instancePath:instancePath+"/bar",schemaPath:"#/properties/bar/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err8 = {instancePath:instancePath+"/bar",schemaPath:"#/properties/bar/type",keyword:"type",params:{type: "integer"}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -3534,7 +3534,7 @@ errors++;
 }
 if((typeof data2 == "number") && (isFinite(data2))){
 if(data2 > 5 || isNaN(data2)){
-const err9 = {instancePath:instancePath+"/bar",schemaPath:"#/properties/bar/maximum",keyword:"maximum",params:{comparison: "<=", limit: 5},message:"must be <= 5"};
+const err9 = {instancePath:instancePath+"/bar",schemaPath:"#/properties/bar/maximum",keyword:"maximum",params:{comparison: "<=", limit: 5}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -3544,7 +3544,7 @@ vErrors.push(err9);
 errors++;
 }
 if(data2 < 0 || isNaN(data2)){
-const err10 = {instancePath:instancePath+"/bar",schemaPath:"#/properties/bar/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err10 = {instancePath:instancePath+"/bar",schemaPath:"#/properties/bar/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -3558,7 +3558,7 @@ errors++;
 if(data.offset !== undefined){
 let data3 = data.offset;
 if((!(((typeof data3 == "number") && (!(data3 % 1) && !isNaN(data3))) && (isFinite(data3)))) && (typeof data3 !== "string")){
-const err11 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema97.type},message:"must be integer,string"};
+const err11 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema97.type}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -3569,7 +3569,7 @@ errors++;
 }
 if((typeof data3 == "number") && (isFinite(data3))){
 if(data3 < 0 || isNaN(data3)){
-const err12 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err12 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -3581,7 +3581,7 @@ errors++;
 }
 if(typeof data3 === "string"){
 if(!pattern19.test(data3)){
-const err13 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err13 = {instancePath:instancePath+"/offset",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -3595,7 +3595,7 @@ errors++;
 if(data.length !== undefined){
 let data4 = data.length;
 if((!(((typeof data4 == "number") && (!(data4 % 1) && !isNaN(data4))) && (isFinite(data4)))) && (typeof data4 !== "string")){
-const err14 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema97.type},message:"must be integer,string"};
+const err14 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/quantity/type",keyword:"type",params:{type: schema97.type}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -3606,7 +3606,7 @@ errors++;
 }
 if((typeof data4 == "number") && (isFinite(data4))){
 if(data4 < 0 || isNaN(data4)){
-const err15 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+const err15 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/quantity/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -3618,7 +3618,7 @@ errors++;
 }
 if(typeof data4 === "string"){
 if(!pattern19.test(data4)){
-const err16 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"},message:"must match pattern \""+"^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"+"\""};
+const err16 = {instancePath:instancePath+"/length",schemaPath:"#/$defs/quantity/pattern",keyword:"pattern",params:{pattern: "^(?:0x[0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:KiB|MiB|GiB|TiB)?)$"}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -3632,7 +3632,7 @@ errors++;
 if(data.access !== undefined){
 let data5 = data.access;
 if(typeof data5 !== "string"){
-const err17 = {instancePath:instancePath+"/access",schemaPath:"#/properties/access/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err17 = {instancePath:instancePath+"/access",schemaPath:"#/properties/access/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -3642,7 +3642,7 @@ vErrors.push(err17);
 errors++;
 }
 if(!((data5 === "read-only") || (data5 === "read-write"))){
-const err18 = {instancePath:instancePath+"/access",schemaPath:"#/properties/access/enum",keyword:"enum",params:{allowedValues: schema96.properties.access.enum},message:"must be equal to one of the allowed values"};
+const err18 = {instancePath:instancePath+"/access",schemaPath:"#/properties/access/enum",keyword:"enum",params:{allowedValues: schema96.properties.access.enum}};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -3654,7 +3654,7 @@ errors++;
 }
 }
 else {
-const err19 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err19 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -3682,7 +3682,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.name === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -3692,7 +3692,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.expect === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "expect"},message:"must have required property '"+"expect"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "expect"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -3703,7 +3703,7 @@ errors++;
 }
 for(const key0 in data){
 if(!(((key0 === "name") || (key0 === "request")) || (key0 === "expect"))){
-const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -3717,7 +3717,7 @@ if(data.name !== undefined){
 let data0 = data.name;
 if(typeof data0 === "string"){
 if(func1(data0) > 200){
-const err3 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/maxLength",keyword:"maxLength",params:{limit: 200},message:"must NOT have more than 200 characters"};
+const err3 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/maxLength",keyword:"maxLength",params:{limit: 200}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -3727,7 +3727,7 @@ vErrors.push(err3);
 errors++;
 }
 if(func1(data0) < 1){
-const err4 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err4 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/minLength",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -3738,7 +3738,7 @@ errors++;
 }
 }
 else {
-const err5 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err5 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -3758,7 +3758,7 @@ if(data.expect !== undefined){
 let data2 = data.expect;
 if(data2 && typeof data2 == "object" && !Array.isArray(data2)){
 if(Object.keys(data2).length < 1){
-const err6 = {instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/minProperties",keyword:"minProperties",params:{limit: 1},message:"must NOT have fewer than 1 properties"};
+const err6 = {instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/minProperties",keyword:"minProperties",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -3769,7 +3769,7 @@ errors++;
 }
 for(const key1 in data2){
 if(!((((key1 === "decision") || (key1 === "rules")) || (key1 === "reason")) || (key1 === "diagnostic"))){
-const err7 = {instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+const err7 = {instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -3782,7 +3782,7 @@ errors++;
 if(data2.decision !== undefined){
 let data3 = data2.decision;
 if(typeof data3 !== "string"){
-const err8 = {instancePath:instancePath+"/expect/decision",schemaPath:"#/$defs/expect/properties/decision/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err8 = {instancePath:instancePath+"/expect/decision",schemaPath:"#/$defs/expect/properties/decision/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -3792,7 +3792,7 @@ vErrors.push(err8);
 errors++;
 }
 if(!(((data3 === "allowed") || (data3 === "denied")) || (data3 === "no-rule"))){
-const err9 = {instancePath:instancePath+"/expect/decision",schemaPath:"#/$defs/expect/properties/decision/enum",keyword:"enum",params:{allowedValues: schema99.properties.decision.enum},message:"must be equal to one of the allowed values"};
+const err9 = {instancePath:instancePath+"/expect/decision",schemaPath:"#/$defs/expect/properties/decision/enum",keyword:"enum",params:{allowedValues: schema99.properties.decision.enum}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -3806,7 +3806,7 @@ if(data2.rules !== undefined){
 let data4 = data2.rules;
 if(Array.isArray(data4)){
 if(data4.length < 1){
-const err10 = {instancePath:instancePath+"/expect/rules",schemaPath:"#/$defs/expect/properties/rules/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err10 = {instancePath:instancePath+"/expect/rules",schemaPath:"#/$defs/expect/properties/rules/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -3818,7 +3818,7 @@ errors++;
 const len0 = data4.length;
 for(let i0=0; i0<len0; i0++){
 if(typeof data4[i0] !== "string"){
-const err11 = {instancePath:instancePath+"/expect/rules/" + i0,schemaPath:"#/$defs/expect/properties/rules/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err11 = {instancePath:instancePath+"/expect/rules/" + i0,schemaPath:"#/$defs/expect/properties/rules/items/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -3830,7 +3830,7 @@ errors++;
 }
 }
 else {
-const err12 = {instancePath:instancePath+"/expect/rules",schemaPath:"#/$defs/expect/properties/rules/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err12 = {instancePath:instancePath+"/expect/rules",schemaPath:"#/$defs/expect/properties/rules/type",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -3842,7 +3842,7 @@ errors++;
 }
 if(data2.reason !== undefined){
 if(typeof data2.reason !== "string"){
-const err13 = {instancePath:instancePath+"/expect/reason",schemaPath:"#/$defs/expect/properties/reason/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err13 = {instancePath:instancePath+"/expect/reason",schemaPath:"#/$defs/expect/properties/reason/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -3856,7 +3856,7 @@ if(data2.diagnostic !== undefined){
 let data7 = data2.diagnostic;
 if(typeof data7 === "string"){
 if(!pattern47.test(data7)){
-const err14 = {instancePath:instancePath+"/expect/diagnostic",schemaPath:"#/$defs/expect/properties/diagnostic/pattern",keyword:"pattern",params:{pattern: "^BG1[0-9]{3}$"},message:"must match pattern \""+"^BG1[0-9]{3}$"+"\""};
+const err14 = {instancePath:instancePath+"/expect/diagnostic",schemaPath:"#/$defs/expect/properties/diagnostic/pattern",keyword:"pattern",params:{pattern: "^BG1[0-9]{3}$"}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -3867,7 +3867,7 @@ errors++;
 }
 }
 else {
-const err15 = {instancePath:instancePath+"/expect/diagnostic",schemaPath:"#/$defs/expect/properties/diagnostic/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err15 = {instancePath:instancePath+"/expect/diagnostic",schemaPath:"#/$defs/expect/properties/diagnostic/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -3879,7 +3879,7 @@ errors++;
 }
 }
 else {
-const err16 = {instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err16 = {instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -3891,7 +3891,7 @@ errors++;
 }
 }
 else {
-const err17 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err17 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -3919,7 +3919,7 @@ evaluated0.items = undefined;
 }
 if(data && typeof data == "object" && !Array.isArray(data)){
 if(data.apiVersion === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "apiVersion"},message:"must have required property '"+"apiVersion"+"'"};
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "apiVersion"}};
 if(vErrors === null){
 vErrors = [err0];
 }
@@ -3929,7 +3929,7 @@ vErrors.push(err0);
 errors++;
 }
 if(data.kind === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "kind"},message:"must have required property '"+"kind"+"'"};
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "kind"}};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -3939,7 +3939,7 @@ vErrors.push(err1);
 errors++;
 }
 if(data.metadata === undefined){
-const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "metadata"},message:"must have required property '"+"metadata"+"'"};
+const err2 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "metadata"}};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -3949,7 +3949,7 @@ vErrors.push(err2);
 errors++;
 }
 if(data.cases === undefined){
-const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "cases"},message:"must have required property '"+"cases"+"'"};
+const err3 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "cases"}};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -3960,7 +3960,7 @@ errors++;
 }
 for(const key0 in data){
 if(!((((key0 === "apiVersion") || (key0 === "kind")) || (key0 === "metadata")) || (key0 === "cases"))){
-const err4 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+const err4 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0}};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -3973,7 +3973,7 @@ errors++;
 if(data.apiVersion !== undefined){
 let data0 = data.apiVersion;
 if(typeof data0 !== "string"){
-const err5 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err5 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -3983,7 +3983,7 @@ vErrors.push(err5);
 errors++;
 }
 if(!(data0 === "bargate/v1")){
-const err6 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/enum",keyword:"enum",params:{allowedValues: schema94.properties.apiVersion.enum},message:"must be equal to one of the allowed values"};
+const err6 = {instancePath:instancePath+"/apiVersion",schemaPath:"#/properties/apiVersion/enum",keyword:"enum",params:{allowedValues: schema94.properties.apiVersion.enum}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -3996,7 +3996,7 @@ errors++;
 if(data.kind !== undefined){
 let data1 = data.kind;
 if(typeof data1 !== "string"){
-const err7 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err7 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -4006,7 +4006,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!(data1 === "PolicyTest")){
-const err8 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/enum",keyword:"enum",params:{allowedValues: schema94.properties.kind.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/kind",schemaPath:"#/properties/kind/enum",keyword:"enum",params:{allowedValues: schema94.properties.kind.enum}};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -4020,7 +4020,7 @@ if(data.metadata !== undefined){
 let data2 = data.metadata;
 if(data2 && typeof data2 == "object" && !Array.isArray(data2)){
 if(data2.name === undefined){
-const err9 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err9 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/required",keyword:"required",params:{missingProperty: "name"}};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -4031,7 +4031,7 @@ errors++;
 }
 for(const key1 in data2){
 if(!((key1 === "name") || (key1 === "description"))){
-const err10 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+const err10 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1}};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -4045,7 +4045,7 @@ if(data2.name !== undefined){
 let data3 = data2.name;
 if(typeof data3 === "string"){
 if(!pattern4.test(data3)){
-const err11 = {instancePath:instancePath+"/metadata/name",schemaPath:"#/properties/metadata/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"},message:"must match pattern \""+"^[a-z0-9][a-z0-9._-]{0,62}$"+"\""};
+const err11 = {instancePath:instancePath+"/metadata/name",schemaPath:"#/properties/metadata/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9][a-z0-9._-]{0,62}$"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -4056,7 +4056,7 @@ errors++;
 }
 }
 else {
-const err12 = {instancePath:instancePath+"/metadata/name",schemaPath:"#/properties/metadata/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err12 = {instancePath:instancePath+"/metadata/name",schemaPath:"#/properties/metadata/properties/name/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -4070,7 +4070,7 @@ if(data2.description !== undefined){
 let data4 = data2.description;
 if(typeof data4 === "string"){
 if(func1(data4) > 1000){
-const err13 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1000},message:"must NOT have more than 1000 characters"};
+const err13 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/maxLength",keyword:"maxLength",params:{limit: 1000}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -4080,7 +4080,7 @@ vErrors.push(err13);
 errors++;
 }
 if(func1(data4) < 1){
-const err14 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err14 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/minLength",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -4091,7 +4091,7 @@ errors++;
 }
 }
 else {
-const err15 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err15 = {instancePath:instancePath+"/metadata/description",schemaPath:"#/properties/metadata/properties/description/type",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -4103,7 +4103,7 @@ errors++;
 }
 }
 else {
-const err16 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err16 = {instancePath:instancePath+"/metadata",schemaPath:"#/properties/metadata/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -4117,7 +4117,7 @@ if(data.cases !== undefined){
 let data5 = data.cases;
 if(Array.isArray(data5)){
 if(data5.length < 1){
-const err17 = {instancePath:instancePath+"/cases",schemaPath:"#/properties/cases/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+const err17 = {instancePath:instancePath+"/cases",schemaPath:"#/properties/cases/minItems",keyword:"minItems",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -4135,7 +4135,7 @@ errors = vErrors.length;
 }
 }
 else {
-const err18 = {instancePath:instancePath+"/cases",schemaPath:"#/properties/cases/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err18 = {instancePath:instancePath+"/cases",schemaPath:"#/properties/cases/type",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -4147,7 +4147,7 @@ errors++;
 }
 }
 else {
-const err19 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err19 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err19];
 }

@@ -63,23 +63,17 @@ function pad(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return padded;
 }
 
-function rotate(word: number, bits: number): number {
-  return (word >>> bits) | (word << (32 - bits));
-}
-
-/** A word of a table; the tables are as long as the loops. */
-function word(table: Uint32Array, index: number): number {
-  return table[index] ?? 0;
-}
+// Written out and without helpers: most runs hash little, in code that is not compiled yet, where
+// each call costs more than what it does.
 
 function fillSchedule(schedule: Uint32Array, view: DataView, at: number): void {
   for (let i = 0; i < 16; i++) schedule[i] = view.getUint32(at + 4 * i);
   for (let i = 16; i < 64; i++) {
-    const near = word(schedule, i - 2);
-    const far = word(schedule, i - 15);
-    const mixedFar = rotate(far, 7) ^ rotate(far, 18) ^ (far >>> 3);
-    const mixedNear = rotate(near, 17) ^ rotate(near, 19) ^ (near >>> 10);
-    schedule[i] = word(schedule, i - 16) + mixedFar + word(schedule, i - 7) + mixedNear;
+    const near = schedule[i - 2] ?? 0;
+    const far = schedule[i - 15] ?? 0;
+    schedule[i] = (schedule[i - 16] ?? 0) + (schedule[i - 7] ?? 0) +
+      (((far >>> 7) | (far << 25)) ^ ((far >>> 18) | (far << 14)) ^ (far >>> 3)) +
+      (((near >>> 17) | (near << 15)) ^ ((near >>> 19) | (near << 13)) ^ (near >>> 10));
   }
 }
 
@@ -87,10 +81,10 @@ function fillSchedule(schedule: Uint32Array, view: DataView, at: number): void {
 function compress(state: Uint32Array, schedule: Uint32Array): void {
   let [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = state;
   for (let i = 0; i < 64; i++) {
-    const mixedE = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+    const mixedE = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
     const choice = (e & f) ^ (~e & g);
-    const first = (h + mixedE + choice + word(ROUND, i) + word(schedule, i)) | 0;
-    const mixedA = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+    const first = (h + mixedE + choice + (ROUND[i] ?? 0) + (schedule[i] ?? 0)) | 0;
+    const mixedA = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
     const majority = (a & b) ^ (a & c) ^ (b & c);
     h = g;
     g = f;
@@ -102,5 +96,5 @@ function compress(state: Uint32Array, schedule: Uint32Array): void {
     a = (first + mixedA + majority) | 0;
   }
   const worked = [a, b, c, d, e, f, g, h];
-  for (let i = 0; i < 8; i++) state[i] = word(state, i) + (worked[i] ?? 0);
+  for (let i = 0; i < 8; i++) state[i] = (state[i] ?? 0) + (worked[i] ?? 0);
 }

@@ -24,6 +24,7 @@ const BARS = [0, 1, 2, 3, 4, 5];
 /** Checks exports against denies of the same device, in any policy of the set. */
 export function checkDenied(context: CheckContext): void {
   const indices = denyIndices(context.drafts);
+  if (indices.size === 0) return;
   for (const found of allExports(context.drafts)) {
     const { policy, rule } = found;
     const index = indices.get(`${keyOfDevice(policy, rule.device)} ${rule.bar?.value}`);

@@ -1,0 +1,89 @@
+/**
+ * What `bargate validate` does with its files, apart from its command line.
+ *
+ * @module
+ */
+import { loadPolicySet, type LoadResult } from "../policy/load.ts";
+import { formatQuantity } from "../policy/quantity.ts";
+import type { Context } from "./context.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { humanDiagnostics, humanSummary } from "./output/human.ts";
+import { jsonDiagnostics } from "./output/json.ts";
+import { jsonlDiagnostics } from "./output/jsonl.ts";
+import { summarize, type Summary } from "./output/summary.ts";
+import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
+
+/** Formats of the result. */
+export const FORMATS = ["human", "json", "jsonl", "sarif", "github", "junit"] as const;
+
+/** How to check and print. */
+export interface CheckFlags {
+  readonly format: typeof FORMATS[number];
+  readonly pageSize?: number;
+  readonly denyWarnings: boolean;
+}
+
+/** What a run without options does. */
+export const PLAIN: CheckFlags = { format: "human", denyWarnings: false };
+
+/**
+ * Checks policy files once and prints what is wrong with them.
+ *
+ * @returns the exit status
+ * @throws {CommandError} usage: a path cannot be read
+ */
+export async function checkFiles(
+  context: Context,
+  flags: CheckFlags,
+  paths: readonly string[],
+): Promise<ExitStatus> {
+  const files = await readPolicyFiles(paths, context.readStdin);
+  const { pageSize } = flags;
+  const result = loadPolicySet(files, pageSize === undefined ? {} : { pageSize });
+  const summary = summarize(result.diagnostics, result);
+  context.process.stdout.write(await format(flags, { result, summary, files, context }));
+  const refused = summary.errors > 0 || (flags.denyWarnings && summary.warnings > 0);
+  return refused ? ExitStatus.invalidPolicy : ExitStatus.done;
+}
+
+interface Outcome {
+  readonly result: LoadResult;
+  readonly summary: Summary;
+  readonly files: readonly PolicyFile[];
+  readonly context: Context;
+}
+
+async function format(flags: CheckFlags, outcome: Outcome): Promise<string> {
+  const { result, summary, files } = outcome;
+  switch (flags.format) {
+    case "sarif":
+      return (await import("./output/sarif.ts")).sarifDiagnostics(result.diagnostics);
+    case "github":
+      return (await import("./output/github.ts")).githubDiagnostics(result.diagnostics);
+    case "junit": {
+      const { junitDiagnostics } = await import("./output/junit.ts");
+      return junitDiagnostics(result.diagnostics, files.map(({ file }) => file));
+    }
+    case "json":
+      return jsonDiagnostics(result.diagnostics, summary);
+    case "jsonl":
+      return jsonlDiagnostics(result.diagnostics, summary);
+    case "human":
+      return forPeople(flags, outcome);
+  }
+}
+
+function forPeople(flags: CheckFlags, { result, summary, files, context }: Outcome): string {
+  const texts = new Map(files.map(({ file, bytes }) => [file, bytes]));
+  const decoder = new TextDecoder();
+  const diagnostics = humanDiagnostics(result.diagnostics, {
+    textOf: (file) => decoder.decode(texts.get(file)),
+    coloured: context.colours && context.process.stdout.isTerminal,
+  });
+  const verdict = result.set === undefined ? "invalid" : `valid ${result.set.digest}`;
+  const pages = flags.pageSize === undefined
+    ? "page size 4KiB assumed (--page-size)"
+    : `page size ${formatQuantity(BigInt(flags.pageSize))}`;
+  const gap = diagnostics === "" ? "" : "\n";
+  return `${diagnostics}${gap}${verdict}: ${humanSummary(summary)}; ${pages}\n`;
+}
