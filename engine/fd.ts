@@ -4,17 +4,18 @@
  * @module
  */
 
-/** A descriptor was used or closed after its owner had given it up. */
+/** A descriptor was used or closed after its owner had given it up, or where it is not. */
 export class ClosedFdError extends Error {
   override readonly name = "ClosedFdError";
-  constructor(what: string) {
-    super(`Cannot use the descriptor of ${what}: it has been closed`);
+  constructor(what: string, why = "it has been closed") {
+    super(`Cannot use the descriptor of ${what}: ${why}`);
   }
 }
 
 /**
  * An open file descriptor that belongs to Bargate. A number can be closed twice, and then closes
- * somebody else's descriptor; this cannot.
+ * somebody else's descriptor; this cannot. A thread can have a table of descriptors of its own: what
+ * is open there has no number elsewhere.
  *
  * @example
  * ```ts
@@ -31,8 +32,9 @@ export class Fd {
   /**
    * @param number the descriptor as the kernel returned it
    * @param what whose descriptor it is, for messages
+   * @param table the thread in whose own table it is; absent: the process's
    */
-  constructor(number: number, readonly what: string) {
+  constructor(number: number, readonly what: string, readonly table?: string) {
     this.#number = number;
   }
 
@@ -42,12 +44,28 @@ export class Fd {
   }
 
   /**
-   * The descriptor's number.
+   * The descriptor's number in the process's table.
    *
-   * @throws {ClosedFdError} after `release`
+   * @throws {ClosedFdError} after `release`, and if it is in a thread's own table
    */
   get number(): number {
+    return this.numberIn(undefined);
+  }
+
+  /**
+   * The descriptor's number in a table.
+   *
+   * @param table a thread's own, or absent for the process's
+   * @throws {ClosedFdError} after `release`, and if it is in another table
+   */
+  numberIn(table: string | undefined): number {
     if (this.#number === undefined) throw new ClosedFdError(this.what);
+    if (this.table !== table) {
+      throw new ClosedFdError(
+        this.what,
+        `it is open in the table of ${this.table ?? "the process"}`,
+      );
+    }
     return this.#number;
   }
 
@@ -58,7 +76,7 @@ export class Fd {
    * @throws {ClosedFdError} the second time
    */
   release(): number {
-    const number = this.number;
+    const number = this.numberIn(this.table);
     this.#number = undefined;
     return number;
   }

@@ -106,7 +106,7 @@ export class GroupAccess {
   }
 
   async #openGroup(lane: Lane, node: string): Promise<Fd> {
-    const group = await ready(`open ${node}`, () => lane.openNode(node));
+    const group = await ready(`open ${node}`, () => lane.openShared(node));
     try {
       const owner = this.#iommufd ?? await this.#openContainer(lane);
       await ready(`take group ${node}`, () => lane.setContainer(group, owner));
@@ -124,7 +124,7 @@ export class GroupAccess {
   async #openContainer(lane: Lane): Promise<Fd> {
     return this.#container ??= await ready(
       `open ${CONTAINER_NODE}`,
-      () => lane.openNode(CONTAINER_NODE),
+      () => lane.openShared(CONTAINER_NODE),
     );
   }
 }

@@ -112,8 +112,15 @@ export interface Lane {
   /** How long the oldest unanswered call has been waiting, and which it is; absent: none waits. */
   readonly waiting: { readonly call: string; readonly sinceMs: number } | undefined;
 
-  /** Opens a VFIO character device (or any node) for reading and writing, close-on-exec. */
+  /**
+   * Opens a VFIO character device (or any node) for reading and writing, close-on-exec. The
+   * descriptor is the lane's: if the process dies, it is closed whatever other lanes do.
+   */
   openNode(path: string): Promise<Fd>;
+  /** The same, of a node that several lanes use: an IOMMU group's, or a container. */
+  openShared(path: string): Promise<Fd>;
+  /** PCI address that the fdinfo of a device fd tells (`vfio-device-syspath`); absent: it tells none. */
+  deviceAddress(device: Fd): Promise<string | undefined>;
   /** Closes; resolves when the kernel's release is done. The `Fd` is given up even when it rejects. */
   close(fd: Fd): Promise<void>;
 
@@ -350,9 +357,6 @@ export interface Kernel {
   makeNonDumpable(): void;
   /** Starts a lane. @param name for messages: the device's address */
   openLane(name: string): Lane;
-
-  /** PCI address that the fdinfo of a device fd tells (`vfio-device-syspath`); absent: it tells none. */
-  deviceAddress(device: Fd): string | undefined;
 
   /** `/dev/iommu`. */
   openIommufd(): Fd;

@@ -361,7 +361,10 @@ export class DeviceSession {
    */
   async #checkIdentity(device: Fd): Promise<void> {
     const { address, node } = this.target;
-    const told = this.kernel.deviceAddress(device);
+    const told = await explained(
+      `ask which device ${node} is`,
+      () => this.lane.deviceAddress(device),
+    );
     if (told === undefined) {
       throw new IdentityDriftError(
         `Cannot take ${node} for ${address}: the kernel does not tell which device it is (no vfio-device-syspath in its fdinfo)`,

@@ -5,6 +5,7 @@
  */
 import type { Fd } from "../engine/fd.ts";
 import { closeDescriptor, openPath } from "./descriptors.ts";
+import { deviceAddress } from "./device_address.ts";
 import { hotReset, hotResetInfo } from "./hot_reset.ts";
 import {
   ioasAlloc,
@@ -34,6 +35,8 @@ import { groupDevice, groupStatus, setContainer, setType1Iommu } from "./vfio_gr
 /** Every call that can wait. All are synchronous, and block the thread that makes them. */
 export const BLOCKING_CALLS = {
   openNode: (path: string): Fd => openPath(path, C.O_RDWR),
+  openShared: (path: string): Fd => openPath(path, C.O_RDWR),
+  deviceAddress,
   close: closeDescriptor,
   bindIommufd,
   deviceInfo,
@@ -70,3 +73,6 @@ export type Arguments<K extends BlockingCall> = Parameters<(typeof BLOCKING_CALL
 
 /** What a call answers. */
 export type Answer<K extends BlockingCall> = ReturnType<(typeof BLOCKING_CALLS)[K]>;
+
+/** Calls whose descriptors stay in the lane's own table; those of the others go to the process. */
+export const KEEPS_DESCRIPTORS: ReadonlySet<BlockingCall> = new Set(["openNode", "groupDevice"]);

@@ -1,5 +1,6 @@
 /**
- * `/proc/self/fdinfo`: what the kernel tells of an open file.
+ * fdinfo: what the kernel tells of an open file. Asked of the calling thread, whose table of
+ * descriptors can be its own.
  *
  * @module
  */
@@ -17,5 +18,5 @@ const LIMIT = 16 * 1024;
  * @throws {KernelError}
  */
 export function readFdinfo(fd: Fd): string {
-  return new TextDecoder().decode(readFile(`/proc/self/fdinfo/${fd.number}`, LIMIT));
+  return new TextDecoder().decode(readFile(`/proc/thread-self/fdinfo/${fd.number}`, LIMIT));
 }

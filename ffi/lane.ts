@@ -17,11 +17,22 @@ import type {
 } from "../engine/kernel.ts";
 import { KernelError, LaneEndedError } from "../engine/kernel_error.ts";
 import type { Answer, Arguments, BlockingCall } from "./blocking_calls.ts";
-import { type AnswerMessage, type CallMessage, fromMessage, toMessage } from "./lane_message.ts";
+import { closeDescriptor } from "./descriptors.ts";
+import {
+  type AnswerMessage,
+  type CallMessage,
+  fromMessage,
+  type StartMessage,
+  toMessage,
+} from "./lane_message.ts";
+import { receivePacket, sendPacket, socketPair } from "./seqpacket.ts";
+
+/** Tells the tables of lanes of one name apart. */
+let lanes = 0;
 
 /** A call that was sent and not answered. */
 interface Pending {
-  readonly call: BlockingCall;
+  readonly call: BlockingCall | "start";
   readonly sentAt: number;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: Error) => void;
@@ -36,7 +47,10 @@ export interface LaneOptions {
 }
 
 /**
- * A lane on a Web Worker. What is asked after its end, or was unanswered when its thread died, is
+ * A lane on a Web Worker whose thread has a table of descriptors of its own: what the lane opens is
+ * closed when the thread dies, and no other thread's closes come before. (The run-time's own
+ * descriptors of the thread, four or so, stay in the process's table after it has ended: lanes are for
+ * devices, not for calls.) What is asked after its end, or was unanswered when its thread died, is
  * rejected with {@linkcode LaneEndedError}.
  *
  * @example
@@ -52,6 +66,9 @@ export class LinuxLane implements Lane {
   readonly #worker: Worker;
   readonly #pending: Pending[] = [];
   readonly #onClose: (fd: Fd) => void;
+  readonly #table: string;
+  /** Beside the messages, for descriptors. */
+  readonly #socket: Fd;
   #over: LaneEndedError | undefined;
   #drained: (() => void) | undefined;
 
@@ -61,6 +78,7 @@ export class LinuxLane implements Lane {
    */
   constructor(readonly name: string, options: LaneOptions = {}) {
     this.#onClose = options.onClose ?? (() => undefined);
+    this.#table = `lane ${++lanes} (${name})`;
     this.#worker = new Worker(options.worker ?? new URL("./lane_worker.ts", import.meta.url), {
       type: "module",
       name: `lane ${name}`,
@@ -68,10 +86,24 @@ export class LinuxLane implements Lane {
     this.#worker.onmessage = ({ data }: MessageEvent<AnswerMessage>) => this.#answered(data);
     this.#worker.onerror = (event) => this.#died(event);
     this.#worker.onmessageerror = () => this.#fail("an answer could not be read");
+    const [ours, theirs] = socketPair(this.#table);
+    this.#socket = ours;
+    this.#start(theirs);
+  }
+
+  /** The thread takes a table of its own; from then on the process's copy of its end is not needed. */
+  #start(theirs: Fd): void {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const message: StartMessage = { kind: "start", socket: theirs.number, table: this.#table };
+    this.#worker.postMessage(message);
+    this.#pending.push({ call: "start", sentAt: performance.now(), resolve, reject });
+    promise
+      .catch((error: unknown) => this.#fail(error instanceof Error ? error.message : String(error)))
+      .finally(() => closeDescriptor(theirs));
   }
 
   get waiting(): Lane["waiting"] {
-    const oldest = this.#pending[0];
+    const oldest = this.#pending.find(({ call }) => call !== "start");
     if (oldest === undefined) return undefined;
     return { call: oldest.call, sinceMs: performance.now() - oldest.sentAt };
   }
@@ -80,14 +112,29 @@ export class LinuxLane implements Lane {
     return this.#make("openNode", path);
   }
 
+  openShared(path: string): Promise<Fd> {
+    return this.#make("openShared", path);
+  }
+
+  deviceAddress(device: Fd): Promise<string | undefined> {
+    return this.#make("deviceAddress", device);
+  }
+
   /**
    * The lane takes the descriptor over at once, so that nobody uses it while it is being closed. A
-   * lane that has ended takes nothing: the descriptor stays the caller's.
+   * lane that has ended takes nothing: the process's own descriptors stay the caller's, and those of
+   * the lane's table were closed with it.
    */
   async close(fd: Fd): Promise<void> {
-    if (this.#over !== undefined) throw this.#over;
+    if (this.#over !== undefined) {
+      if (fd.table === this.#table && fd.open) fd.release();
+      throw this.#over;
+    }
     this.#onClose(fd);
-    await this.#make("close", new Fd(fd.release(), fd.what));
+    const closed = this.#call("close", [fd]);
+    if (fd.table === this.#table) fd.release();
+    else closeDescriptor(fd); // the copy on its way is the last one now
+    await closed;
   }
 
   bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): Promise<number> {
@@ -198,31 +245,59 @@ export class LinuxLane implements Lane {
 
   async end(): Promise<void> {
     this.#over ??= new LaneEndedError(this.name, "it was ended");
-    if (this.#pending.length > 0) {
+    while (this.#pending.length > 0) {
       await new Promise<void>((resolve) => this.#drained = resolve);
     }
-    this.#worker.terminate();
+    this.#stop();
   }
 
   #make<K extends BlockingCall>(call: K, ...args: Arguments<K>): Promise<Answer<K>> {
     if (this.#over !== undefined) return Promise.reject(this.#over);
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     try {
-      const message: CallMessage = { call, args: args.map(toMessage) };
-      this.#worker.postMessage(message);
+      return this.#call(call, args) as Promise<Answer<K>>;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** @throws {Error} if the call could not be sent */
+  #call(call: BlockingCall, args: readonly unknown[]): Promise<unknown> {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#send(call, args);
     this.#pending.push({ call, sentAt: performance.now(), resolve, reject });
-    return promise as Promise<Answer<K>>;
+    return promise;
+  }
+
+  #send(call: BlockingCall, args: readonly unknown[]): void {
+    const sent: Fd[] = [];
+    const message: CallMessage = {
+      kind: "call",
+      call,
+      args: args.map((arg) => toMessage(arg, this.#table, sent)),
+      sent: 0,
+    };
+    if (sent.length > 0 && !sendPacket(this.#socket, new Uint8Array(1), sent)) {
+      throw new LaneEndedError(this.name, "too many calls wait for one that does not return");
+    }
+    this.#worker.postMessage({ ...message, sent: sent.length });
   }
 
   #answered(answer: AnswerMessage): void {
     const pending = this.#pending.shift();
     if (pending === undefined) return this.#fail("it answered what nobody had asked");
-    if (answer.kind === "result") pending.resolve(fromMessage(answer.result));
+    if (answer.kind === "result") this.#resolve(pending, answer);
     else pending.reject(errorOf(answer));
     if (this.#pending.length === 0) this.#drained?.();
+  }
+
+  #resolve(pending: Pending, { result, sent }: Extract<AnswerMessage, { kind: "result" }>): void {
+    const packet = sent === 0 ? undefined : receivePacket(this.#socket);
+    if (typeof packet === "string") {
+      pending.reject(new LaneEndedError(this.name, "a descriptor that it sent has not come"));
+      return this.#fail("a descriptor that it sent has not come");
+    }
+    const kept = (number: number, what: string) => new Fd(number, what, this.#table);
+    pending.resolve(fromMessage(result, kept, packet?.fds ?? []));
   }
 
   #died(event: ErrorEvent): void {
@@ -235,7 +310,13 @@ export class LinuxLane implements Lane {
     this.#over ??= error;
     this.#pending.splice(0).forEach(({ reject }) => reject(error));
     this.#drained?.();
+    this.#stop();
+  }
+
+  /** With the thread goes its table, and all that is open there. */
+  #stop(): void {
     this.#worker.terminate();
+    if (this.#socket.open) closeDescriptor(this.#socket);
   }
 }
 

@@ -379,6 +379,7 @@ export const CONSTANTS_BY_HEADER = {
   "sys/socket.h": {
     AF_UNIX: 1,
     AF_NETLINK: 16,
+    SOCK_STREAM: 1,
     SOCK_DGRAM: 2,
     SOCK_SEQPACKET: 5,
     SOCK_NONBLOCK: 0x800,
@@ -386,6 +387,7 @@ export const CONSTANTS_BY_HEADER = {
     SOL_SOCKET: 1,
     SO_PASSCRED: 16,
     SO_PEERCRED: 17,
+    SO_TYPE: 3,
     SOMAXCONN: 4096,
     SCM_RIGHTS: 1,
     SCM_CREDENTIALS: 2,
@@ -397,6 +399,7 @@ export const CONSTANTS_BY_HEADER = {
   },
   "sys/wait.h": { P_PIDFD: 3, WNOHANG: 1, WEXITED: 4, CLD_EXITED: 1, CLD_KILLED: 2, CLD_DUMPED: 3 },
   "signal.h": { SIGUSR1: 10 },
+  "sched.h": { CLONE_FILES: 0x400 },
   "spawn.h": { POSIX_SPAWN_SETSIGDEF: 4, POSIX_SPAWN_SETSIGMASK: 8, POSIX_SPAWN_SETSID: 128 },
   "sys/prctl.h": { PR_GET_DUMPABLE: 3, PR_SET_DUMPABLE: 4 },
   "sys/syscall.h": {
@@ -425,6 +428,7 @@ export const C = {
   ...CONSTANTS_BY_HEADER["sys/socket.h"],
   ...CONSTANTS_BY_HEADER["sys/wait.h"],
   ...CONSTANTS_BY_HEADER["signal.h"],
+  ...CONSTANTS_BY_HEADER["sched.h"],
   ...CONSTANTS_BY_HEADER["spawn.h"],
   ...CONSTANTS_BY_HEADER["sys/prctl.h"],
   ...CONSTANTS_BY_HEADER["sys/syscall.h"],

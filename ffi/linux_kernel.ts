@@ -26,7 +26,6 @@ import type {
 } from "../engine/kernel.ts";
 import { findAccount, findGroupId } from "./account.ts";
 import { closeDescriptor } from "./descriptors.ts";
-import { deviceAddress } from "./device_address.ts";
 import { dmaBufFacts, setDmaBufName } from "./dma_buf.ts";
 import { EventLoop } from "./epoll.ts";
 import { createEventFd, readEventFd } from "./event_fd.ts";
@@ -92,10 +91,6 @@ export class LinuxKernel implements Kernel {
 
   openLane(name: string): Lane {
     return new LinuxLane(name, { onClose: (fd) => this.#loop.forget(fd) });
-  }
-
-  deviceAddress(device: Fd): string | undefined {
-    return deviceAddress(device);
   }
 
   openIommufd(): Fd {

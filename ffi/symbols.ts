@@ -107,6 +107,8 @@ export const SYMBOLS = {
   accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
   /** `int connect(int fd, const struct sockaddr *address, socklen_t length)` */
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** `int unshare(int flags)` */
+  unshare: { parameters: ["i32"], result: "i32" },
   /** `int getsockopt(int fd, int level, int name, void *value, socklen_t *length)` */
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   /** `int setsockopt(int fd, int level, int name, const void *value, socklen_t length)` */

@@ -34,6 +34,15 @@ export class SimLane implements Lane {
 
   constructor(private readonly kernel: SimWorld, readonly name: string) {}
 
+  openShared(path: string): Promise<Fd> {
+    return this.openNode(path);
+  }
+
+  deviceAddress(device: Fd): Promise<string | undefined> {
+    const address = () => this.kernel.file(device, SimDeviceFile).device.fn.address;
+    return this.#call("fdinfo", device.what, address);
+  }
+
   openNode(path: string): Promise<Fd> {
     return this.#call("openNode", path, () => {
       const { devices, groups, table } = this.kernel;

@@ -251,10 +251,6 @@ export class SimKernel implements Kernel {
     return new Fd(this.table.install(new SimIommufd()), "/dev/iommu");
   }
 
-  deviceAddress(device: Fd): string | undefined {
-    return this.file(device, SimDeviceFile).device.fn.address;
-  }
-
   dmaBufFacts(dmaBuf: Fd): DmaBufFacts {
     const buffer = this.file(dmaBuf, SimDmaBuf);
     return {

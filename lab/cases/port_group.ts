@@ -35,7 +35,7 @@ async function throughContainer(context: CaseContext): Promise<void> {
   const token = "00112233-4455-6677-8899-aabbccddeeff";
   assert.equal(await errnoOf(lane.groupDevice(group, address, token)), "EINVAL");
   const device = bench.keep(await lane.groupDevice(group, address));
-  assert.equal(bench.kernel.deviceAddress(device), address);
+  assert.equal(await lane.deviceAddress(device), address);
   assert.deepEqual(await lane.probeDmaBuf(device), { state: "present" });
   const buffer = await bench.export(device);
   assert.ok(await bench.alive(buffer));

@@ -43,7 +43,7 @@ async function borrows(context: CaseContext): Promise<void> {
   assert.equal(await errnoOf(Promise.try(() => kernel.borrow(pidfd, 999, "none"))), "EBADF");
   const ranges = [{ offset: 0n, length: 4096n }];
   const borrowed = kernel.borrow(pidfd, number, devices.edu.address);
-  assert.equal(kernel.deviceAddress(borrowed), devices.edu.address);
+  assert.equal(await lane.deviceAddress(borrowed), devices.edu.address);
   assert.deepEqual(await lane.probeDmaBuf(borrowed), { state: "present" });
   const buffer = bench.keep(await lane.exportDmaBuf(borrowed, 0, ranges));
   await lane.close(borrowed);

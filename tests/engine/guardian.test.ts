@@ -556,7 +556,9 @@ Deno.test("Guardian goes on when an event cannot be written", async () => {
 
 Deno.test("Guardian refuses an open device that tells no address, or hides its MSI-X elsewhere", async () => {
   const silent = new Scene([{}]);
-  silent.kernel.deviceAddress = () => undefined;
+  const openLane = silent.kernel.openLane.bind(silent.kernel);
+  silent.kernel.openLane = (name) =>
+    Object.assign(openLane(name), { deviceAddress: () => Promise.resolve(undefined) });
   await assert.rejects(silent.guardian.open(), IdentityDriftError);
   const config = new Uint8Array(256);
   const view = new DataView(config.buffer);

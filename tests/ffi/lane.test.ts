@@ -1,24 +1,38 @@
 import "../../ffi/preload.ts";
-import { deepEqual, equal, ok, rejects } from "node:assert/strict";
+import { deepEqual, equal, fail, ok, rejects, throws } from "node:assert/strict";
 import { LaneEndedError } from "../../engine/kernel_error.ts";
 import type { Fd } from "../../engine/fd.ts";
-import { closesOnExec } from "../../ffi/descriptors.ts";
+import { closeDescriptor, closesOnExec, openPath } from "../../ffi/descriptors.ts";
+import { C } from "../../ffi/layouts.ts";
+import { receivePacket, socketPair } from "../../ffi/seqpacket.ts";
 import { LinuxLane } from "../../ffi/lane.ts";
 import { fromMessage, refusal, toMessage } from "../../ffi/lane_message.ts";
 
 /** A thread that dies of the first call. */
-const DYING = worker(`self.onmessage = () => {
-  throw new Error("the thread died");
+const DYING = worker(`self.onmessage = ({ data }) => {
+  if (data.kind === "start") self.postMessage({ kind: "result", sent: 0 });
+  else throw new Error("the thread died");
 };`);
 
 /** A thread whose call blocks in the kernel until somebody opens the FIFO for writing. */
 const FIFO = worker(`self.onmessage = ({ data }) => {
+  if (data.kind === "start") return self.postMessage({ kind: "result", sent: 0 });
   Deno.openSync(data.args[0]).close();
-  self.postMessage({ kind: "result", result: { fd: 12345, what: "answered at last" } });
+  self.postMessage({ kind: "result", sent: 0, result: { keptFd: 12345, what: "answered at last" } });
 };`);
 
 function worker(source: string): URL {
   return new URL(`data:text/javascript,${encodeURIComponent(source)}`);
+}
+
+/** What a descriptor of the process is; the listing's own has gone. */
+function linkOf(number: string): string {
+  try {
+    return Deno.readLinkSync(`/proc/self/fd/${number}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
 }
 
 /** A call, so that the compiler does not take the property for a constant. */
@@ -33,15 +47,55 @@ async function withLane(step: (lane: LinuxLane) => Promise<void>): Promise<void>
   }
 }
 
-Deno.test("a lane opens and closes; the descriptor is ours and close-on-exec", async () => {
+Deno.test("a lane opens and closes; what it opens is in its own table only", async () => {
   await withLane(async (lane) => {
     equal(lane.name, "0000:01:00.0");
-    const fd = await lane.openNode("/dev/null");
-    ok(fd.open && closesOnExec(fd));
-    equal(fd.what, "/dev/null");
+    const fd = await lane.openNode("/dev/full");
+    ok(fd.open);
+    throws(() => fd.number, { name: "ClosedFdError" });
+    const here = [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => linkOf(name));
+    ok(!here.includes("/dev/full"));
+    equal(fd.what, "/dev/full");
     const closed = lane.close(fd);
     equal(fd.open, false);
     await closed;
+  });
+});
+
+Deno.test("what lanes share is the process's, close-on-exec", async () => {
+  await withLane(async (lane) => {
+    const fd = await lane.openShared("/dev/full");
+    ok(closesOnExec(fd));
+    equal(linkOf(String(fd.number)), "/dev/full");
+    equal(fd.what, "/dev/full");
+    await withLane(async (other) => {
+      // Another lane takes a copy for the call, and keeps nothing.
+      await rejects(other.resetDevice(fd), { errnoName: "ENOTTY" });
+      await other.close(fd);
+    });
+    ok(!fd.open);
+  });
+});
+
+Deno.test("a lane keeps no file alive that was open before it", async () => {
+  const [here, there] = socketPair("kept");
+  const file = openPath("/dev/zero", C.O_RDWR);
+  const early = new LinuxLane("early");
+  await early.close(await early.openNode("/dev/null"));
+  closeDescriptor(there);
+  equal(receivePacket(here), "end", "the lane's copy of the other end is gone");
+  closeDescriptor(here);
+  closeDescriptor(file);
+  await early.end();
+});
+
+Deno.test("a lane's descriptor is no other lane's", async () => {
+  await withLane(async (lane) => {
+    const fd = await lane.openNode("/dev/null");
+    await withLane(async (other) => {
+      await rejects(other.deviceInfo(fd), { name: "ClosedFdError" });
+    });
+    await lane.close(fd);
   });
 });
 
@@ -122,8 +176,7 @@ Deno.test("end waits for what was asked, and refuses what is asked after", async
   await ended;
   await lane.end();
   await rejects(lane.close(fd), { name: "LaneEndedError", lane: "ending", why: "it was ended" });
-  ok(fd.open);
-  await withLane((other) => other.close(fd));
+  ok(!fd.open, "it went with the lane's table");
 });
 
 Deno.test("a thread that dies rejects all that waits, and all that comes", async () => {
@@ -168,7 +221,11 @@ Deno.test("a lane tells of each descriptor before it closes it", async () => {
 Deno.test("everything but descriptors crosses as it is", () => {
   const bytes = new Uint8Array([1, 2]);
   const value = { a: 1n, b: [{ offset: 1n, length: 2n }], c: undefined, d: bytes, e: "x" };
-  deepEqual(fromMessage(structuredClone(toMessage(value))), value);
-  deepEqual(fromMessage(structuredClone(toMessage(undefined))), undefined);
+  const kept = () => fail("there is no descriptor");
+  for (const each of [value, undefined]) {
+    const sent: Fd[] = [];
+    deepEqual(fromMessage(structuredClone(toMessage(each, "table", sent)), kept, sent), each);
+    deepEqual(sent, []);
+  }
   deepEqual(refusal("odd"), { kind: "failed", message: "odd" });
 });

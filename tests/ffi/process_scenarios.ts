@@ -130,7 +130,6 @@ function refuseEverything(folder: string, memory: Fd): void {
   refused(() => kernel.spawn(program("", { path: "/nonexistent" })));
   refused(() => kernel.spawn(program("", { fds: [{ name: ":", fd: memory }] })));
   refused(() => kernel.identify(`${folder}/absent`));
-  kernel.deviceAddress(memory);
   kernel.account("root");
 }
 
