@@ -55,6 +55,7 @@ export interface LaneOptions {
  *
  * @example
  * ```ts
+ * import "./preload.ts";
  * import { LinuxLane } from "./lane.ts";
  *
  * const lane = new LinuxLane("example");

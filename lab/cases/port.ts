@@ -179,7 +179,7 @@ function descriptors(kernel: LinuxKernel): readonly string[] {
   return kernel.ownDescriptors().map(({ target }) => target.replace(/\d+/g, "N")).sort();
 }
 
-/** The median of interleaved rounds; both sides meet the same load of the machine. */
+/** The best of interleaved rounds: what the load of the machine adds is not what is compared. */
 async function comparesWithC(context: CaseContext): Promise<void> {
   const { devices, program, run, vfioNode } = context;
   const node = await vfioNode(devices.nvme.address);
@@ -193,9 +193,10 @@ async function comparesWithC(context: CaseContext): Promise<void> {
     c.push(JSON.parse(ran.stdout).nsPerExport);
     own.push(exportsByFfi(context, node, times));
   }
-  const ratio = median(own) / median(c);
-  context.figure("one export and close in C, ns", median(c));
-  context.figure("one export and close by FFI, ns", Math.round(median(own)));
+  const [best, bestInC] = [Math.min(...own), Math.min(...c)];
+  const ratio = best / bestInC;
+  context.figure("one export and close in C, ns", bestInC);
+  context.figure("one export and close by FFI, ns", Math.round(best));
   context.figure("ratio", ratio.toFixed(2));
   assert.ok(ratio <= 2, `FFI takes ${ratio.toFixed(2)} times what C takes`);
 }

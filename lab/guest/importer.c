@@ -24,6 +24,7 @@
  *   channel-recv MS            waits for a packet; its descriptors are kept as received0, …
  *   getfd PID FD               pidfd_getfd
  *   close NAME                 closes a descriptor
+ *   stick NAME                 puts a fence that is never signalled on a buffer: a revoke waits for it
  *   ignore-sigterm             does not end when it is asked to
  *   sleep-forever              answers and then does nothing until it is killed
  *   exit STATUS                ends, without an answer
@@ -43,6 +44,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <linux/dma-buf.h>
 #include <linux/iommufd.h>
 
 #include "answer.h"
@@ -320,6 +322,35 @@ static void close_fd(void)
 	answer_ok();
 }
 
+/* drivers/dma-buf/sw_sync.c, which has no header for programs. */
+struct sw_sync_create_fence_data {
+	uint32_t value;
+	char name[32];
+	int32_t fence;
+};
+#define SW_SYNC_IOC_CREATE_FENCE _IOWR('W', 0, struct sw_sync_create_fence_data)
+
+/* The timeline stays open with this process: its end signals the fence. */
+static void stick(void)
+{
+	int buffer = named_fds_find(word());
+	int timeline = open("/sys/kernel/debug/sync/sw_sync", O_RDWR | O_CLOEXEC);
+	struct sw_sync_create_fence_data fence = { .value = 1, .name = "stuck" };
+	struct dma_buf_import_sync_file import = { .flags = DMA_BUF_SYNC_RW };
+
+	if (buffer < 0)
+		return answer_usage("no such descriptor");
+	if (timeline < 0)
+		return answer_errno("open sw_sync", errno);
+	if (ioctl(timeline, SW_SYNC_IOC_CREATE_FENCE, &fence))
+		return answer_errno("SW_SYNC_IOC_CREATE_FENCE", errno);
+	import.fd = fence.fence;
+	if (ioctl(buffer, DMA_BUF_IOCTL_IMPORT_SYNC_FILE, &import))
+		return answer_errno("DMA_BUF_IOCTL_IMPORT_SYNC_FILE", errno);
+	close(fence.fence);
+	answer_ok();
+}
+
 static void ignore_sigterm(void)
 {
 	signal(SIGTERM, SIG_IGN);
@@ -373,6 +404,7 @@ static const struct {
 	{ "channel-recv", receive_packet },
 	{ "getfd", steal_fd },
 	{ "close", close_fd },
+	{ "stick", stick },
 	{ "ignore-sigterm", ignore_sigterm },
 	{ "sleep-forever", sleep_forever },
 	{ "exit", end },

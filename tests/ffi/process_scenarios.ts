@@ -75,7 +75,8 @@ async function useEverything(folder: string, lane: Lane): Promise<void> {
   const server = kernel.accept(listener) ?? here;
   const event = kernel.eventFd("event");
   const memory = memfd("memory", 4096n);
-  const node = await lane.openNode("/dev/null");
+  const node = await lane.openShared("/dev/null");
+  await lane.close(await lane.openNode("/dev/null"));
   kernel.send(here, new Uint8Array(1), [event, memory]);
   const packet = kernel.receive(there);
   const received = typeof packet === "string" ? [] : packet.fds;
