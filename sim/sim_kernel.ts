@@ -35,7 +35,7 @@ import { SimIommufd } from "./iommufd.ts";
 import { SimLane } from "./lane.ts";
 import { SimPidfd, SimProcess, type SimProcessFacts } from "./process.ts";
 import { SimListener, SimSocket } from "./sockets.ts";
-import { SimDeviceFile, SimDmaBuf, SimEventFd, type SimFunction, SimVfioDevice } from "./vfio.ts";
+import { SimDmaBuf, SimEventFd, type SimFunction, SimVfioDevice } from "./vfio.ts";
 
 /** A started program: a test plays it. */
 export interface SimChild {
