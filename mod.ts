@@ -42,7 +42,7 @@ export type { Command, GuardedEnd, GuardianContext } from "./engine/guardian.ts"
 export { EventLog } from "./engine/event.ts";
 export type { Event } from "./engine/event.ts";
 export { systemClock } from "./engine/clock.ts";
-export { DeniedError, HostNotReadyError, RefusedError } from "./engine/errors.ts";
+export { DeniedError, HostNotReadyError, InterruptedError, RefusedError } from "./engine/errors.ts";
 
 export { LinuxFiles } from "./ffi/linux_files.ts";
 export { LinuxKernel } from "./ffi/linux_kernel.ts";

@@ -151,9 +151,11 @@ export class ControlServer {
       return;
     }
     for (const fd of packet.fds) this.kernel.close(fd);
-    this.#reply(packet, peer).then((reply) => {
-      if (socket.open) this.kernel.send(socket, encodeControl(reply));
-    });
+    this.#reply(packet, peer).then((reply) =>
+      this.#guarded(() => {
+        if (socket.open) this.kernel.send(socket, encodeControl(reply));
+      })
+    );
   }
 
   /** Never rejects: whatever goes wrong is the operator's to read. */
