@@ -9,7 +9,10 @@ import { systemClock } from "../engine/clock.ts";
 import { type ControlHandler, ControlServer } from "../engine/control.ts";
 import { EventLog } from "../engine/event.ts";
 import type { Route } from "../engine/group_access.ts";
-import { type Command, Guardian } from "../engine/guardian.ts";
+import { ConnectedPeer } from "../engine/connected_peer.ts";
+import { Guardian } from "../engine/guardian.ts";
+import type { ImporterSource } from "../engine/importer_process.ts";
+import { StartedProgram } from "../engine/started_program.ts";
 import type { ChildEnd } from "../engine/kernel.ts";
 import type { Plan } from "../engine/plan.ts";
 import { checkRecipient } from "../engine/recipient.ts";
@@ -33,6 +36,7 @@ import { ShutdownSignals } from "./shutdown_signals.ts";
 
 interface Flags {
   readonly exec: boolean;
+  readonly send?: string;
   readonly importer?: string;
   readonly format: ReportFormat;
   readonly env?: readonly AskedVariable[];
@@ -46,12 +50,7 @@ const LIMIT_MS = 5_000;
 
 async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   const { command } = this;
-  if (!flags.exec || !hasProgram(command)) {
-    throw new CommandError(
-      "Cannot export: say what is to get the slices: bargate export POLICY --exec -- PROGRAM ARGUMENTS",
-      ExitStatus.usage,
-    );
-  }
+  const way = wayTo(flags, command);
   const host = { kernel: new LinuxKernel(), files: new LinuxFiles() };
   const { release, pageSize } = host.kernel;
   const prepared = await preparePlan(this, { files: host.files, release, pageSize }, paths, {
@@ -67,14 +66,31 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   }
   const report = reportFor(this, flags.format);
   const status = await report.conclude(async () => {
-    const importer = await importerCommand(host, onlyImporter(plan), command, flags);
-    return await guard(this, host.kernel, plan, importer, report);
+    const source = await importerSource(host, onlyImporter(plan), way, flags);
+    return await guard(this, host.kernel, plan, source, report);
   });
   // A call that does not return keeps its thread, and would keep this process from ending by itself.
   this.exitNow(status);
 }
 
 type Argv = readonly [string, ...string[]];
+
+/** How the slices get to the importer. */
+type Way = { readonly exec: Argv } | { readonly send: string };
+
+/** @throws {CommandError} usage: it must be said, and only once */
+function wayTo({ exec, send, env }: Flags, command: readonly string[]): Way {
+  if (send !== undefined && !exec && command.length === 0 && env === undefined) {
+    return { send: send.startsWith("/") ? send : `${Deno.cwd()}/${send}` };
+  }
+  if (send === undefined && exec && hasProgram(command)) return { exec: command };
+  throw new CommandError(
+    send === undefined
+      ? "Cannot export: say what is to get the slices: bargate export POLICY --exec -- PROGRAM ARGUMENTS, or bargate export POLICY --send SOCKET"
+      : "Cannot export: --send SOCKET goes without --exec, --env and a program, for the importer runs already",
+    ExitStatus.usage,
+  );
+}
 
 function hasProgram(command: readonly string[]): command is Argv {
   return command.length > 0;
@@ -90,7 +106,7 @@ async function guard(
   context: Context,
   kernel: LinuxKernel,
   plan: Plan,
-  command: Command,
+  source: ImporterSource,
   report: ExportReport,
 ): Promise<number> {
   const folder = runtimeFolder(kernel.uid);
@@ -101,8 +117,9 @@ async function guard(
   const control = new ControlServer(kernel, socket.listener, operatorHandler(guardian));
   const stopListening = shutdownSignals(context, guardian, report).listen();
   try {
+    await guardian.meet(source);
     await guardian.open();
-    const { child, trouble } = await guardian.run(command);
+    const { child, trouble } = await guardian.run(source);
     return trouble ? ExitStatus.revokeFailed : statusOf(child);
   } finally {
     stopListening();
@@ -156,26 +173,29 @@ function onlyImporter(plan: Plan): ImporterRule {
   return importer;
 }
 
-/** Settles who is started, and with what, before anything is exported. */
-async function importerCommand(
+/** Settles who gets the slices, and what is started with what, before anything is exported. */
+async function importerSource(
   { kernel, files }: { readonly kernel: LinuxKernel; readonly files: LinuxFiles },
   importer: ImporterRule,
-  argv: Argv,
+  way: Way,
   { allowSameUser, env = [], format }: Flags,
-): Promise<Command> {
-  const path = await findProgram(argv[0]);
+): Promise<ImporterSource> {
+  if ("send" in way) return new ConnectedPeer({ path: way.send, importer, files, allowSameUser });
+  const path = await findProgram(way.exec[0]);
   const recipient = checkRecipient(kernel, files, importer, path, allowSameUser);
   const { account } = recipient;
   const own = Deno.env.toObject();
-  return {
+  return new StartedProgram(importer.name, {
     recipient,
-    argv,
+    argv: way.exec,
     env: childEnvironment(account, own, env, account.uid !== kernel.uid),
     stdoutToStderr: format !== "human",
-  };
+  });
 }
 
-function statusOf(end: ChildEnd): number {
+/** A program's own; where the importer is not Bargate's to wait for, that it has ended is all. */
+function statusOf(end: ChildEnd | undefined): number {
+  if (end === undefined) return ExitStatus.done;
   return end.how === "exited" ? end.status : SIGNALLED + end.signal;
 }
 
@@ -196,6 +216,13 @@ export const command = buildCommand<Flags, string[], Context>({
         kind: "boolean",
         default: false,
         brief: "Start the program after -- and give it the slices",
+      },
+      send: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        placeholder: "socket",
+        brief: "Connect to the importer's socket, check who it is, and send it the slices",
       },
       importer: {
         kind: "parsed",

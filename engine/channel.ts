@@ -8,6 +8,7 @@ import type { After } from "./event.ts";
 import type { Fd } from "./fd.ts";
 import type { EndReason } from "./end.ts";
 import type { Kernel, Packet, Watch } from "./kernel.ts";
+import { type Sender, strangerIn } from "./packet_sender.ts";
 
 /** Version of the protocol. */
 export const PROTOCOL = 1;
@@ -172,7 +173,7 @@ export interface ChannelHandler {
 /** What is around a channel. */
 export interface ChannelContext {
   /** Only packets from this process count. */
-  readonly sender: () => { readonly pid: number } | undefined;
+  readonly sender: () => Sender | undefined;
   /** Closes a descriptor that came and is not wanted, where it can delay nobody. */
   readonly discard: (fd: Fd) => void;
   /** Handling a packet failed, which the importer must not be able to end Bargate by. */
@@ -218,15 +219,20 @@ export class ImporterChannel {
     return this.kernel.send(this.socket, bytes, fds);
   }
 
-  /** Closes Bargate's end; the importer reads EOF. */
-  close(): void {
+  /** Takes no more packets until `listen` is called again; they wait in the socket. */
+  pause(): void {
     this.#watch?.stop();
     this.#watch = undefined;
+  }
+
+  /** Closes Bargate's end; the importer reads EOF. */
+  close(): void {
+    this.pause();
     if (this.socket.open) this.kernel.close(this.socket);
   }
 
   #drain(handler: ChannelHandler): void {
-    for (let taken = 0; taken < BATCH && this.socket.open; taken++) {
+    for (let taken = 0; taken < BATCH && this.#watch !== undefined; taken++) {
       const packet = this.kernel.receive(this.socket);
       if (packet === "empty") return;
       if (packet === "end") {
@@ -240,6 +246,7 @@ export class ImporterChannel {
 
   #take(packet: Packet, handler: ChannelHandler): void {
     const parsed = this.#parse(packet);
+    if (packet.pidfd !== undefined) this.kernel.close(packet.pidfd);
     if (typeof parsed === "string") {
       for (const fd of packet.fds) this.context.discard(fd);
       handler.refused(parsed);
@@ -264,9 +271,8 @@ export class ImporterChannel {
   #unfit(packet: Packet): string | undefined {
     if (packet.truncated) return `the packet is longer than ${PACKET_LIMIT} bytes`;
     const expected = this.context.sender();
-    if (expected === undefined || packet.sender.pid !== expected.pid) {
-      return `the packet came from process ${packet.sender.pid}, which is not the importer`;
-    }
-    return undefined;
+    return expected === undefined
+      ? "the importer is not known yet"
+      : strangerIn(this.kernel, packet, expected);
   }
 }

@@ -674,7 +674,7 @@ export class DeviceGuard {
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#turn.then(work);
-    this.#turn = Promise.allSettled([run]);
+    this.#turn = Promise.allSettled([run]).then(() => this.context.onTurn());
     return run;
   }
 

@@ -20,6 +20,7 @@ export type EventType =
   | "ended"
   | "late"
   | "importer-started"
+  | "importer-connected"
   | "importer-refused"
   | "importer-ended";
 

@@ -22,6 +22,8 @@ export interface GuardContext {
   readonly notify: (packet: BargatePacket, fds?: readonly Fd[]) => boolean;
   /** A revoke was late, or its end could not be seen. */
   readonly onTrouble: () => void;
+  /** What was asked of the device is done, and grants may have ended. */
+  readonly onTurn: () => void;
 }
 
 /** Writes what happens to one device and its grants. */

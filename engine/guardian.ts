@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type BargatePacket, ImporterChannel, PROTOCOL } from "./channel.ts";
+import { type BargatePacket, PROTOCOL } from "./channel.ts";
 import type { Clock } from "./clock.ts";
 import {
   DeviceGuard,
@@ -20,18 +20,19 @@ import type { Fd } from "./fd.ts";
 import type { EndReason } from "./end.ts";
 import { type HeldGrant, isActive } from "./held_grant.ts";
 import { ImporterDesk } from "./importer_desk.ts";
-import type { Child, ChildEnd, Kernel, Lane, Watch } from "./kernel.ts";
+import type {
+  ImporterContext,
+  ImporterEnd,
+  ImporterProcess,
+  ImporterSource,
+} from "./importer_process.ts";
+import type { ChildEnd, Kernel, Lane, Watch } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
-import type { Recipient } from "./recipient.ts";
 import { GroupAccess } from "./group_access.ts";
-import { explained } from "./refusal.ts";
 import { DeviceSession, type DeviceTarget } from "./session.ts";
 
 /** How often what is and what should be are compared, ms. */
 const RECONCILE_EVERY_MS = 5_000;
-/** Name of the importer channel in `LISTEN_FDNAMES`. */
-const CHANNEL_NAME = "bargate";
-const SIGTERM = 15;
 /** Opening a device tries a reset of it, for which PCI Express gives a function up to 60 s. */
 const OPEN_LIMIT_MS = 90_000;
 
@@ -44,27 +45,12 @@ export interface GuardianContext {
   readonly limitMs: number;
 }
 
-/** The program to give the grants to. */
-export interface Command {
-  readonly recipient: Recipient;
-  /** `argv[0]` included. */
-  readonly argv: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly stdoutToStderr: boolean;
-}
-
 /** How a guarded run ended. */
 export interface GuardedEnd {
-  readonly child: ChildEnd;
+  /** How the program ended, if Bargate started it. */
+  readonly child?: ChildEnd;
   /** A revoke was late, or its end could not be seen. */
   readonly trouble: boolean;
-}
-
-/** A started importer. */
-interface Importer {
-  readonly name: string;
-  readonly child: Child;
-  readonly channel: ImporterChannel;
 }
 
 /** Holds devices, grants and one importer. */
@@ -73,10 +59,12 @@ export class Guardian {
   readonly #groups = new Map<string, GroupAccess>();
   readonly #watches: { readonly watch: Watch; readonly fd: Fd }[] = [];
   readonly #janitor: Lane;
-  #importer: Importer | undefined;
+  #source: ImporterSource | undefined;
+  #importer: ImporterProcess | undefined;
   #trouble = false;
   /** Name of the signal that asked for the end. */
   #stopping: string | undefined;
+  readonly #stop = Promise.withResolvers<void>();
   #callOffReconcile: (() => void) | undefined;
 
   /**
@@ -97,6 +85,25 @@ export class Guardian {
   get devices(): readonly string[] {
     return [...this.#guards.values()].filter(({ session }) => session.isOpen)
       .map(({ session }) => session.target.address);
+  }
+
+  /**
+   * Makes sure of the importer before any device is opened.
+   *
+   * @param source how to come by the importer; the guardian owns it from here on
+   * @throws what the source says, and then nothing has been opened
+   * @throws {InterruptedError} if {@linkcode shutdown} was called meanwhile
+   */
+  async meet(source: ImporterSource): Promise<void> {
+    this.#source = source;
+    try {
+      this.#goOn();
+      await Promise.race([source.meet(this.#lent()), this.#stop.promise]);
+      this.#goOn();
+    } catch (error) {
+      await this.#finish("failed", { source: "engine", detail: messageOf(error) });
+      throw error;
+    }
   }
 
   /**
@@ -126,30 +133,31 @@ export class Guardian {
   }
 
   /**
-   * Starts the importer with its descriptors and stays until it has ended and all grants with it.
+   * Gives the importer its grants and stays until it has gone, and all grants with it.
    *
-   * @param command the program
-   * @returns how the program ended
-   * @throws {RefusedError} if it cannot be started; everything has ended then
-   * @throws {InterruptedError} if {@linkcode shutdown} was called before it was started
+   * @param source how to come by the importer
+   * @returns how it ended
+   * @throws {RefusedError} if there is no importer to be had; everything has ended then
+   * @throws {InterruptedError} if {@linkcode shutdown} was called before it had its grants
    */
-  async run(command: Command): Promise<GuardedEnd> {
-    let child: ChildEnd;
+  async run(source: ImporterSource): Promise<GuardedEnd> {
+    let end: ImporterEnd;
     try {
       this.#goOn();
-      const importer = await this.#start(command);
-      child = await this.#childEnd(importer.child);
+      const importer = await this.#start(source);
+      end = await importer.ended;
       this.context.log.record({
         type: "importer-ended",
         importer: importer.name,
-        cause: { source: "pidfd", detail: describeEnd(child) },
+        cause: end.cause,
       });
     } catch (error) {
       await this.#finish("failed", { source: "engine", detail: messageOf(error) });
       throw error;
     }
-    await this.#finish("importer-gone", { source: "pidfd" });
-    return { child, trouble: this.#trouble };
+    await this.#finish("importer-gone", { source: end.cause.source });
+    const { child } = end;
+    return { ...(child === undefined ? {} : { child }), trouble: this.#trouble };
   }
 
   /**
@@ -160,11 +168,11 @@ export class Guardian {
    */
   async shutdown(signal: string): Promise<void> {
     this.#stopping ??= signal;
+    this.#stop.resolve();
     const grace = Math.max(0, ...this.plan.grants.map(({ rule }) => rule.graceMs));
     const ends = this.#endAll("shutdown", { source: "signal", detail: signal }, "graceful");
     await this.#within(grace + this.context.limitMs, ends);
-    const pidfd = this.#importer?.child.pidfd;
-    if (pidfd?.open) this.context.kernel.signal(pidfd, SIGTERM);
+    this.#importer?.askToEnd();
   }
 
   /**
@@ -218,6 +226,7 @@ export class Guardian {
       limitMs,
       notify: (packet, fds) => this.#notify(packet, fds),
       onTrouble: () => this.#trouble = true,
+      onTurn: () => this.#guarded(() => this.#lookForLast()),
     });
     try {
       await this.#observe(guard, "request", "device-removed");
@@ -274,59 +283,26 @@ export class Guardian {
 
   // ── the importer ────────────────────────────────────────────────────────────────────────────────
 
-  async #start(command: Command): Promise<Importer> {
-    const { kernel, log } = this.context;
-    const [name] = this.plan.grants.map(({ importer }) => importer.name);
-    if (name === undefined) throw new DeniedError("Cannot start an importer without grants");
+  async #start(source: ImporterSource): Promise<ImporterProcess> {
+    this.#source = source;
     const given = this.#standing().filter((held) =>
       isActive(held) && held.grant.plan.importer.mapping === "importer"
     );
-    const [ours, theirs] = kernel.socketPair(`importer channel of ${name}`);
-    const fds = [
-      ...given.map((held) => ({ name: fdNameOf(held), fd: held.dmaBuf })),
-      { name: CHANNEL_NAME, fd: theirs },
-    ];
-    const channel = new ImporterChannel(kernel, ours, {
-      sender: () => this.#importer?.child,
-      discard: (fd) => this.#discard(fd),
-      onError: (error) => this.#failed(error),
-    });
-    try {
-      const child = await explained(`start ${command.recipient.executable}`, () =>
-        kernel.spawn({
-          path: command.recipient.executable,
-          argv: command.argv,
-          env: command.env,
-          fds,
-          account: command.recipient.account,
-          stdoutToStderr: command.stdoutToStderr,
-        }));
-      const importer: Importer = { name, child, channel };
-      this.#importer = importer;
-      log.record({
-        type: "importer-started",
-        importer: name,
-        cause: {
-          source: "exec",
-          detail: `process ${child.pid}, account ${command.recipient.account.name}`,
-        },
-      });
-    } catch (error) {
-      channel.close();
-      throw error;
-    } finally {
-      kernel.close(theirs);
-    }
-    return this.#welcome(this.#importer, given);
+    const buffers = given.map((held) => ({ name: fdNameOf(held), fd: held.dmaBuf }));
+    const importer = await source.start(buffers, this.#lent());
+    this.#importer = importer;
+    this.context.log.record({ ...importer.begun, importer: importer.name });
+    this.#welcome(importer, given);
+    this.#lookForLast();
+    return importer;
   }
 
-  /** The child has its descriptors by now: says what they are, and begins to listen to it. */
-  #welcome(importer: Importer, given: readonly HeldGrant[]): Importer {
+  /** Says what there is, hands over what the importer does not have yet, and begins to listen. */
+  #welcome(importer: ImporterProcess, given: readonly HeldGrant[]): void {
     this.#notify({ type: "hello", v: PROTOCOL });
     for (const held of given) {
-      // Its end may have begun while the child was started; then it learns of that instead.
-      this.#guardOf(held).delivered(held);
-      this.#notify(grantedPacket(held, fdNameOf(held)));
+      if (importer.inherits) this.#tell(held);
+      else this.#hand(importer, held);
     }
     const desk = new ImporterDesk(this.#janitor, {
       standing: () => this.#standing(),
@@ -337,16 +313,47 @@ export class Guardian {
     });
     importer.channel.listen({
       packet: (packet, fds) => desk.answer(packet, fds),
-      refused: (why) => this.#refused(importer, why),
-      ended: () => {},
+      refused: (why) => this.#refused(why),
+      ended: () => importer.hungUp(),
     });
-    return importer;
   }
 
-  #refused(importer: Importer, why: string): void {
+  /** It has the buffer by now. Its end may have begun meanwhile; then it learns of that instead. */
+  #tell(held: HeldGrant): void {
+    this.#guardOf(held).delivered(held);
+    this.#notify(grantedPacket(held, fdNameOf(held)));
+  }
+
+  /** A buffer whose end has begun meanwhile goes to nobody. */
+  #hand(importer: ImporterProcess, held: HeldGrant): void {
+    if (!isActive(held)) return;
+    if (this.#notify(grantedPacket(held), [held.dmaBuf])) this.#guardOf(held).delivered(held);
+    else importer.hungUp();
+  }
+
+  #lookForLast(): void {
+    if (this.#importer !== undefined && this.#standing().length === 0) {
+      this.#importer.nothingLeft();
+    }
+  }
+
+  /** What whoever comes by the importer needs. */
+  #lent(): ImporterContext {
+    const { kernel, clock } = this.context;
+    return {
+      kernel,
+      clock,
+      discard: (fd) => this.#discard(fd),
+      refused: (why) => this.#refused(why),
+      onError: (error) => this.#failed(error),
+    };
+  }
+
+  #refused(why: string): void {
+    const importer = this.#source?.name;
     this.context.log.record({
       type: "importer-refused",
-      importer: importer.name,
+      ...(importer === undefined ? {} : { importer }),
       cause: { source: "channel", detail: why },
     });
   }
@@ -361,27 +368,9 @@ export class Guardian {
    * likes.
    */
   #discard(fd: Fd): void {
-    this.#janitor.close(fd).catch((error: unknown) => {
-      this.context.log.record({
-        type: "importer-refused",
-        ...(this.#importer === undefined ? {} : { importer: this.#importer.name }),
-        cause: { source: "channel", detail: `a descriptor that was sent: ${messageOf(error)}` },
-      });
-    });
-  }
-
-  async #childEnd(child: Child): Promise<ChildEnd> {
-    const { kernel } = this.context;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const watch = kernel.watch(child.pidfd, resolve);
-    try {
-      await promise;
-      const end = kernel.childEnd(child);
-      if (end === undefined) throw new RefusedError(`Cannot tell how process ${child.pid} ended`);
-      return end;
-    } finally {
-      watch.stop();
-    }
+    this.#janitor.close(fd).catch((error: unknown) =>
+      this.#refused(`a descriptor that was sent: ${messageOf(error)}`)
+    );
   }
 
   // ── ending ──────────────────────────────────────────────────────────────────────────────────────
@@ -421,10 +410,10 @@ export class Guardian {
   /** Stops listening and watching: what needs no device. */
   #hangUp(): void {
     this.#callOffReconcile?.();
-    const importer = this.#importer;
+    this.#importer?.close();
     this.#importer = undefined;
-    importer?.channel.close();
-    if (importer?.child.pidfd.open) this.context.kernel.close(importer.child.pidfd);
+    this.#source?.close();
+    this.#source = undefined;
     for (const { watch, fd } of this.#watches.splice(0)) {
       watch.stop();
       this.context.kernel.close(fd);
@@ -490,8 +479,4 @@ export class Guardian {
 /** `LISTEN_FDNAMES` is for the child, which knows the export by its name in the policy. */
 function fdNameOf({ grant }: HeldGrant): string {
   return grant.plan.rule.name;
-}
-
-function describeEnd(end: ChildEnd): string {
-  return end.how === "exited" ? `exit status ${end.status}` : `signal ${end.signal}`;
 }

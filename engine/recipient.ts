@@ -7,8 +7,8 @@
 import type { Files } from "../host/files.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import { DeniedError, HostNotReadyError } from "./errors.ts";
+import { identifyIfThere, isSameFile, loosePart } from "./executable_file.ts";
 import type { Account, FileIdentity, Kernel } from "./kernel.ts";
-import { KernelError } from "./kernel_error.ts";
 
 /** A program that may be started as the importer. */
 export interface Recipient {
@@ -18,13 +18,9 @@ export interface Recipient {
 }
 
 const ROOT = 0;
-const GROUP_OR_OTHERS_WRITE = 0o022;
-const STICKY = 0o1000;
 const TYPE_MASK = 0o170000;
-const TYPE_DIRECTORY = 0o040000;
 const TYPE_REGULAR = 0o100000;
 const ANY_EXECUTE = 0o111;
-const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR"]);
 
 /**
  * Checks a program against an importer's identity.
@@ -60,17 +56,6 @@ export function checkRecipient(
   if (wanted === undefined) return { account, executable: path };
   checkExecutable(kernel, files, importer.name, real, found, wanted.value);
   return { account, executable: real };
-}
-
-/** @returns absent: there is no such file, or no such folder on the way */
-function identifyIfThere(kernel: Kernel, path: string): FileIdentity | undefined {
-  try {
-    return kernel.identify(path);
-  } catch (error) {
-    const absent = error instanceof KernelError && ABSENT.has(error.errnoName);
-    if (absent) return undefined;
-    throw error;
-  }
 }
 
 /** What a program that Bargate starts cannot show must not be taken for shown. */
@@ -140,7 +125,7 @@ function checkExecutable(
       `Cannot give importer ${importer} its grants: its executable ${wanted} is not on this host; install it, or correct the policy`,
     );
   }
-  if (expected.device !== found.device || expected.inode !== found.inode) {
+  if (!isSameFile(expected, found)) {
     throw new DeniedError(
       `Cannot give importer ${importer} its grants: its executable must be ${wanted} (received ${executable})`,
     );
@@ -151,20 +136,4 @@ function checkExecutable(
       `Cannot trust ${wanted} as the identity of importer ${importer}: others can replace it, for ${loose} is not root's or Bargate's alone to write`,
     );
   }
-}
-
-/**
- * Between the check and the start somebody could put another file there, unless every folder on the
- * way belongs to root or Bargate and nobody else can write to it.
- */
-function loosePart(kernel: Kernel, path: string): string | undefined {
-  const parts = path.split("/");
-  for (let length = parts.length; length >= 1; length--) {
-    const part = parts.slice(0, length).join("/") || "/";
-    const found = kernel.identify(part);
-    const owned = found.uid === ROOT || found.uid === kernel.uid;
-    const sticky = (found.mode & TYPE_MASK) === TYPE_DIRECTORY && (found.mode & STICKY) !== 0;
-    if (!owned || ((found.mode & GROUP_OR_OTHERS_WRITE) !== 0 && !sticky)) return part;
-  }
-  return undefined;
 }

@@ -307,22 +307,40 @@ export class SimKernel implements Kernel {
   }
 
   listen(path: string): Fd {
-    const listener = new SimListener(() => this.#listeners.delete(path));
+    return new Fd(this.#listen(path), path);
+  }
+
+  /** Listens as another process. @returns the listener's descriptor, which is that process's */
+  listenAs(owner: Credentials, path: string): number {
+    return this.#listen(path, owner);
+  }
+
+  #listen(path: string, owner?: Credentials): number {
+    const listener = new SimListener(() => this.#listeners.delete(path), owner);
     this.#listeners.set(path, listener);
-    return new Fd(this.table.install(listener), path);
+    return this.table.install(listener);
   }
 
   accept(listener: Fd): Fd | undefined {
-    const socket = this.file(listener, SimListener).waiting.shift();
-    return socket === undefined
-      ? undefined
-      : new Fd(this.table.install(socket), `connection to ${listener.what}`);
+    const socket = this.acceptAs(listener.number);
+    return socket === undefined ? undefined : new Fd(socket, `connection to ${listener.what}`);
+  }
+
+  /** Accepts as the process whose listener it is. @returns the descriptor of its end; absent: none waits */
+  acceptAs(listener: number): number | undefined {
+    const file = this.table.get(listener);
+    if (!(file instanceof SimListener)) {
+      throw refusal("accept4", "EBADF", `descriptor ${listener}`);
+    }
+    const socket = file.waiting.shift();
+    return socket === undefined ? undefined : this.table.install(socket);
   }
 
   connect(path: string): Fd {
     const listener = this.#listeners.get(path);
     if (listener === undefined) throw refusal("connect", "ECONNREFUSED", path);
     const [ours, theirs] = SimSocket.pair();
+    ours.peerCredentials = listener.owner;
     listener.waiting.push(theirs);
     listener.onReadable();
     return new Fd(this.table.install(ours), path);

@@ -60,8 +60,15 @@ export class SimListener implements SimFile {
   references = 0;
   readonly waiting: SimSocket[] = [];
   onReadable: () => void = () => {};
-  constructor(private readonly onRelease: () => void) {}
+
+  /**
+   * @param onRelease frees its path
+   * @param owner who called `listen`: the peer of whoever connects; absent: Bargate itself
+   */
+  constructor(private readonly onRelease: () => void, readonly owner?: Credentials) {}
+
   release(): void {
+    for (const socket of this.waiting.splice(0)) socket.release();
     this.onRelease();
   }
 }

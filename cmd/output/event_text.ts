@@ -21,6 +21,7 @@ const SAYS: Readonly<Record<Event["type"], string>> = {
   ended: "ended",
   late: "LATE",
   "importer-started": "importer started",
+  "importer-connected": "importer connected, and seen to be the one that is named",
   "importer-refused": "importer refused",
   "importer-ended": "importer ended",
 };

@@ -148,6 +148,7 @@ async function endsAThousand(context: CaseContext): Promise<void> {
     log,
     limitMs: 10_000,
     notify: () => true,
+    onTurn: () => {},
     onTrouble: () => assert.fail("an end was late"),
   });
   // One grant stays, so that the device stays open.

@@ -66,6 +66,9 @@ Deno.test("wrong command lines are said to be wrong, status 2", async () => {
   const wrong: readonly (readonly [readonly string[], RegExp])[] = [
     [["export", POLICY], /--exec -- PROGRAM/],
     [["export", POLICY, "--exec", "--"], /--exec -- PROGRAM/],
+    [["export", POLICY, "--send", "/x", "--exec", "--", "/bin/true"], /--send SOCKET goes without/],
+    [["export", POLICY, "--send", "/x", "--env", "A=b"], /--send SOCKET goes without/],
+    [["export", POLICY, "--send", "/x", "--", "/bin/true"], /--send SOCKET goes without/],
     [["reset", "01:00.0"], /full PCI address.*received 01:00\.0/],
     [["export", POLICY, "--env", "A B", "--exec", "--", "/bin/true"], /NAME or NAME=VALUE/],
     [["export", POLICY, "--env", "LISTEN_PID=1", "--exec", "--", "/bin/true"], /LISTEN_PID/],

@@ -273,7 +273,10 @@ Deno.test("Guardian refuses requests that it cannot honour, and keeps none of th
   const answers = scene.packets();
   assert.equal(answers.length, 8);
   assert.ok(answers.every(({ type }) => type === "refused"));
-  assert.match(String(answers[7]?.["message"]), /process 4711, which is not the importer/);
+  assert.match(
+    String(answers[7]?.["message"]),
+    /process 4711 of account 65534, which is not the importer/,
+  );
   assert.equal(scene.ownFds, before);
   await scene.finish();
   assertClean(scene);

@@ -2,6 +2,7 @@
 import type { Clock } from "../../engine/clock.ts";
 import { type Event, EventLog } from "../../engine/event.ts";
 import { Guardian } from "../../engine/guardian.ts";
+import { StartedProgram } from "../../engine/started_program.ts";
 import type { Plan, PlannedGrant } from "../../engine/plan.ts";
 import type { ExportRule, ImporterRule } from "../../policy/model.ts";
 import type { Span } from "../../policy/position.ts";
@@ -152,15 +153,17 @@ export class Scene {
   /** Opens, starts the child and waits until it has been welcomed. */
   async start(): Promise<SimChild> {
     await this.guardian.open();
-    this.#run = this.guardian.run({
-      recipient: {
-        account: { uid: 65534, gid: 65534, name: "nobody" },
-        executable: "/usr/bin/importer",
-      },
-      argv: ["importer"],
-      env: {},
-      stdoutToStderr: false,
-    });
+    this.#run = this.guardian.run(
+      new StartedProgram("engine", {
+        recipient: {
+          account: { uid: 65534, gid: 65534, name: "nobody" },
+          executable: "/usr/bin/importer",
+        },
+        argv: ["importer"],
+        env: {},
+        stdoutToStderr: false,
+      }),
+    );
     // A test awaits it in `finish`; until then a failure must not count as unhandled.
     void Promise.allSettled([this.#run]);
     await settle();

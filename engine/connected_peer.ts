@@ -1,0 +1,244 @@
+/**
+ * The importer as a process that was there before (`export --send`): Bargate connects to its socket,
+ * makes sure who it is, and sends the buffers there. Of the socket's path nothing is believed: who
+ * listens there is checked.
+ *
+ * @module
+ */
+import type { ImporterRule } from "../policy/model.ts";
+import { ImporterChannel, type ImporterPacket } from "./channel.ts";
+import { DeniedError, HostNotReadyError, RefusedError } from "./errors.ts";
+import type { Fd } from "./fd.ts";
+import type {
+  GivenBuffer,
+  ImporterContext,
+  ImporterEnd,
+  ImporterProcess,
+  ImporterSource,
+} from "./importer_process.ts";
+import type { Kernel, ProcessIdentity, Watch } from "./kernel.ts";
+import { KernelError } from "./kernel_error.ts";
+import type { Sender } from "./packet_sender.ts";
+import { checkPeer, type PeerContext } from "./peer_identity.ts";
+
+/** A process that wants buffers says hello within this time, ms. */
+const HELLO_LIMIT_MS = 10_000;
+
+/** Whom to connect to. */
+export interface PeerAddress {
+  /** Of a SOCK_SEQPACKET socket. */
+  readonly path: string;
+  /** Who must be there. */
+  readonly importer: ImporterRule;
+  readonly files: PeerContext["files"];
+  readonly allowSameUser: boolean;
+}
+
+/** A connection to a process that has been checked. */
+interface Connection {
+  readonly kernel: Kernel;
+  readonly channel: ImporterChannel;
+  readonly pidfd: Fd;
+}
+
+/** A process that is connected to. */
+export class ConnectedPeer implements ImporterSource {
+  #connection: Connection | undefined;
+  #callOffLimit: (() => void) | undefined;
+
+  /** @param address whom to connect to */
+  constructor(private readonly address: PeerAddress) {}
+
+  /** Name of the importer in the policy. */
+  get name(): string {
+    return this.address.importer.name;
+  }
+
+  /**
+   * Connects, checks who is there, and waits for its hello.
+   *
+   * @throws {RefusedError} if nobody is there, or does not say hello in time
+   * @throws {DeniedError} if it is somebody else
+   * @throws {HostNotReadyError} if that cannot be told
+   */
+  async meet(context: ImporterContext): Promise<void> {
+    const { kernel } = context;
+    const socket = connect(kernel, this.address.path);
+    let sender: Sender | undefined;
+    const channel = new ImporterChannel(kernel, socket, {
+      sender: () => sender,
+      discard: context.discard,
+      onError: context.onError,
+    });
+    try {
+      const pidfd = this.#hold(kernel, socket);
+      this.#connection = { kernel, channel, pidfd };
+      const { pid, uid } = await this.#check(kernel, pidfd);
+      sender = { pid, uid, pidfd, ownChild: false };
+      await this.#hello(channel, context);
+    } catch (error) {
+      channel.send({ type: "refused", message: whyTurnedAway(error) });
+      channel.close();
+      this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Looks again at who it is, for opening devices takes its time.
+   *
+   * @throws {DeniedError} if it is somebody else by now
+   * @throws {RefusedError} if it has gone
+   */
+  async start(_given: readonly GivenBuffer[], { kernel }: ImporterContext): Promise<PeerProcess> {
+    const connection = this.#connection;
+    if (connection === undefined) {
+      throw new RefusedError(`Cannot give importer ${this.name} its grants: nobody is connected`);
+    }
+    const found = await this.#check(kernel, connection.pidfd);
+    this.#connection = undefined;
+    return new PeerProcess(this.name, connection, found);
+  }
+
+  close(): void {
+    this.#callOffLimit?.();
+    const connection = this.#connection;
+    this.#connection = undefined;
+    if (connection === undefined) return;
+    connection.channel.close();
+    connection.kernel.close(connection.pidfd);
+  }
+
+  /** Holds on to the process at the other end: a pid alone can come to mean another one. */
+  #hold(kernel: Kernel, socket: Fd): Fd {
+    const passes = kernel.passPidfds(socket);
+    const pidfd = passes ? peerOf(kernel, socket, this.address.path) : "unsupported";
+    if (pidfd !== "unsupported") return pidfd;
+    throw new HostNotReadyError(
+      `Cannot tell who listens on ${this.address.path}: this kernel has no SO_PEERPIDFD and SO_PASSPIDFD (Linux 6.5 or later), and a process id can be another process's by the time it is looked at`,
+    );
+  }
+
+  #check(kernel: Kernel, pidfd: Fd): Promise<ProcessIdentity> {
+    return checkPeer({ kernel, ...this.address }, this.address.importer, pidfd);
+  }
+
+  async #hello(channel: ImporterChannel, context: ImporterContext): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const fail = (why: string) => reject(new RefusedError(`${this.#cannot()}: ${why}`));
+    this.#callOffLimit = context.clock.after(
+      HELLO_LIMIT_MS,
+      () => fail(`no hello came within ${HELLO_LIMIT_MS / 1000} s`),
+    );
+    const take = (packet: ImporterPacket, fds: readonly Fd[]) => {
+      for (const fd of fds) context.discard(fd);
+      if (packet.type !== "hello") {
+        channel.send({ type: "refused", message: "hello comes first" });
+        return;
+      }
+      // What comes after it waits in the socket until there is somebody to answer.
+      channel.pause();
+      resolve();
+    };
+    channel.listen({
+      packet: take,
+      refused: context.refused,
+      ended: () => fail("the connection was closed before hello"),
+    });
+    try {
+      await promise;
+    } finally {
+      this.#callOffLimit();
+    }
+  }
+
+  #cannot(): string {
+    return `Cannot give importer ${this.name} its grants at ${this.address.path}`;
+  }
+}
+
+/** A connected process. It is not Bargate's: it is told, never signalled. */
+class PeerProcess implements ImporterProcess {
+  readonly channel: ImporterChannel;
+  readonly begun: ImporterProcess["begun"];
+  readonly inherits = false;
+  readonly ended: Promise<ImporterEnd>;
+  readonly #end: (end: ImporterEnd) => void;
+  readonly #pidfd: Fd;
+  readonly #watch: Watch;
+
+  readonly #kernel: Kernel;
+
+  constructor(
+    readonly name: string,
+    { kernel, channel, pidfd }: Connection,
+    { pid, uid, executable }: ProcessIdentity,
+  ) {
+    this.#kernel = kernel;
+    const { promise, resolve } = Promise.withResolvers<ImporterEnd>();
+    [this.ended, this.#end] = [promise, resolve];
+    this.channel = channel;
+    const detail = `process ${pid}, uid ${uid}, ${executable.path}`;
+    this.begun = { type: "importer-connected", cause: { source: "send", detail } };
+    this.#pidfd = pidfd;
+    this.#watch = kernel.watch(pidfd, () => this.#over("pidfd", `process ${pid} has ended`));
+  }
+
+  hungUp(): void {
+    this.#over("channel", "it has closed the connection");
+  }
+
+  nothingLeft(): void {
+    this.#over("engine", "all its grants have ended");
+  }
+
+  askToEnd(): void {
+    this.#over("engine", "Bargate ends");
+  }
+
+  close(): void {
+    this.#watch.stop();
+    this.channel.close();
+    if (this.#pidfd.open) this.#kernel.close(this.#pidfd);
+  }
+
+  #over(source: string, detail: string): void {
+    this.#end({ cause: { source, detail } });
+  }
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such socket; is the importer running?",
+  ECONNREFUSED: "nobody listens there, or it is no socket; is the importer running?",
+  EACCES: "this account may not connect to it",
+  EPROTOTYPE: "it is a socket of another type; it must be SOCK_SEQPACKET",
+  EAGAIN: "its queue of connections is full; the importer does not accept them",
+  ENAMETOOLONG: "the path of a socket has at most 107 bytes",
+};
+
+function connect(kernel: Kernel, path: string): Fd {
+  try {
+    return kernel.connect(path);
+  } catch (cause) {
+    if (!(cause instanceof KernelError)) throw cause;
+    const why = REMEDIES[cause.errnoName] ?? `the kernel answered ${cause.errnoName}`;
+    throw new RefusedError(`Cannot connect to ${path}: ${why}`, { cause });
+  }
+}
+
+/** The process that listens: kernels before 6.16 cannot name one that has gone. */
+function peerOf(kernel: Kernel, socket: Fd, path: string): Fd | "unsupported" {
+  try {
+    return kernel.peerPidfd(socket);
+  } catch (cause) {
+    if (!(cause instanceof KernelError)) throw cause;
+    throw new RefusedError(`Cannot tell who listens on ${path}: the process has ended`, { cause });
+  }
+}
+
+/** A stranger learns that it is none of ours, not whom the policy wants. */
+function whyTurnedAway(error: unknown): string {
+  return error instanceof DeniedError || error instanceof HostNotReadyError
+    ? "this process is not the importer that the policy names"
+    : "hello must come first, and in time";
+}

@@ -1,0 +1,135 @@
+/**
+ * The importer as a child of Bargate (`export --exec`): it gets its buffers and its channel by the
+ * systemd convention.
+ *
+ * @module
+ */
+import { ImporterChannel } from "./channel.ts";
+import { RefusedError } from "./errors.ts";
+import type { Fd } from "./fd.ts";
+import type {
+  GivenBuffer,
+  ImporterContext,
+  ImporterEnd,
+  ImporterProcess,
+  ImporterSource,
+} from "./importer_process.ts";
+import type { Child, ChildEnd, Kernel, Watch } from "./kernel.ts";
+import type { Recipient } from "./recipient.ts";
+import { explained } from "./refusal.ts";
+
+/** Name of the importer channel in `LISTEN_FDNAMES`. */
+const CHANNEL_NAME = "bargate";
+const SIGTERM = 15;
+
+/** The program to give the grants to. */
+export interface Command {
+  readonly recipient: Recipient;
+  /** `argv[0]` included. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdoutToStderr: boolean;
+}
+
+/** A program that is started with its buffers. */
+export class StartedProgram implements ImporterSource {
+  /**
+   * @param name of the importer in the policy
+   * @param command what to start; its recipient has been checked
+   */
+  constructor(readonly name: string, private readonly command: Command) {}
+
+  /** Who it will be was settled with its command. */
+  meet(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** @throws {RefusedError} if it cannot be started */
+  async start(given: readonly GivenBuffer[], context: ImporterContext): Promise<ImporterProcess> {
+    const { kernel } = context;
+    const { account } = this.command.recipient;
+    const [ours, theirs] = kernel.socketPair(`importer channel of ${this.name}`);
+    kernel.passPidfds(ours);
+    let child: Child | undefined;
+    const channel = new ImporterChannel(kernel, ours, {
+      sender: () => child === undefined ? undefined : { ...child, ownChild: true },
+      discard: context.discard,
+      onError: context.onError,
+    });
+    try {
+      child = await this.#spawn(kernel, [...given, { name: CHANNEL_NAME, fd: theirs }]);
+    } catch (error) {
+      channel.close();
+      throw error;
+    } finally {
+      kernel.close(theirs);
+    }
+    const detail = `process ${child.pid}, account ${account.name}`;
+    return new ChildProcess(kernel, { name: this.name, child, channel, detail });
+  }
+
+  close(): void {}
+
+  #spawn(kernel: Kernel, fds: readonly { name: string; fd: Fd }[]): Promise<Child> {
+    const { recipient, argv, env, stdoutToStderr } = this.command;
+    const { executable: path, account } = recipient;
+    return explained(
+      `start ${path}`,
+      () => kernel.spawn({ path, argv, env, fds, account, stdoutToStderr }),
+    );
+  }
+}
+
+/** A child that runs. Its end is Bargate's, and whatever becomes of its grants is not. */
+class ChildProcess implements ImporterProcess {
+  readonly name: string;
+  readonly channel: ImporterChannel;
+  readonly begun: ImporterProcess["begun"];
+  readonly inherits = true;
+  readonly ended: Promise<ImporterEnd>;
+  readonly #child: Child;
+  readonly #watch: Watch;
+
+  constructor(
+    private readonly kernel: Kernel,
+    started: { name: string; child: Child; channel: ImporterChannel; detail: string },
+  ) {
+    this.name = started.name;
+    this.channel = started.channel;
+    this.begun = { type: "importer-started", cause: { source: "exec", detail: started.detail } };
+    this.#child = started.child;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#watch = kernel.watch(this.#child.pidfd, resolve);
+    this.ended = promise.then(() => this.#end());
+  }
+
+  /** A program may close its channel and go on with what it has. */
+  hungUp(): void {}
+
+  /** A program goes on when it has nothing any more. */
+  nothingLeft(): void {}
+
+  askToEnd(): void {
+    const { pidfd } = this.#child;
+    if (pidfd.open) this.kernel.signal(pidfd, SIGTERM);
+  }
+
+  close(): void {
+    this.#watch.stop();
+    this.channel.close();
+    if (this.#child.pidfd.open) this.kernel.close(this.#child.pidfd);
+  }
+
+  #end(): ImporterEnd {
+    this.#watch.stop();
+    const child = this.kernel.childEnd(this.#child);
+    if (child === undefined) {
+      throw new RefusedError(`Cannot tell how process ${this.#child.pid} ended`);
+    }
+    return { child, cause: { source: "pidfd", detail: describeEnd(child) } };
+  }
+}
+
+function describeEnd(end: ChildEnd): string {
+  return end.how === "exited" ? `exit status ${end.status}` : `signal ${end.signal}`;
+}
