@@ -15,7 +15,7 @@ import type { Context } from "./context.ts";
 import { errorText } from "./error_text.ts";
 import { exitStatusOf } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import type { Verb } from "./main.ts";
+import type { Verb } from "./verb.ts";
 
 type Verbs = Readonly<Record<string, Verb>>;
 

@@ -4,19 +4,10 @@
  *
  * @module
  */
-import type { Command } from "@stricli/core";
 import { type Context, processContext } from "./context.ts";
 import { errorText } from "./error_text.ts";
 import { exitStatusOf } from "./errors.ts";
-
-/** A verb: its line in the help, and where it is. */
-export interface Verb {
-  /** The same text as in the command's own documentation. */
-  readonly brief: string;
-  readonly load: () => Promise<{ readonly command: Command<Context> }>;
-  /** What follows `--` is a program and its arguments. */
-  readonly takesCommand?: true;
-}
+import type { Verb } from "./verb.ts";
 
 /**
  * Loads a verb that the runtime must not find beforehand: it reads whatever a literal import leads

@@ -44,13 +44,20 @@ interface Grants {
   readonly writing: IntervalIndex<Allowed>;
 }
 
+/** One device of one policy. Names are looked up one by one: joined, each request would hash anew. */
+interface DeviceRules {
+  /** By BAR. */
+  readonly denied: readonly (IntervalIndex<Denied> | undefined)[];
+  /** By importer, then by BAR. */
+  readonly grants: ReadonlyMap<string, readonly (Grants | undefined)[]>;
+}
+
 const BARS = [0, 1, 2, 3, 4, 5];
 
 /** A policy set prepared for decisions in logarithmic time. */
 export class Decider {
-  readonly #grants: ReadonlyMap<string, Grants>;
-  readonly #denied: ReadonlyMap<string, IntervalIndex<Denied>>;
-  readonly #devices: ReadonlyMap<string, string>;
+  /** By policy, then by device. */
+  readonly #policies: ReadonlyMap<string, ReadonlyMap<string, DeviceRules>>;
 
   /**
    * @param set a checked policy set
@@ -77,9 +84,11 @@ export class Decider {
    * ```
    */
   constructor(set: PolicySet) {
-    this.#grants = indexGrants(set);
-    this.#denied = indexDenied(set);
-    this.#devices = new Map(set.policies.flatMap(deviceKeys));
+    const grants = indexGrants(set);
+    const denied = indexDenied(set);
+    this.#policies = new Map(
+      set.policies.map((policy) => [policy.name, rulesOf(policy, grants, denied)]),
+    );
   }
 
   /** Decides one request. */
@@ -87,15 +96,19 @@ export class Decider {
     const { policy, device, bar, offset, access } = request;
     const end = offset + request.length;
     if (request.length <= 0n || offset < 0n || end > QUANTITY_LIMIT) return { outcome: "no-rule" };
-    const key = this.#devices.get(`${policy}/${device}`);
-    const denied = this.#denied.get(`${key} ${bar}`)?.overlapping(offset, end);
+    const rules = this.#policies.get(policy)?.get(device);
+    const denied = rules?.denied[bar]?.overlapping(offset, end);
     if (denied !== undefined) {
       return { outcome: "denied", policy: denied.policy, rule: denied.rule };
     }
-    const grants = this.#grants.get(grantKey(policy, request.importer, device, bar));
+    const grants = rules?.grants.get(request.importer)?.[bar];
     const index = access === "read-only" ? grants?.reading : grants?.writing;
     const cover = index?.cover(offset, end);
     if (cover === undefined) return { outcome: "no-rule" };
+    const [first] = cover;
+    if (cover.length === 1 && first !== undefined) {
+      return { outcome: "allowed", rules: [first.rule] };
+    }
     return { outcome: "allowed", rules: [...new Set(cover.map(({ rule }) => rule))] };
   }
 }
@@ -105,10 +118,24 @@ function grantKey(policy: string, importer: string, device: string, bar: number)
   return `${policy} ${importer} ${device} ${bar}`;
 }
 
-function deviceKeys(policy: Policy): readonly (readonly [string, string])[] {
-  return [...policy.devices.values()].map(({ name, match }) =>
-    [`${policy.name}/${name}`, deviceKey(match)] as const
-  );
+function rulesOf(
+  policy: Policy,
+  grants: ReadonlyMap<string, Grants>,
+  denied: ReadonlyMap<string, IntervalIndex<Denied>>,
+): ReadonlyMap<string, DeviceRules> {
+  const importers = new Set(policy.exports.flatMap((rule) => rule.importers.map((i) => i.value)));
+  const devices = [...policy.devices.values()].map(({ name, match }) => {
+    const key = deviceKey(match);
+    const byImporter = [...importers].map((importer) =>
+      [importer, BARS.map((bar) => grants.get(grantKey(policy.name, importer, name, bar)))] as const
+    );
+    const rules: DeviceRules = {
+      denied: BARS.map((bar) => denied.get(`${key} ${bar}`)),
+      grants: new Map(byImporter),
+    };
+    return [name, rules] as const;
+  });
+  return new Map(devices);
 }
 
 function indexGrants(set: PolicySet): ReadonlyMap<string, Grants> {

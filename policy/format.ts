@@ -71,6 +71,7 @@ function formatOnce(text: string): FormatResult {
   if (documents.some(({ errors }) => errors.length > 0)) {
     return { ok: false, why: "its YAML is not valid to all readers" };
   }
+  if (documents.some(hasKeyWithoutValue)) return { ok: false, why: "a key of it has no value" };
   documents.forEach((document) => arrange(document, source));
   const formatted = withoutPadding(documents.map(printDocument).join(""));
   if (meaningOf(source) !== meaningOf(formatted)) {
@@ -80,6 +81,17 @@ function formatOnce(text: string): FormatResult {
     return { ok: false, why: "a comment of it would be lost" };
   }
   return { ok: true, text: formatted };
+}
+
+/** `{ a }` has a key and nothing else, which could not be written again. */
+function hasKeyWithoutValue(document: Document.Parsed): boolean {
+  let found = false;
+  visit(document, {
+    Pair(_, { key, value }) {
+      found ||= key === null || value === null;
+    },
+  });
+  return found;
 }
 
 function printDocument(document: Document.Parsed, index: number): string {

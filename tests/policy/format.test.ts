@@ -77,7 +77,7 @@ exports:
 });
 
 Deno.test("formatPolicy() refuses what it cannot keep", () => {
-  for (const text of ["", "a: [", "a: *b", "---\n---\n", "{ a: 1, a: 2 }"]) {
+  for (const text of ["", "a: [", "a: *b", "---\n---\n", "{ a: 1, a: 2 }", "{ a b, c: 1 }"]) {
     assert.equal(formatPolicy(text).ok, false, JSON.stringify(text));
   }
 });

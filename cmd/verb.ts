@@ -1,0 +1,16 @@
+/**
+ * What a verb is to the command line.
+ *
+ * @module
+ */
+import type { Command } from "@stricli/core";
+import type { Context } from "./context.ts";
+
+/** A verb: its line in the help, and where it is. */
+export interface Verb {
+  /** The same text as in the command's own documentation. */
+  readonly brief: string;
+  readonly load: () => Promise<{ readonly command: Command<Context> }>;
+  /** What follows `--` is a program and its arguments. */
+  readonly takesCommand?: true;
+}
