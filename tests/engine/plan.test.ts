@@ -267,3 +267,15 @@ Deno.test("makePlan refuses to open a device that is to be borrowed", () => {
   );
   assert.deepEqual(codes(text), ["BG2017"]);
 });
+
+Deno.test("makePlan matches driver, IOMMU group and BAR sizes", () => {
+  const match = (more: string) => policy({ match: `{ id: "1b36:0010", ${more} }` });
+  for (
+    const more of ["driver: vfio-pci", "iommuGroup: [1, 7]", "barSizes: { 2: 16MiB, 0: 16KiB }"]
+  ) {
+    assert.deepEqual(codes(match(more)), [], more);
+  }
+  for (const more of ["iommuGroup: 2", "barSizes: { 2: 32MiB }", "barSizes: { 1: 16MiB }"]) {
+    assert.deepEqual(codes(match(more)), ["BG2001"], more);
+  }
+});
