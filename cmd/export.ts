@@ -43,6 +43,8 @@ interface Flags {
   readonly allowSameUser: boolean;
   readonly acceptUnwaitedRevoke: boolean;
   readonly route?: Route;
+  readonly gateResets: boolean;
+  readonly traceRevokes: boolean;
 }
 
 /** How long a call of an end may take before it is reported as late. */
@@ -67,7 +69,7 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const report = reportFor(this, flags.format);
   const status = await report.conclude(async () => {
     const source = await importerSource(host, onlyImporter(plan), way, flags);
-    return await guard(this, host.kernel, plan, source, report);
+    return await guard(this, host.kernel, { plan, source, flags }, report);
   });
   // A call that does not return keeps its thread, and would keep this process from ending by itself.
   this.exitNow(status);
@@ -101,19 +103,32 @@ function reportFor(context: Context, format: ReportFormat): ExportReport {
   return new ExportReport({ format, ...context.background, style, clock: systemClock });
 }
 
+/** What a guardian is to do. */
+interface Task {
+  readonly plan: Plan;
+  readonly source: ImporterSource;
+  readonly flags: Flags;
+}
+
 /** Everything that is around a guardian's run: signals, and the operator's socket. */
 async function guard(
   context: Context,
   kernel: LinuxKernel,
-  plan: Plan,
-  source: ImporterSource,
+  { plan, source, flags }: Task,
   report: ExportReport,
 ): Promise<number> {
   const folder = runtimeFolder(kernel.uid);
   await ensureRuntimeFolder(kernel.uid, folder);
   const socket = await listenForOperators(kernel, folder);
   const log = new EventLog(plan.policy, Date.now, (event) => report.event(event));
-  const guardian = new Guardian(plan, { kernel, clock: systemClock, log, limitMs: LIMIT_MS });
+  const { gateResets, traceRevokes } = flags;
+  const guardian = new Guardian(plan, {
+    kernel,
+    clock: systemClock,
+    log,
+    limitMs: LIMIT_MS,
+    observe: { gateResets, traceRevokes },
+  });
   const control = new ControlServer(kernel, socket.listener, operatorHandler(guardian));
   const stopListening = shutdownSignals(context, guardian, report).listen();
   try {
@@ -255,6 +270,17 @@ export const command = buildCommand<Flags, string[], Context>({
         values: ["cdev", "group"],
         optional: true,
         brief: "Open devices by character device or by IOMMU group (default: as the host has it)",
+      },
+      gateResets: {
+        kind: "boolean",
+        default: false,
+        brief:
+          "Let others' sysfs resets wait until the grants have ended (the kernel logs a taint: fanotify permission events)",
+      },
+      traceRevokes: {
+        kind: "boolean",
+        default: false,
+        brief: "Tell of every revoke in the kernel, by a kprobe (root)",
       },
       acceptUnwaitedRevoke: {
         kind: "boolean",

@@ -8,6 +8,7 @@ import { buildCommand } from "@stricli/core";
 import { type IoctlBytes, planJson } from "../engine/plan_json.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
 import type { Route } from "../engine/group_access.ts";
+import { hitTogether } from "../engine/reset_domain.ts";
 import type { DmaRange } from "../engine/kernel.ts";
 import { C } from "../ffi/layouts.ts";
 import { exportArgument } from "../ffi/vfio.ts";
@@ -54,11 +55,13 @@ function forPeople(context: Context, prepared: Prepared): void {
 }
 
 function planText(plan: Plan): string {
-  const grants = plan.grants.map((grant) => grantText(grant, exportIoctl(grant.bar, grant.ranges)));
+  const grants = plan.grants.map((grant) =>
+    grantText(grant, plan, exportIoctl(grant.bar, grant.ranges))
+  );
   return `${grants.join("\n")}\npolicy ${plan.policy}\n`;
 }
 
-function grantText(grant: PlannedGrant, ioctl: IoctlBytes): string {
+function grantText(grant: PlannedGrant, plan: Plan, ioctl: IoctlBytes): string {
   const { device, rule, importer } = grant;
   const ranges = grant.ranges.map(({ offset, length }) =>
     `[0x${offset.toString(16)}, +0x${length.toString(16)})`
@@ -69,9 +72,17 @@ function grantText(grant: PlannedGrant, ioctl: IoctlBytes): string {
     `  BAR ${grant.bar}    ${ranges.join(" ")}`,
     `  access   ${rule.access}, on reset: ${rule.onReset}`,
     `  ended by ${grant.revocation.join(", then ")}`,
+    ...resetText(grant, plan),
     `  ioctl    ${ioctl.request} ${ioctl.bytes}`,
     "",
   ].join("\n");
+}
+
+function resetText({ device }: PlannedGrant, plan: Plan): readonly string[] {
+  const others = hitTogether(device, plan.grants.map((grant) => grant.device));
+  if (others.length === 0) return [];
+  const texts = others.map(({ address, through }) => `${address} (by a reset of ${through})`);
+  return [`  reset with ${texts.join(", ")}`];
 }
 
 function exportIoctl(bar: number, ranges: readonly DmaRange[]): IoctlBytes {

@@ -187,6 +187,41 @@ export class DeviceGuard {
     });
   }
 
+  /**
+   * Ends the grants that a reset ends. Of a reset past VFIO the kernel revokes nothing: mappings and
+   * buffers are alive, and so their end is enforced as any other.
+   *
+   * @param reason `device-reset`, or `decode-off` where memory decode was switched off
+   * @param cause where it was learned
+   */
+  endOnReset(reason: EndReason, cause: Cause): Promise<void> {
+    const victims = () => this.#held.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
+    return this.#tracked(this.#end(victims, reason, cause, "immediate"));
+  }
+
+  /** The device was reset past VFIO. Grants with `onReset: restore` have lost nothing and go on. */
+  resetSeen(cause: Cause): Promise<void> {
+    if (this.session.isOpen) this.#record.device("device-reset", { cause });
+    return this.endOnReset("device-reset", cause);
+  }
+
+  /**
+   * Somebody wrote to configuration space past VFIO. If memory decode is off then, that was it. Else
+   * it can have been anything: the bit that starts a function reset reads as 0 at all times, so that
+   * nobody can tell a reset from another write, and it is taken for one.
+   */
+  async configWritten(cause: Cause): Promise<void> {
+    const off = await this.#exclusive(() => this.#decodesNothing());
+    if (!off) return await this.resetSeen(cause);
+    this.looked(cause);
+    await this.endOnReset("decode-off", cause);
+  }
+
+  /** Something was seen that ends nothing by itself. */
+  looked(cause: Cause): void {
+    if (this.session.isOpen) this.#record.device("observed", { cause });
+  }
+
   /** Compares what should be with what is: a revoke or un-revoke that nothing told of is found late. */
   reconcile(): Promise<void> {
     return this.#exclusive(async () => {
@@ -573,6 +608,13 @@ export class DeviceGuard {
       if (keepers.some(isActive)) await this.#renew(left, keepers, reason);
       else await this.#endGeneration(left, "close");
     }
+  }
+
+  /** What cannot be read decides nothing. */
+  async #decodesNothing(): Promise<boolean> {
+    if (!this.session.isOpen) return false;
+    const what = `read the command register of ${this.session.target.address}`;
+    return await this.#record.attempt(what, () => this.session.decodesNothing()) ?? false;
   }
 
   async #bounce(

@@ -19,6 +19,8 @@ export type EventType =
   | "means-insufficient"
   | "ended"
   | "late"
+  | "observed"
+  | "unobserved"
   | "importer-started"
   | "importer-connected"
   | "importer-refused"
@@ -26,7 +28,7 @@ export type EventType =
 
 /** Where Bargate learned of the cause. */
 export interface Cause {
-  /** `request-interrupt`, `error-interrupt`, `pidfd`, `operator`, `signal`, `timer`, `channel`, `probe` … */
+  /** `request-interrupt`, `error-interrupt`, `uevent`, `sysfs`, `reset-gate`, `pidfd`, `operator`, `signal`, `timer`, `channel`, `probe` … */
   readonly source: string;
   readonly detail?: string;
 }

@@ -26,7 +26,10 @@ import type {
   ImporterProcess,
   ImporterSource,
 } from "./importer_process.ts";
-import type { ChildEnd, Kernel, Lane, Watch } from "./kernel.ts";
+import type { ChildEnd, Kernel, Lane } from "./kernel.ts";
+import { ObservationDesk } from "./observation_desk.ts";
+import { ObservationPost, type ObserverChoice } from "./observation_post.ts";
+import type { Observation } from "./observers/observation.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
 import { GroupAccess } from "./group_access.ts";
 import { DeviceSession, type DeviceTarget } from "./session.ts";
@@ -43,6 +46,8 @@ export interface GuardianContext {
   readonly log: EventLog;
   /** How long a call of an end may take before it is late, ms. */
   readonly limitMs: number;
+  /** What is watched by consent. */
+  readonly observe?: ObserverChoice;
 }
 
 /** How a guarded run ended. */
@@ -57,7 +62,8 @@ export interface GuardedEnd {
 export class Guardian {
   readonly #guards = new Map<string, DeviceGuard>();
   readonly #groups = new Map<string, GroupAccess>();
-  readonly #watches: { readonly watch: Watch; readonly fd: Fd }[] = [];
+  readonly #desk: ObservationDesk;
+  readonly #post: ObservationPost;
   readonly #janitor: Lane;
   #source: ImporterSource | undefined;
   #importer: ImporterProcess | undefined;
@@ -79,6 +85,11 @@ export class Guardian {
       );
     }
     this.#janitor = context.kernel.openLane("janitor");
+    this.#desk = new ObservationDesk({
+      guards: () => [...this.#guards.values()],
+      background: (work) => this.#background(work),
+    });
+    this.#post = this.#observers();
   }
 
   /** PCI addresses of the devices that are open. */
@@ -116,6 +127,7 @@ export class Guardian {
   async open(): Promise<void> {
     this.context.kernel.makeNonDumpable();
     try {
+      await this.#post.open();
       for (const [, grants] of Map.groupBy(this.plan.grants, ({ device }) => device.address)) {
         this.#goOn();
         const guard = await this.#openDevice(grants);
@@ -229,8 +241,7 @@ export class Guardian {
       onTurn: () => this.#guarded(() => this.#lookForLast()),
     });
     try {
-      await this.#observe(guard, "request", "device-removed");
-      await this.#observe(guard, "error", "device-error");
+      await this.#post.add(guard);
       return guard;
     } catch (error) {
       await session.close();
@@ -261,24 +272,19 @@ export class Guardian {
     return known;
   }
 
-  /** Ends the device's grants when the kernel signals that it is asked for, or has failed. */
-  async #observe(
-    guard: DeviceGuard,
-    which: "request" | "error",
-    reason: EndReason,
-  ): Promise<void> {
-    const { kernel } = this.context;
-    const fd = kernel.eventFd(`${which} interrupt of ${guard.session.target.address}`);
-    const rearm = () => guard.session.arm(which, fd);
-    const watch = kernel.watch(fd, () =>
-      this.#guarded(() => {
-        if (kernel.readEventFd(fd) === 0n) return;
-        const cause: Cause = { source: `${which}-interrupt` };
-        this.#background(guard.endAll(reason, cause, "immediate"));
-      }));
-    this.#watches.push({ watch, fd });
-    guard.onReopen(rearm);
-    await rearm();
+  /** What is seen is taken in one place, whoever saw it. */
+  #observers(): ObservationPost {
+    const { kernel, clock, log, observe } = this.context;
+    const context = {
+      kernel,
+      clock,
+      tell: (observation: Observation) => this.#desk.take(observation),
+      failed: (error: unknown) => this.#failed(error),
+      beforeReset: (devices: readonly string[], cause: Cause) =>
+        this.#desk.beforeReset(devices, cause),
+      late: (cause: Cause) => this.#late(cause),
+    };
+    return new ObservationPost(context, log, observe);
   }
 
   // ── the importer ────────────────────────────────────────────────────────────────────────────────
@@ -414,10 +420,7 @@ export class Guardian {
     this.#importer = undefined;
     this.#source?.close();
     this.#source = undefined;
-    for (const { watch, fd } of this.#watches.splice(0)) {
-      watch.stop();
-      this.context.kernel.close(fd);
-    }
+    this.#post.stop();
     this.#background(this.#janitor.end());
   }
 
@@ -454,11 +457,12 @@ export class Guardian {
   }
 
   #failed(error: unknown): void {
+    this.#late({ source: "engine", detail: messageOf(error) });
+  }
+
+  #late(cause: Cause): void {
     this.#trouble = true;
-    this.context.log.record({
-      type: "late",
-      cause: { source: "engine", detail: messageOf(error) },
-    });
+    this.context.log.record({ type: "late", cause });
   }
 
   /** @returns what the work gives, or undefined if it takes longer; it goes on then, unattended */

@@ -18,6 +18,7 @@ import type {
 } from "../policy/model.ts";
 import type { Span } from "../policy/position.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
+import { placeOf } from "./device_place.ts";
 import type { Means } from "./end.ts";
 import type { Route } from "./group_access.ts";
 import type { HostCode } from "../policy/host_codes.ts";
@@ -259,7 +260,7 @@ class Planner {
     return {
       entry,
       target: {
-        address: entry.address,
+        ...placeOf(entry, (address) => this.#index.at(address)),
         id: idOf(entry),
         ...route,
         subsystem: entry.subsystem,

@@ -5,6 +5,7 @@
  */
 import type { DmaRange } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
+import { hitTogether } from "./reset_domain.ts";
 
 /** An ioctl as it would be made. */
 export interface IoctlBytes {
@@ -30,12 +31,16 @@ export function planJson(plan: Plan, encode: ExportEncoder): Record<string, unkn
     kind: "ExportPlan",
     host: plan.host,
     policy: plan.policy,
-    grants: plan.grants.map((grant) => grantJson(grant, encode)),
+    grants: plan.grants.map((grant) => grantJson(grant, plan, encode)),
     diagnostics: plan.diagnostics,
   };
 }
 
-function grantJson(grant: PlannedGrant, encode: ExportEncoder): Record<string, unknown> {
+function grantJson(
+  grant: PlannedGrant,
+  plan: Plan,
+  encode: ExportEncoder,
+): Record<string, unknown> {
   const { address, id, node } = grant.device;
   return {
     export: grant.export,
@@ -48,6 +53,7 @@ function grantJson(grant: PlannedGrant, encode: ExportEncoder): Record<string, u
     })),
     access: grant.rule.access,
     revocation: grant.revocation,
+    resetDomain: hitTogether(grant.device, plan.grants.map(({ device }) => device)),
     ioctl: encode(grant.bar, grant.ranges),
   };
 }

@@ -10,6 +10,7 @@ import type { Fd } from "./fd.ts";
 import type { GroupAccess, RouteTarget } from "./group_access.ts";
 import type { DmaRange, EventInterrupt, Kernel, Lane } from "./kernel.ts";
 import { KernelError, LaneEndedError } from "./kernel_error.ts";
+import type { DevicePlace } from "./observers/device_files.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { explained, ready } from "./refusal.ts";
 
@@ -24,7 +25,7 @@ const CONFIG_BYTES = 256;
 const EXPORTER = "vfio_pci_core";
 
 /** What a device must be to be the one that the plan means. */
-export interface DeviceTarget extends RouteTarget {
+export interface DeviceTarget extends RouteTarget, DevicePlace {
   /** `vvvv:dddd` */
   readonly id: string;
   /** `vvvv:dddd`; absent where the header has none. */
@@ -222,6 +223,17 @@ export class DeviceSession {
   async unhold(): Promise<void> {
     await this.#setMemoryDecode(true);
     this.#held = false;
+  }
+
+  /**
+   * Whether memory decode is off in the device itself, whoever has switched it off. A virtual
+   * function has no such bit.
+   *
+   * @throws {RefusedError} if the command register cannot be read
+   */
+  async decodesNothing(): Promise<boolean> {
+    if (!this.target.canHold) return false;
+    return (await this.#command(this.#open("look at")) & PCI_COMMAND_MEMORY) === 0;
   }
 
   /**

@@ -10,6 +10,7 @@ import { parseResource } from "./resource.ts";
 import type { HostSnapshot, SnapshotBar, SnapshotFunction, Unreadable } from "./snapshot.ts";
 
 const DEVICES = "/sys/bus/pci/devices";
+const SLOTS = "/sys/bus/pci/slots";
 /** PCI Express extended configuration space, bytes. */
 const CONFIG_BYTES = 4096;
 
@@ -32,7 +33,8 @@ export interface SkippedFunction {
  * @param files where to read
  * @param kernel release and page size
  * @param wanted only functions for which this says true are read in full; it gets vendor and
- *   device so that a verb that needs one device does not read 4,000
+ *   device so that a verb that needs one device does not read 4,000. The bridges above them, and
+ *   their physical functions, are read as well
  * @returns the snapshot, and what had to be left out
  * @throws {FilesError} if `/sys/bus/pci/devices` cannot be listed
  */
@@ -41,27 +43,37 @@ export function readSnapshot(
   kernel: KernelFacts,
   wanted: (address: string) => boolean = () => true,
 ): { readonly snapshot: HostSnapshot; readonly skipped: readonly SkippedFunction[] } {
-  const functions: SnapshotFunction[] = [];
+  const functions = new Map<string, SnapshotFunction>();
   const skipped: SkippedFunction[] = [];
-  for (const address of files.list(DEVICES)) {
-    if (!isPciAddress(address)) {
-      skipped.push({ address, why: "the name is no PCI address" });
-      continue;
-    }
-    if (!wanted(address)) continue;
+  const slots = readSlots(files);
+  const tried = new Set<string>();
+  const read = (address: string): void => {
+    if (tried.has(address)) return;
+    tried.add(address);
     try {
-      functions.push(readFunction(files, address));
+      const entry = readFunction(files, address);
+      const slot = slots.get(address.replace(/\.[0-7]$/, ""));
+      functions.set(address, slot === undefined ? entry : { ...entry, slot });
     } catch (error) {
       if (!(error instanceof FilesError) && !(error instanceof SyntaxError)) throw error;
       skipped.push({ address, why: error.message });
     }
+  };
+  for (const address of files.list(DEVICES)) {
+    if (!isPciAddress(address)) skipped.push({ address, why: "the name is no PCI address" });
+    else if (wanted(address)) read(address);
+  }
+  // Resets of what is above hit what is below. What is added here is walked through in its turn.
+  for (const { parent, physfn } of functions.values()) {
+    if (isPciAddress(parent)) read(parent);
+    if (physfn !== undefined) read(physfn);
   }
   return {
     snapshot: {
       kernel: { release: kernel.release },
       pageSize: kernel.pageSize,
       iommu: listOr(files, "/sys/class/iommu"),
-      functions,
+      functions: [...functions.values()].sort((a, b) => a.address < b.address ? -1 : 1),
     },
     skipped,
   };
@@ -107,6 +119,16 @@ export function readFunction(files: Files, address: string): SnapshotFunction {
     bars: readBars(files, folder),
     unreadable,
   };
+}
+
+/** Slots by the address of what sits in them, which has no function number. */
+function readSlots(files: Files): ReadonlyMap<string, string> {
+  const slots = new Map<string, string>();
+  for (const name of listOr(files, SLOTS)) {
+    const address = textOr(files, `${SLOTS}/${name}/address`);
+    if (address !== undefined) slots.set(address, name);
+  }
+  return slots;
 }
 
 function readConfig(files: Files, folder: string, unreadable: Unreadable[]): Uint8Array {

@@ -40,6 +40,8 @@ export interface SnapshotFunction {
   readonly physfn?: string;
   /** Address of the bridge above, or the name of the root bus (`pci0000:00`). */
   readonly parent: string;
+  /** Name of the hot-plug slot that it sits in (`/sys/bus/pci/slots`). */
+  readonly slot?: string;
   /** Path of the VFIO character device, `/dev/vfio/devices/vfioN`. */
   readonly cdev?: string;
   /** Path of the VFIO group node. */

@@ -169,6 +169,11 @@ export class SimVfioDevice {
     return undefined;
   }
 
+  /** Somebody writes the command register past VFIO: no buffer is revoked by that. */
+  writeCommandOutside(command: number): void {
+    this.#command = command;
+  }
+
   /** Only the command register and the power state do anything. */
   write(region: number, offset: bigint, bytes: Uint8Array): void {
     if (region !== CONFIG_REGION) return;

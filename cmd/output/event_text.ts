@@ -20,6 +20,8 @@ const SAYS: Readonly<Record<Event["type"], string>> = {
   "means-insufficient": "not enough",
   ended: "ended",
   late: "LATE",
+  observed: "observed",
+  unobserved: "cannot be observed",
   "importer-started": "importer started",
   "importer-connected": "importer connected, and seen to be the one that is named",
   "importer-refused": "importer refused",

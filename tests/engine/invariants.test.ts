@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { SimIommufd } from "../../sim/iommufd.ts";
 import type { SimDmaBuf } from "../../sim/vfio.ts";
-import { type GrantSpec, Scene, settle, SSD } from "./support.ts";
+import { BRIDGE, type GrantSpec, Scene, settle, SSD } from "./support.ts";
 
 const OTHER = "0000:02:00.0";
 
@@ -19,6 +19,8 @@ type Step =
   | { readonly do: "reset"; readonly address: string; readonly method: "function" | "decode" }
   | { readonly do: "signal"; readonly address: string; readonly which: "request" | "error" }
   | { readonly do: "fault" | "stall"; readonly call: string }
+  | { readonly do: "sysfs"; readonly address: string; readonly file: string }
+  | { readonly do: "observersLose" }
   | { readonly do: "goOn" }
   | { readonly do: "wait"; readonly ms: number }
   | { readonly do: "shutdown" | "exit" };
@@ -50,6 +52,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   }),
   fc.record({ do: fc.constant("signal"), address, which: fc.constantFrom("request", "error") }),
   fc.record({ do: fc.constantFrom("fault", "stall"), call: fc.constantFrom(...CALLS) }),
+  fc.record({
+    do: fc.constant("sysfs"),
+    address: fc.constantFrom(SSD, OTHER, BRIDGE),
+    file: fc.constantFrom("reset", "reset_subordinate", "config", "remove", "driver/unbind"),
+  }),
+  { weight: 1, arbitrary: fc.constant({ do: "observersLose" }) },
   fc.constant({ do: "goOn" }),
   fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(1, 100, 3_000, 61_000) }),
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("shutdown", "exit") }) },
@@ -76,7 +84,7 @@ class History {
   readonly #iommufds: { iommufd: SimIommufd; ioas: number }[] = [];
   readonly scene: Scene;
 
-  constructor(grants: readonly GrantSpec[]) {
+  constructor(private readonly grants: readonly GrantSpec[]) {
     this.scene = new Scene(grants);
     for (const device of this.scene.kernel.devices.values()) {
       const made = device.export.bind(device);
@@ -146,6 +154,13 @@ class History {
         scene.kernel.devices.get(`/dev/vfio/devices/${what.address}`)
           ?.interrupts.get(what.which)?.signal();
         return;
+      case "sysfs":
+        await this.#outside(what.address, what.file);
+        return;
+      case "observersLose":
+        scene.kernel.fileWatches.overrun();
+        for (const socket of scene.kernel.uevents) socket.push("overrun");
+        return;
       case "fault":
         scene.kernel.failNext(what.call, "EAGAIN");
         return;
@@ -157,6 +172,31 @@ class History {
         return;
       case "exit":
         scene.kernel.exit(scene.child);
+    }
+  }
+
+  /**
+   * Somebody writes a file of sysfs. The end of each grant that a reset ends has begun at once then,
+   * whatever is stuck.
+   */
+  async #outside(of: string, file: string): Promise<void> {
+    const { scene } = this;
+    const hit = new Set(of === BRIDGE ? [SSD, OTHER] : [of]);
+    const ending = new Set(
+      this.grants.filter(({ onReset }) => onReset === "revoke").map(({ name }) => `demo/${name}`),
+    );
+    const exported = scene.events.filter(({ type, device, export: of }) =>
+      type === "exported" && hit.has(device ?? "") && ending.has(of ?? "")
+    );
+    await scene.touch(file, "open", of);
+    await scene.touch(file, "modify", of);
+    const resets = file === "reset" || (of === BRIDGE && file === "reset_subordinate");
+    if (!resets) return;
+    for (const { grant } of exported) {
+      const begun = scene.events.some((event) =>
+        event.grant === grant && (event.type === "revoking" || event.type === "ended")
+      );
+      assert.ok(begun, `grant ${grant} has seen a reset`);
     }
   }
 

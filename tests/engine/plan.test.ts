@@ -94,6 +94,8 @@ Deno.test("makePlan resolves a rule to a grant with everything that the export n
   assert.deepEqual(grant?.ranges, [{ offset: 0x1000n, length: 0xff_f000n }]);
   assert.deepEqual(grant?.device, {
     address: SSD,
+    above: ["0000:00:10.0"],
+    slots: [],
     id: "1b36:0010",
     route: "cdev",
     node: "/dev/vfio/devices/vfio0",
@@ -255,9 +257,23 @@ Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same 
     slices: [{ offset: "0x1000", length: "0x2000" }],
     access: "read-write",
     revocation: ["release", "hold", "close"],
+    resetDomain: [],
     ioctl: { request: "0x3b75", bytes: "00" },
   }]);
   assert.equal(JSON.stringify(value), JSON.stringify(planJson(plan(policy()), encode)));
+});
+
+Deno.test("planJson lists what would be reset together with a device", () => {
+  const other = "0000:01:00.1";
+  const both = host([nvme(SSD), nvme(other)]);
+  const made = plan(policy({ match: `{ address: ["${SSD}"] }` }), both);
+  const second = plan(policy({ match: `{ address: ["${other}"] }` }), both);
+  const value = planJson({ ...made, grants: [...made.grants, ...second.grants] }, () => ({
+    request: "",
+    bytes: "",
+  }));
+  const { grants } = JSON.parse(JSON.stringify(value));
+  assert.deepEqual(grants[0].resetDomain, [{ address: other, through: "0000:00:10.0" }]);
 });
 
 Deno.test("makePlan refuses to open a device that is to be borrowed", () => {

@@ -2,6 +2,8 @@
 import type { Clock } from "../../engine/clock.ts";
 import { type Event, EventLog } from "../../engine/event.ts";
 import { Guardian } from "../../engine/guardian.ts";
+import type { ObserverChoice } from "../../engine/observation_post.ts";
+import type { FileEventKind } from "../../engine/kernel.ts";
 import { StartedProgram } from "../../engine/started_program.ts";
 import type { Plan, PlannedGrant } from "../../engine/plan.ts";
 import type { ExportRule, ImporterRule } from "../../policy/model.ts";
@@ -12,6 +14,8 @@ import { SimDmaBuf, type SimFunction } from "../../sim/vfio.ts";
 
 export const AT: Span = { file: "p.yaml", line: 1, column: 1, endLine: 1, endColumn: 2 };
 export const SSD = "0000:01:00.0";
+/** A bridge above every device. */
+export const BRIDGE = "0000:00:1e.0";
 
 /** A clock that moves only when it is told to. */
 export class ManualClock implements Clock {
@@ -70,6 +74,8 @@ export interface GrantSpec {
   readonly expiresMs?: number;
   readonly graceMs?: number;
   readonly virtual?: boolean;
+  /** Address of its physical function. */
+  readonly physfn?: string;
 }
 
 export function planned(spec: GrantSpec = {}): PlannedGrant {
@@ -103,6 +109,9 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     importerName: "demo/engine",
     device: {
       address,
+      above: [`0000:00:${address.slice(5, 7)}.0`, BRIDGE],
+      slots: [],
+      ...(spec.physfn === undefined ? {} : { physfn: spec.physfn }),
       id: "1b36:0010",
       subsystem: "0000:0000",
       class: "000000",
@@ -127,7 +136,11 @@ export class Scene {
   readonly guardian: Guardian;
   #run: ReturnType<Guardian["run"]> | undefined;
 
-  constructor(specs: readonly GrantSpec[], functions?: readonly SimFunction[]) {
+  constructor(
+    specs: readonly GrantSpec[],
+    functions?: readonly SimFunction[],
+    observe: ObserverChoice = {},
+  ) {
     const grants = specs.map(planned);
     const addresses = new Map(specs.map((spec) => [spec.address ?? SSD, spec.virtual ?? false]));
     this.kernel = new SimKernel({
@@ -147,7 +160,18 @@ export class Scene {
       clock: this.clock,
       log: new EventLog(plan.policy, () => this.clock.now(), (event) => this.events.push(event)),
       limitMs: 1000,
+      observe,
     });
+  }
+
+  /** Somebody does something to a file of sysfs, below the folder of a function. */
+  async touch(
+    file: string,
+    kind: FileEventKind = "modify",
+    address: string = SSD,
+  ): Promise<void> {
+    this.kernel.fileWatches.tell(`/sys/bus/pci/devices/${address}/${file}`, kind);
+    await settle();
   }
 
   /** Opens, starts the child and waits until it has been welcomed. */

@@ -105,6 +105,34 @@ Deno.test("readSnapshot reads a function with all that decisions need", () => {
   });
 });
 
+Deno.test("readSnapshot reads what is above a wanted function too, and slots, each once", () => {
+  const devices = "/sys/bus/pci/devices";
+  const root = "/sys/devices/pci0000:00/0000:00:10.0";
+  const copy = (from: string, to: string) =>
+    Object.fromEntries(
+      Object.entries(nvmeTree()).map(([path, value]) => [path.replace(from, to), value]),
+    );
+  const files = new MemoryFiles({
+    ...nvmeTree({ [NVME]: `->${root}/0000:01:00.0` }),
+    ...copy("0000:01:00.0", "0000:01:00.1"),
+    [`${devices}/0000:01:00.1`]: `->${root}/0000:01:00.1`,
+    [`${devices}/0000:01:00.1/physfn`]: "->../0000:01:00.0",
+    ...copy("0000:01:00.0", "0000:00:10.0"),
+    [`${devices}/0000:00:10.0`]: `->${root}`,
+    ...copy("0000:01:00.0", "0000:02:00.0"),
+    "/sys/bus/pci/slots/1/address": "0000:01:00\n",
+    "/sys/bus/pci/slots/9/power": "1\n",
+  });
+  const wanted = (address: string) => address === "0000:01:00.1";
+  const { snapshot, skipped } = readSnapshot(files, KERNEL, wanted);
+  assert.deepEqual(skipped, []);
+  assert.deepEqual(snapshot.functions.map(({ address, parent, slot }) => [address, parent, slot]), [
+    ["0000:00:10.0", "pci0000:00", undefined],
+    ["0000:01:00.0", "0000:00:10.0", "1"],
+    ["0000:01:00.1", "0000:00:10.0", "1"],
+  ]);
+});
+
 Deno.test("readSnapshot leaves out what makes no sense, and says so", () => {
   const files = new MemoryFiles(nvmeTree({
     "/sys/bus/pci/devices/evil\nname/vendor": "0x1234\n",

@@ -1,0 +1,99 @@
+/**
+ * All observers of a guardian, opened and stopped together.
+ *
+ * @module
+ */
+import type { DeviceGuard } from "./device_guard.ts";
+import type { EventLog } from "./event.ts";
+import { messageOf } from "./guard_context.ts";
+import { KernelError } from "./kernel_error.ts";
+import { filesOf, resetFilesOf } from "./observers/device_files.ts";
+import { observeInterrupts } from "./observers/interrupts.ts";
+import type { Observer } from "./observers/observation.ts";
+import { type GateContext, ResetGate } from "./observers/reset_gate.ts";
+import { observeRevokes } from "./observers/revoke_trace.ts";
+import { SysfsFiles } from "./observers/sysfs_files.ts";
+import { observeUevents } from "./observers/uevents.ts";
+import { ready } from "./refusal.ts";
+
+/** What is watched only by consent. */
+export interface ObserverChoice {
+  /** Let writers of `reset` wait until the grants have ended. Taints the kernel. */
+  readonly gateResets?: boolean;
+  /** Put a kprobe on the kernel's revoke routine. */
+  readonly traceRevokes?: boolean;
+}
+
+/** Watches devices. */
+export class ObservationPost implements Observer {
+  readonly #observers: Observer[] = [];
+  #files: SysfsFiles | undefined;
+  #gate: ResetGate | undefined;
+
+  /**
+   * @param context takes what is seen
+   * @param log is told what cannot be watched
+   * @param choice what is watched by consent
+   */
+  constructor(
+    private readonly context: GateContext,
+    private readonly log: EventLog,
+    private readonly choice: ObserverChoice = {},
+  ) {}
+
+  /**
+   * Begins to watch the host.
+   *
+   * @throws {HostNotReadyError} if something cannot be watched that was asked for
+   */
+  async open(): Promise<void> {
+    const { context } = this;
+    this.#attempt("uevents", () => this.#observers.push(observeUevents(context)));
+    this.#attempt("sysfs", () => this.#observers.push(this.#files = new SysfsFiles(context)));
+    if (this.choice.gateResets) this.#observers.push(this.#gate = new ResetGate(context));
+    if (!this.choice.traceRevokes) return;
+    const trace = await ready("trace revokes", () => observeRevokes(context));
+    this.#observers.push(trace);
+  }
+
+  /**
+   * Watches one more device.
+   *
+   * @param guard the device, open
+   * @throws {HostNotReadyError} if something cannot be watched that was asked for
+   * @throws {RefusedError} if its interrupts cannot be armed
+   */
+  async add(guard: DeviceGuard): Promise<void> {
+    const { target } = guard.session;
+    const { address } = target;
+    this.#observers.push(await observeInterrupts(this.context, guard));
+    const refusals = this.#files?.add(address, filesOf(target)) ?? [];
+    if (refusals.length > 0) this.#missing("sysfs", refusals.map(messageOf).join("; "), address);
+    await ready(
+      `put a gate before the resets of ${address}`,
+      () => this.#gate?.add(address, resetFilesOf(target)),
+    );
+  }
+
+  stop(): void {
+    for (const observer of this.#observers.splice(0)) observer.stop();
+  }
+
+  /** One observer less is no reason not to export: others see most of it, and this says so. */
+  #attempt(source: string, open: () => unknown): void {
+    try {
+      open();
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      this.#missing(source, messageOf(error));
+    }
+  }
+
+  #missing(source: string, detail: string, device?: string): void {
+    this.log.record({
+      type: "unobserved",
+      ...(device === undefined ? {} : { device }),
+      cause: { source, detail },
+    });
+  }
+}
