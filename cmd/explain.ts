@@ -46,7 +46,8 @@ function parseBar(text: string): number {
 
 async function explain(this: Context, flags: Flags, ...args: string[]): Promise<void> {
   const [word] = args;
-  if (word !== undefined && isWord(word)) return wordMeaning(this, flags, args, word);
+  const asksForWord = word !== undefined && flags.importer === undefined && isWord(word);
+  if (asksForWord) return wordMeaning(this, flags, args, word);
   const { importer, device, bar, length, offset, access } = flags;
   if (
     importer === undefined || device === undefined || bar === undefined || length === undefined

@@ -76,10 +76,10 @@ export function checkManifest(
     const message = "Cannot have two manifests in one set: a set is made of one list of files";
     report("BG1804", manifest.at, message, { related: [place] });
   }
-  const listed = listedFiles(first.file, first.manifest, report);
+  const listed = listedFiles(plainName(first.file), first.manifest, report);
   checkListed(listed, sources, report);
   for (const { file, policy } of documents) {
-    if (policy === undefined || listed.has(file)) continue;
+    if (policy === undefined || listed.has(plainName(file))) continue;
     const why = file === first.file ? "it stands in the manifest's own file" : "no entry names it";
     report(
       "BG1802",
@@ -90,6 +90,11 @@ export function checkManifest(
       },
     );
   }
+}
+
+/** One file can be given as `a.yaml`, `./a.yaml` or `.//a.yaml`. */
+function plainName(file: string): string {
+  return file.replace(/\/(?:\.?\/)+/g, "/").replace(/^\.\//, "");
 }
 
 /** Entries by the name that their files have on the command line. */
@@ -117,7 +122,7 @@ function checkListed(
   sources: readonly HashedSource[],
   report: Report,
 ): void {
-  const byName = new Map(sources.map((source) => [source.file, source]));
+  const byName = new Map(sources.map((source) => [plainName(source.file), source]));
   for (const [name, { path, sha256: expected }] of listed) {
     const source = byName.get(name);
     if (source === undefined) {

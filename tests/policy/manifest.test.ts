@@ -25,6 +25,12 @@ Deno.test("a set that is exactly what its manifest lists is valid, with the dige
   assert.equal(digest(manifest(LISTED), FILE), digest(FILE));
 });
 
+Deno.test("files of a set are found however their paths are spelt", () => {
+  assert.deepEqual(codes(manifest(LISTED), { ...FILE, file: "./site//a/./b.yaml" }), []);
+  const here = { ...manifest(["b.yaml", LISTED[1]]), file: "./set.yaml" };
+  assert.deepEqual(codes(here, { ...FILE, file: "b.yaml" }), []);
+});
+
 Deno.test("a file that is missing, extra or different makes the set invalid", () => {
   assert.deepEqual(codes(manifest(LISTED, ["c.yaml", "0".repeat(64)]), FILE), [
     "BG1801 site/set.yaml",
