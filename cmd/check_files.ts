@@ -7,10 +7,7 @@ import { loadPolicySet, type LoadResult } from "../policy/load.ts";
 import { formatQuantity } from "../policy/quantity.ts";
 import type { Context } from "./context.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { humanDiagnostics, humanSummary } from "./output/human.ts";
-import { jsonDiagnostics } from "./output/json.ts";
-import { jsonlDiagnostics } from "./output/jsonl.ts";
-import { summarize, type Summary } from "./output/summary.ts";
+import { humanSummary, summarize, type Summary } from "./output/summary.ts";
 import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
 
 /** Formats of the result. */
@@ -53,6 +50,7 @@ interface Outcome {
   readonly context: Context;
 }
 
+/** Writers are loaded when they have something to write: most runs find nothing. */
 async function format(flags: CheckFlags, outcome: Outcome): Promise<string> {
   const { result, summary, files } = outcome;
   switch (flags.format) {
@@ -65,25 +63,30 @@ async function format(flags: CheckFlags, outcome: Outcome): Promise<string> {
       return junitDiagnostics(result.diagnostics, files.map(({ file }) => file));
     }
     case "json":
-      return jsonDiagnostics(result.diagnostics, summary);
+      return (await import("./output/json.ts")).jsonDiagnostics(result.diagnostics, summary);
     case "jsonl":
-      return jsonlDiagnostics(result.diagnostics, summary);
+      return (await import("./output/jsonl.ts")).jsonlDiagnostics(result.diagnostics, summary);
     case "human":
-      return forPeople(flags, outcome);
+      return await forPeople(flags, outcome);
   }
 }
 
-function forPeople(flags: CheckFlags, { result, summary, files, context }: Outcome): string {
-  const texts = new Map(files.map(({ file, bytes }) => [file, bytes]));
-  const decoder = new TextDecoder();
-  const diagnostics = humanDiagnostics(result.diagnostics, {
-    textOf: (file) => decoder.decode(texts.get(file)),
-    coloured: context.colours && context.process.stdout.isTerminal,
-  });
+async function forPeople(flags: CheckFlags, outcome: Outcome): Promise<string> {
+  const { result, summary } = outcome;
+  const diagnostics = result.diagnostics.length === 0 ? "" : `${await framed(outcome)}\n`;
   const verdict = result.set === undefined ? "invalid" : `valid ${result.set.digest}`;
   const pages = flags.pageSize === undefined
     ? "page size 4KiB assumed (--page-size)"
     : `page size ${formatQuantity(BigInt(flags.pageSize))}`;
-  const gap = diagnostics === "" ? "" : "\n";
-  return `${diagnostics}${gap}${verdict}: ${humanSummary(summary)}; ${pages}\n`;
+  return `${diagnostics}${verdict}: ${humanSummary(summary)}; ${pages}\n`;
+}
+
+async function framed({ result, files, context }: Outcome): Promise<string> {
+  const { humanDiagnostics } = await import("./output/human.ts");
+  const texts = new Map(files.map(({ file, bytes }) => [file, bytes]));
+  const decoder = new TextDecoder();
+  return humanDiagnostics(result.diagnostics, {
+    textOf: (file) => decoder.decode(texts.get(file)),
+    coloured: context.colours && context.process.stdout.isTerminal,
+  });
 }

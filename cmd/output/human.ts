@@ -6,7 +6,6 @@
 import type { Diagnostic, Related, Severity } from "../../policy/diagnostic.ts";
 import { drawFrame, linesOf, type Place } from "./frame.ts";
 import { type Style, styleFor } from "./style.ts";
-import type { Summary } from "./summary.ts";
 import { visible } from "./visible.ts";
 
 /** How to write for people. */
@@ -24,16 +23,6 @@ export function humanDiagnostics(
   const style = styleFor(options.coloured);
   const lines = new FileLines(options.textOf);
   return diagnostics.map((found) => `${humanDiagnostic(found, lines, style)}\n`).join("\n");
-}
-
-/** Says in one line how many of what there are. */
-export function humanSummary({ errors, warnings, files, exports }: Summary): string {
-  const found = [count(errors, "error"), count(warnings, "warning")].join(", ");
-  return `${found} in ${count(files, "file")} with ${count(exports, "export")}`;
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /** Splits each file once. */

@@ -26,3 +26,13 @@ export function summarize(
     exports: counts.exports,
   };
 }
+
+/** Says in one line how many of what there are. */
+export function humanSummary({ errors, warnings, files, exports }: Summary): string {
+  const found = [count(errors, "error"), count(warnings, "warning")].join(", ");
+  return `${found} in ${count(files, "file")} with ${count(exports, "export")}`;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
