@@ -140,10 +140,10 @@ function checkUser(
   wanted: string,
   found: ProcessIdentity,
 ): string | undefined {
-  const account = kernel.account(wanted);
-  if (account === undefined) return `user must be ${wanted}, which this host does not have`;
-  if (account.uid === found.uid) return undefined;
-  return `user must be ${wanted}, uid ${account.uid} (received uid ${found.uid})`;
+  const uid = kernel.account(wanted)?.uid ?? decimal(wanted);
+  if (uid === undefined) return `user must be ${wanted}, which this host does not have`;
+  if (uid === found.uid) return undefined;
+  return `user must be ${wanted}, uid ${uid} (received uid ${found.uid})`;
 }
 
 function checkGroup(
@@ -151,11 +151,16 @@ function checkGroup(
   wanted: string,
   { gid, groups }: ProcessIdentity,
 ): string | undefined {
-  const id = kernel.groupId(wanted);
+  const id = kernel.groupId(wanted) ?? decimal(wanted);
   if (id === undefined) return `group must be ${wanted}, which this host does not have`;
   const all = [...new Set([gid, ...groups])];
   if (all.includes(id)) return undefined;
   return `group must be ${wanted}, gid ${id} (received gids ${all.join(", ")})`;
+}
+
+/** A number needs no entry in the host's tables: those of containers often have none. */
+function decimal(text: string): number | undefined {
+  return /^(0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : undefined;
 }
 
 /** The file that the process executes is compared, not its path: a path can be anything. */

@@ -6,6 +6,7 @@
  */
 import type { Files } from "../host/files.ts";
 import type { ImporterRule } from "../policy/model.ts";
+import { sha256 } from "../policy/sha256.ts";
 import { DeniedError, HostNotReadyError } from "./errors.ts";
 import { identifyIfThere, isSameFile, loosePart } from "./executable_file.ts";
 import type { Account, FileIdentity, Kernel } from "./kernel.ts";
@@ -18,6 +19,8 @@ export interface Recipient {
 }
 
 const ROOT = 0;
+/** A longer executable is not read whole to be hashed, bytes. */
+const HASH_LIMIT = 256 * 1024 * 1024;
 const TYPE_MASK = 0o170000;
 const TYPE_REGULAR = 0o100000;
 const ANY_EXECUTE = 0o111;
@@ -52,20 +55,24 @@ export function checkRecipient(
   if ((found.mode & TYPE_MASK) !== TYPE_REGULAR || (found.mode & ANY_EXECUTE) === 0) {
     throw new HostNotReadyError(`Cannot start ${path}: it is no executable file`);
   }
-  const wanted = importer.identity.executable;
-  if (wanted === undefined) return { account, executable: path };
-  checkExecutable(kernel, files, importer.name, real, found, wanted.value);
+  const { executable: wanted, sha256: hash } = importer.identity;
+  if (wanted === undefined && hash === undefined) return { account, executable: path };
+  if (wanted !== undefined) {
+    checkExecutable(kernel, files, importer.name, real, found, wanted.value);
+  }
+  refuseLoose(kernel, importer.name, real);
+  if (hash !== undefined) checkHash(files, importer.name, real, hash.value);
   return { account, executable: real };
 }
 
 /** What a program that Bargate starts cannot show must not be taken for shown. */
 function refuseUnshown({ name, identity }: ImporterRule): void {
-  const given = (["unit", "cgroup", "sha256"] as const).filter((key) => identity[key]);
+  const given = (["unit", "cgroup"] as const).filter((key) => identity[key]);
   if (given.length === 0) return;
   throw new HostNotReadyError(
     `Cannot start importer ${name}: its identity demands ${
       given.join(" and ")
-    }, which is not checked of a program that Bargate starts`,
+    }, which a program that Bargate starts does not have; start it there and use --send`,
   );
 }
 
@@ -130,10 +137,28 @@ function checkExecutable(
       `Cannot give importer ${importer} its grants: its executable must be ${wanted} (received ${executable})`,
     );
   }
+}
+
+/** What was checked must be what is started. */
+function refuseLoose(kernel: Kernel, importer: string, executable: string): void {
   const loose = loosePart(kernel, executable);
   if (loose !== undefined) {
     throw new DeniedError(
-      `Cannot trust ${wanted} as the identity of importer ${importer}: others can replace it, for ${loose} is not root's or Bargate's alone to write`,
+      `Cannot trust ${executable} as the identity of importer ${importer}: others can replace it, for ${loose} is not root's or Bargate's alone to write`,
     );
   }
+}
+
+function checkHash(files: Files, importer: string, executable: string, wanted: string): void {
+  const bytes = files.read(executable, HASH_LIMIT);
+  if (bytes.length >= HASH_LIMIT) {
+    throw new HostNotReadyError(
+      `Cannot check the sha256 of ${executable} for importer ${importer}: it has ${HASH_LIMIT} bytes or more`,
+    );
+  }
+  const received = sha256(bytes);
+  if (received === wanted) return;
+  throw new DeniedError(
+    `Cannot give importer ${importer} its grants: the sha256 of ${executable} must be ${wanted} (received ${received})`,
+  );
 }

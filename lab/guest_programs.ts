@@ -5,11 +5,12 @@ import { LabError } from "./lab_error.ts";
 import { join } from "./path.ts";
 import { checkoutFolder } from "./places.ts";
 
-/** Each program and the sources it consists of, in `lab/guest/`. */
+/** Each program and the sources it consists of, from `lab/guest/` on. */
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   importer: ["importer.c", "answer.c", "channel.c", "edu.c", "named_fds.c"],
   bar: ["bar.c"],
   export_bench: ["export_bench.c"],
+  receiver: ["../../examples/clients/receiver.c"],
 };
 
 const FLAGS = ["-O2", "-Wall", "-Wextra", "-static"];
@@ -55,8 +56,10 @@ function sourcePath(name: string): string {
 /** The sources, the flags, and the headers by the two files that matter here. */
 async function key(headers: string): Promise<string> {
   const folder = join(checkoutFolder(), "lab/guest");
-  const names = (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name)
-    .filter((name) => /\.[ch]$/.test(name)).sort().map(sourcePath);
+  const headersHere = (await Array.fromAsync(Deno.readDir(folder))).map((entry) => entry.name)
+    .filter((name) => name.endsWith(".h"));
+  const names = [...new Set([...headersHere, ...Object.values(PROGRAMS).flat()])].sort()
+    .map(sourcePath);
   const uapi = ["linux/vfio.h", "linux/iommufd.h"].map((name) => join(headers, name));
   const texts = await Promise.all([...names, ...uapi].map((path) => Deno.readTextFile(path)));
   return textHash(...FLAGS, ...texts).slice(0, 16);

@@ -4,6 +4,7 @@ import type { Event } from "../../engine/event.ts";
 import type { GuestContext } from "../guest/case.ts";
 import type { ImporterControl } from "../guest/importer.ts";
 import type { Running } from "../guest/process.ts";
+import { IMPORTER_ACCOUNT } from "../guest/setup.ts";
 import { join } from "../path.ts";
 
 /** Where importers map, and how the slice lies in the controller memory buffer. */
@@ -24,6 +25,8 @@ export interface PolicySpec {
   readonly expires?: string;
   readonly grace?: string;
   readonly deny?: string;
+  /** The importer's identity. */
+  readonly identity?: string;
   readonly more?: string;
   /** More of `bargate export`'s command line. */
   readonly flags?: readonly string[];
@@ -39,6 +42,7 @@ export function policyText(context: GuestContext, spec: PolicySpec = {}): string
     mapping = "importer",
     onReset = "revoke",
     grace = "500ms",
+    identity = "{ user: nobody }",
     expires,
   } = spec;
   return `apiVersion: bargate/v1
@@ -47,7 +51,7 @@ metadata: { name: lab }
 devices:
   ssd: { match: { id: "${id}", address: "${address}" } }
 importers:
-  engine: { identity: { user: nobody }, driver: iommufd, mapping: ${mapping} }
+  engine: { identity: ${identity}, driver: iommufd, mapping: ${mapping} }
 exports:
   - name: data
     device: ssd
@@ -99,15 +103,18 @@ export class LabExport {
       context.program("importer"),
       importer.socketPath,
     ]);
-    const connected = importer.connected();
-    const ended = bargate.wait().then((ran) => {
-      throw new Error(`bargate ended with status ${ran.status}: ${ran.stderr}${ran.stdout}`);
-    });
-    await Promise.race([connected, ended]);
-    void Promise.allSettled([ended]);
-    const node = await context.vfioNode(context.devices.edu.address);
-    const { ioas } = await importer.must(`setup-edu ${node}`);
-    return new LabExport(context, bargate, importer, Number(ioas));
+    await unlessEnded(bargate, importer.connected());
+    return new LabExport(context, bargate, importer, await setUpEngine(context, importer));
+  }
+
+  /** Starts an importer that listens, and Bargate that connects to it; the importer says hello. */
+  static async send(context: GuestContext, spec: PolicySpec = {}): Promise<LabExport> {
+    const importer = await listeningImporter(context);
+    const ioas = await setUpEngine(context, importer.control);
+    const bargate = await startSend(context, importer.path, spec);
+    await unlessEnded(bargate, importer.control.must("channel-accept 30000", 35_000));
+    await importer.control.must('channel-send {"type":"hello","v":1}');
+    return new LabExport(context, bargate, importer.control, ioas);
   }
 
   /** Events so far. */
@@ -224,4 +231,45 @@ export function endOf(events: readonly Event[]): Event {
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+/** An importer that listens for Bargate, as the account that the policies name. */
+export async function listeningImporter(
+  context: GuestContext,
+): Promise<
+  { readonly control: ImporterControl; readonly running: Running; readonly path: string }
+> {
+  const { uid, gid } = IMPORTER_ACCOUNT;
+  const control = context.importer();
+  const running = context.start([context.program("importer"), control.socketPath], { uid, gid });
+  const path = join(context.scratch, "bargate.sock");
+  await control.must(`channel-listen ${path}`);
+  return { control, running, path };
+}
+
+/** Starts `bargate export --send`. */
+export async function startSend(
+  context: GuestContext,
+  socket: string,
+  spec: PolicySpec = {},
+): Promise<Running> {
+  const policy = await writePolicy(context, policyText(context, spec));
+  const flags = [...spec.flags ?? [], "--format", "jsonl", "--send", socket];
+  return context.startBargate(["export", policy, ...flags]);
+}
+
+/** @returns the engine's IOAS */
+async function setUpEngine(context: GuestContext, importer: ImporterControl): Promise<number> {
+  const node = await context.vfioNode(context.devices.edu.address);
+  const { ioas } = await importer.must(`setup-edu ${node}`);
+  return Number(ioas);
+}
+
+/** Waits for something that does not come if Bargate has ended. */
+async function unlessEnded(bargate: Running, wanted: Promise<unknown>): Promise<void> {
+  const ended = bargate.wait().then((ran) => {
+    throw new Error(`bargate ended with status ${ran.status}: ${ran.stderr}${ran.stdout}`);
+  });
+  await Promise.race([wanted, ended]);
+  void Promise.allSettled([ended, wanted]);
 }

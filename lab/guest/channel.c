@@ -25,6 +25,32 @@ int channel_connect(const char *path)
 	return -1;
 }
 
+int channel_listen(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (!bind(fd, (struct sockaddr *)&address, sizeof(address)) && !listen(fd, 1))
+		return fd;
+	int error = errno;
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+int channel_accept(int listener, int limit_ms)
+{
+	struct pollfd waiting = { .fd = listener, .events = POLLIN };
+	int ready = poll(&waiting, 1, limit_ms);
+
+	if (!ready)
+		errno = ETIMEDOUT;
+	return ready > 0 ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
+}
+
 int channel_send(int socket, const char *text, int fd)
 {
 	struct iovec part = { .iov_base = (void *)text, .iov_len = strlen(text) };

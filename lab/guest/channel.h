@@ -17,6 +17,10 @@ struct channel_packet {
 
 /* Connects to a listening path; the descriptor, or -1 with errno. */
 int channel_connect(const char *path);
+/* Listens on a path, for one that connects; the descriptor, or -1 with errno. */
+int channel_listen(const char *path);
+/* Takes who connects; the descriptor, or -1 with errno (ETIMEDOUT: nobody did in time). */
+int channel_accept(int listener, int limit_ms);
 /* Sends a packet, with a descriptor unless `fd` is -1; 0, or -1 with errno. */
 int channel_send(int socket, const char *text, int fd);
 /* 1: a packet came; 0: the other side is gone; -1 with errno (ETIMEDOUT: none came in time). */

@@ -19,6 +19,8 @@
  *   dma-read IOVA LENGTH [AT]  the engine reads into its buffer, at offset AT
  *   dma-write IOVA LENGTH [AT] the engine writes from its buffer
  *   channel-connect PATH       connects to a listening Bargate instead of the inherited channel
+ *   channel-listen PATH        listens for a Bargate that connects
+ *   channel-accept MS          waits for one; the connection is the channel
  *   channel-send JSON          sends a packet
  *   channel-send-fd NAME JSON  sends a packet with a descriptor; "iommufd" is the engine's
  *   channel-recv MS            waits for a packet; its descriptors are kept as received0, …
@@ -53,6 +55,7 @@
 #include "named_fds.h"
 
 #define CHANNEL_NAME "bargate"
+#define LISTENER_NAME "listener"
 #define MAX_ENGINES 8
 
 static struct edu engines[MAX_ENGINES];
@@ -247,6 +250,29 @@ static void connect_channel(void)
 	answer_ok();
 }
 
+static void listen_for_channel(void)
+{
+	int fd = channel_listen(word());
+
+	if (fd < 0)
+		return answer_errno("listen", errno);
+	named_fds_add(LISTENER_NAME, fd);
+	answer_ok();
+}
+
+static void accept_channel(void)
+{
+	int listener = named_fds_find(LISTENER_NAME);
+
+	if (listener < 0)
+		return answer_usage("channel-listen comes first");
+	int fd = channel_accept(listener, number());
+	if (fd < 0)
+		return answer_errno("accept", errno);
+	named_fds_add(CHANNEL_NAME, fd);
+	answer_ok();
+}
+
 static void send_packet(int fd)
 {
 	int channel = named_fds_find(CHANNEL_NAME);
@@ -399,6 +425,8 @@ static const struct {
 	{ "dma-read", dma_read },
 	{ "dma-write", dma_write },
 	{ "channel-connect", connect_channel },
+	{ "channel-listen", listen_for_channel },
+	{ "channel-accept", accept_channel },
 	{ "channel-send", send_plain_packet },
 	{ "channel-send-fd", send_packet_with_fd },
 	{ "channel-recv", receive_packet },

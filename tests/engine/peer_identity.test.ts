@@ -132,6 +132,14 @@ Deno.test("checkPeer takes what a process does not have for not shown", async ()
   }
 });
 
+Deno.test("checkPeer compares a number without an entry in the host's tables", async () => {
+  await check({ user: "12345" }, { facts: { uid: 12345 } });
+  await assert.rejects(
+    check({ user: "12345" }),
+    /user must be 12345, uid 12345 \(received uid 990/,
+  );
+});
+
 Deno.test("checkPeer denies what this host does not have", async () => {
   await assert.rejects(check({ user: "spdk" }), /user must be spdk, which this host does not have/);
   await assert.rejects(check({ user: "nvmf", group: "x" }), /group must be x, which this host/);

@@ -16,8 +16,13 @@ const PATHS: Readonly<Record<string, SimPath>> = {
   "/usr/bin/text": { mode: 0o100644 },
 };
 
-/** Every path is its own real path, but for one link. */
+const CONTENT = new TextEncoder().encode("abc");
+/** Of "abc". */
+const SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+/** Every path is its own real path, but for one link; all files hold the same. */
 const files = {
+  read: (_path: string): Uint8Array => CONTENT,
   realPath: (path: string) => path === "/usr/bin/link" ? "/usr/bin/target" : path,
 } as Files;
 
@@ -65,6 +70,17 @@ Deno.test("checkRecipient denies another executable than the policy's", () => {
   assert.throws(() => check(identity, "/usr/bin/other"), DeniedError);
 });
 
+Deno.test("checkRecipient compares the hash of what it will start, and starts that", () => {
+  const { executable } = check({ user: "nobody", sha256: SHA256 }, "/usr/bin/link");
+  assert.equal(executable, "/usr/bin/target");
+  const other = { user: "nobody", sha256: "0".repeat(64) };
+  assert.throws(() => check(other, "/usr/bin/target"), DeniedError);
+  assert.throws(() => check(other, "/usr/bin/target"), /must be 0{64} \(received ba7816bf/);
+  const paths = { "/usr/bin": { mode: 0o040777 } };
+  const replaceable = () => check({ user: "nobody", sha256: SHA256 }, "/usr/bin/target", { paths });
+  assert.throws(replaceable, /others can replace it/);
+});
+
 Deno.test("checkRecipient refuses a program that is none", () => {
   assert.throws(() => check({ user: "nobody" }, "/usr/bin/text"), /no executable file/);
   assert.throws(() => check({ user: "nobody" }, "/usr/bin"), HostNotReadyError);
@@ -99,7 +115,7 @@ Deno.test("checkRecipient refuses accounts that are not there, or that Bargate c
 });
 
 Deno.test("checkRecipient refuses an identity with parts that it does not check", () => {
-  for (const more of [{ unit: "a.service" }, { cgroup: "/a" }, { sha256: "0".repeat(64) }]) {
+  for (const more of [{ unit: "a.service" }, { cgroup: "/a" }]) {
     const [key = ""] = Object.keys(more);
     const message = new RegExp(`demands ${key}`);
     assert.throws(() => check({ user: "nobody", ...more }, "/usr/bin/target"), message);
@@ -107,7 +123,7 @@ Deno.test("checkRecipient refuses an identity with parts that it does not check"
 });
 
 Deno.test("checkRecipient refuses what it cannot make true", () => {
-  for (const key of ["unit", "cgroup", "sha256"] as const) {
+  for (const key of ["unit", "cgroup"] as const) {
     assert.throws(
       () => check({ user: "nobody", [key]: "x" }, "/usr/bin/target"),
       HostNotReadyError,

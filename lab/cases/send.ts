@@ -1,0 +1,251 @@
+/** From a policy to DMA for an importer that Bargate did not start: `export --send`. @module */
+import assert from "node:assert/strict";
+import type { Event } from "../../engine/event.ts";
+import type { CaseContext, LabCase } from "../guest/case.ts";
+import type { Running } from "../guest/process.ts";
+import { IMPORTER_ACCOUNT } from "../guest/setup.ts";
+import { join } from "../path.ts";
+import {
+  endOf,
+  IOVA,
+  LabExport,
+  listeningImporter,
+  type PolicySpec,
+  SLICE,
+  startSend,
+} from "./support.ts";
+
+/** Name under which the importer keeps the first descriptor that it receives. */
+const RECEIVED = "received0";
+
+/** The importer takes its buffer from the packet that brings it, and maps it. */
+async function receiveAndMap(lab: LabExport): Promise<void> {
+  const granted = await lab.packetOf("granted");
+  assert.deepEqual([granted["export"], granted["fdName"]], ["lab/data", undefined]);
+  await lab.map(RECEIVED);
+  assert.equal(await lab.dmaLands(), true);
+}
+
+/** The old mapping is dead, and so is the descriptor. */
+async function assertDead(lab: LabExport): Promise<void> {
+  assert.equal(await lab.oldMappingLands(), false);
+  assert.equal((await lab.importer.ask(`map ${RECEIVED} ${IOVA + 0x100000}`)).error, "ENODEV");
+}
+
+/** How a receiver of `examples/clients` is run. */
+type Receiver = (context: CaseContext, socket: string) => Promise<readonly string[]>;
+
+/** The way of a receiver: it listens, is granted, is reset away, and ends. */
+async function receiverStory(context: CaseContext, command: Receiver): Promise<void> {
+  const { uid, gid } = IMPORTER_ACCOUNT;
+  const socket = join(context.scratch, "receiver.sock");
+  const receiver = context.start(await command(context, socket), { uid, gid });
+  await receiver.line("stdout", (line) => line === "listening");
+  const bargate = await startSend(context, socket, {
+    onReset: "restore",
+    identity: `{ user: nobody, executable: ${await Deno.realPath(`/proc/${receiver.pid}/exe`)} }`,
+  });
+  const granted = `granted lab/data 0x${SLICE.length.toString(16)}, ${SLICE.length} bytes here`;
+  assert.equal(await receiver.line("stdout", (line) => line.startsWith("granted")), granted);
+  const reset = await context.bargate(["reset", context.devices.nvme.address]);
+  assert.equal(reset.status, 0, reset.stderr);
+  await receiver.line("stdout", (line) => line.startsWith("suspended"));
+  await receiver.line("stdout", (line) => line.startsWith("restored"));
+  bargate.kill("SIGTERM");
+  await receiver.line("stdout", (line) => line === "revoking shutdown");
+  await receiver.line("stdout", (line) => line === "revoked shutdown");
+  const { status, stdout } = await receiver.wait();
+  assert.deepEqual([status, stdout.trim().split("\n").at(-1)], [0, "end"]);
+  assert.equal((await bargate.wait()).status, 0);
+  const end = endOf(eventsOf(bargate));
+  assert.deepEqual([end.reason, end.means], ["shutdown", "release"], "it let go when it was told");
+}
+
+const inC: Receiver = (context, socket) => Promise.resolve([context.program("receiver"), socket]);
+
+const PYTHONS = ["/usr/bin/python3", "/usr/local/bin/python3"];
+
+const inPython: Receiver = async (context, socket) => {
+  const python = await firstThere(PYTHONS);
+  if (python === undefined) return context.skip(`no Python here (${PYTHONS.join(", ")})`);
+  // The checkout may lie where the importer's account cannot reach it.
+  const script = join(context.scratch, "receiver.py");
+  await Deno.copyFile(join(context.checkout, "examples/clients/receiver.py"), script);
+  await Deno.chmod(script, 0o644);
+  return [python, script, socket];
+};
+
+async function firstThere(paths: readonly string[]): Promise<string | undefined> {
+  for (const path of paths) {
+    try {
+      if ((await Deno.stat(path)).isFile) return path;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return undefined;
+}
+
+function eventsOf(bargate: Running): readonly Event[] {
+  return bargate.stdout.split("\n").filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line) as Event);
+}
+
+interface Refusal {
+  readonly name: string;
+  readonly identity: string;
+  readonly message: RegExp;
+}
+
+const REFUSALS: readonly Refusal[] = [
+  {
+    name: "of another user",
+    identity: "{ user: daemon }",
+    message: /user must be daemon, uid 1 \(received uid 65534\)/,
+  },
+  {
+    name: "of another executable",
+    identity: "{ user: nobody, executable: /bin/sh }",
+    message: /executable must be \/bin\/sh \(received .*importer\)/,
+  },
+  {
+    name: "of another hash",
+    identity: `{ user: nobody, sha256: "${"0".repeat(64)}" }`,
+    message: /sha256 must be 0{64} \(received [0-9a-f]{64}\)/,
+  },
+  {
+    name: "of another unit",
+    identity: "{ user: nobody, unit: nvmf_tgt.service }",
+    message: /unit must be nvmf_tgt\.service \(received none\)/,
+  },
+];
+
+/** Nothing was opened, and the importer was told that it is not the one. */
+async function assertTurnedAway(context: CaseContext, spec: PolicySpec, message: RegExp) {
+  const importer = await listeningImporter(context);
+  const bargate = await startSend(context, importer.path, spec);
+  await importer.control.must("channel-accept 30000", 35_000);
+  await importer.control.must('channel-send {"type":"hello","v":1}');
+  const answer = await importer.control.must("channel-recv 30000", 35_000);
+  assert.equal((JSON.parse(String(answer["packet"])) as { type: string }).type, "refused");
+  const ran = await bargate.wait();
+  assert.equal(ran.status, 1, ran.stderr);
+  assert.match(ran.stderr, message);
+  assert.deepEqual(eventsOf(bargate), []);
+}
+
+/** Cases of importers that were there before. */
+export const cases: readonly LabCase[] = [
+  {
+    name: "send: a process that was there before gets the dma-buf, and a reset takes it for good",
+    async run(context) {
+      const lab = await LabExport.send(context, { onReset: "revoke" });
+      await receiveAndMap(lab);
+      const reset = await context.bargate(["reset", context.devices.nvme.address]);
+      assert.equal(reset.status, 0, reset.stderr);
+      assert.equal((await lab.packetOf("revoked"))["reason"], "device-reset");
+      await lab.mark();
+      await assertDead(lab);
+      await context.kernelLog.waitForFault(context.logStart);
+      const { status } = await lab.bargate.wait();
+      assert.equal(status, 0, "nothing is granted any more, so Bargate has ended");
+      const end = endOf(lab.events);
+      assert.deepEqual([end.reason, end.means], ["device-reset", "hold"]);
+      await lab.channelEnds();
+      await lab.importer.send("exit 0");
+    },
+  },
+  {
+    name: "send: Bargate maps for a process that was there before, and bytes move",
+    async run(context) {
+      const lab = await LabExport.send(context, { mapping: "bargate" });
+      await lab.request();
+      assert.equal(await lab.dmaLands(), true);
+      assert.equal(await lab.finish(), 0);
+      assert.equal(endOf(lab.events).means, "unmap");
+    },
+  },
+  {
+    name: "send: the importer's exit ends its grants, and Bargate with status 0",
+    async run(context) {
+      const lab = await LabExport.send(context);
+      await receiveAndMap(lab);
+      await lab.importer.send("exit 3");
+      assert.equal((await lab.bargate.wait()).status, 0);
+      assert.equal(endOf(lab.events).reason, "importer-gone");
+    },
+  },
+  {
+    name: "send: a signal tells the importer, takes what it keeps, and leaves it alive",
+    async run(context) {
+      const lab = await LabExport.send(context, { grace: "100ms" });
+      await receiveAndMap(lab);
+      await lab.mark();
+      lab.bargate.kill("SIGTERM");
+      assert.equal((await lab.packetOf("revoking"))["reason"], "shutdown");
+      assert.equal((await lab.packetOf("revoked"))["reason"], "shutdown");
+      await assertDead(lab);
+      assert.equal((await lab.bargate.wait()).status, 0);
+      await lab.channelEnds();
+      await lab.importer.send("exit 0");
+    },
+  },
+  {
+    name: "send: SIGKILL of Bargate ends the grant at once, and the importer reads EOF",
+    async run(context) {
+      const lab = await LabExport.send(context);
+      await receiveAndMap(lab);
+      await lab.mark();
+      lab.bargate.kill("SIGKILL");
+      await lab.bargate.exited();
+      await lab.channelEnds();
+      await assertDead(lab);
+      await lab.importer.send("exit 0");
+    },
+  },
+  {
+    name: "send: the receiver in C of examples/clients is granted, told, and lets go",
+    run: (context) => receiverStory(context, inC),
+  },
+  {
+    name: "send: the receiver in Python of examples/clients is granted, told, and lets go",
+    run: (context) => receiverStory(context, inPython),
+  },
+  ...REFUSALS.map(({ name, identity, message }): LabCase => ({
+    name: `send: an importer ${name} is turned away before the device is opened`,
+    run: (context) => assertTurnedAway(context, { identity }, message),
+  })),
+  {
+    name: "send: the right executable and hash are let in",
+    async run(context) {
+      const path = context.program("importer");
+      const bytes = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
+      const sha256 = new Uint8Array(bytes).toHex();
+      const identity = `{ user: nobody, group: nogroup, executable: ${path}, sha256: "${sha256}" }`;
+      const lab = await LabExport.send(context, { identity });
+      await receiveAndMap(lab);
+      assert.equal(await lab.finish(), 0);
+    },
+  },
+  {
+    name: "send: without a hello in time the importer gets nothing",
+    async run(context) {
+      const importer = await listeningImporter(context);
+      const bargate = await startSend(context, importer.path);
+      await importer.control.must("channel-accept 30000", 35_000);
+      const ran = await bargate.wait();
+      assert.equal(ran.status, 5, ran.stderr);
+      assert.match(ran.stderr, /no hello came within 10 s/);
+      assert.deepEqual(eventsOf(bargate), []);
+    },
+  },
+  {
+    name: "send: where nobody listens, Bargate says so",
+    async run(context) {
+      const bargate = await startSend(context, join(context.scratch, "absent.sock"));
+      const ran = await bargate.wait();
+      assert.equal(ran.status, 5, ran.stderr);
+      assert.match(ran.stderr, /there is no such socket; is the importer running/);
+    },
+  },
+];
