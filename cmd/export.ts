@@ -127,6 +127,7 @@ async function guard(
     clock: systemClock,
     log,
     limitMs: LIMIT_MS,
+    files: new LinuxFiles(),
     observe: { gateResets, traceRevokes },
   });
   const control = new ControlServer(kernel, socket.listener, operatorHandler(guardian));

@@ -22,7 +22,7 @@ import type { Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import type { PlannedGrant } from "./plan.ts";
 import { explained } from "./refusal.ts";
-import type { DeviceSession } from "./session.ts";
+import type { GuardedSession } from "./guarded_session.ts";
 
 /** How the device is bounced. */
 export type ResetMethod = "function" | "decode";
@@ -67,7 +67,7 @@ export class DeviceGuard {
    * @param context what is around it
    */
   constructor(
-    readonly session: DeviceSession,
+    readonly session: GuardedSession,
     private readonly lane: Lane,
     private readonly context: GuardContext,
   ) {
@@ -171,6 +171,7 @@ export class DeviceGuard {
    */
   reset(method: ResetMethod, cause: Cause): Promise<ResetOutcome> {
     return this.#exclusive(async () => {
+      if (!this.session.revocable) await this.session.reset();
       if (!this.session.isOpen) {
         throw new RefusedError(
           `Cannot reset ${this.session.target.address}: all its grants have ended, and it is closed`,
@@ -231,16 +232,23 @@ export class DeviceGuard {
       const lost: HeldGrant[] = [];
       for (const held of this.#held.filter(isActive)) {
         const liveness = await this.session.probe(held.dmaBuf);
-        if (liveness === "revoked" && held.grant.state === "delivered") {
-          if (held.grant.plan.rule.onReset === "revoke") lost.push(held);
+        if (liveness === "revoked" && !this.session.isOpen) lost.push(held);
+        else if (liveness === "revoked" && held.grant.state === "delivered") {
+          if (this.#mayEnd(held)) lost.push(held);
           else this.#suspend(held, cause);
         } else if (liveness === "live" && held.grant.state === "suspended") {
           await this.#restore(held);
         }
       }
-      this.#begin(lost, "decode-off", cause);
-      await this.#enforce("decode-off");
+      const reason = this.session.isOpen ? "decode-off" : "owner-gone";
+      this.#begin(lost, reason, cause);
+      await this.#enforce(reason);
     });
+  }
+
+  /** What the owner of a borrowed device holds revoked for a while comes back when the owner lets it. */
+  #mayEnd({ grant }: HeldGrant): boolean {
+    return this.session.revocable && grant.plan.rule.onReset === "revoke";
   }
 
   /** Ends what stands, closes the device and gives everything back. */
@@ -370,12 +378,29 @@ export class DeviceGuard {
       if (this.#outlived(held)) await this.#finishDead(held, "close");
       else if (!await this.#endPrecisely(held)) left.push(held);
     }
+    if (!this.session.revocable) {
+      for (const held of left) this.#askInVain(held, reason);
+      return;
+    }
     const active = this.#held.filter(isActive);
     if (active.length > 0) {
       if (left.length > 0) await this.#renew(left, active, reason);
     } else if (left.length > 0 || this.standing.length === 0) {
       await this.#endGeneration(left, "close");
     }
+  }
+
+  /** Cooperative revocation: said once, and taken up again with every look. */
+  #askInVain(held: HeldGrant, reason: EndReason): void {
+    if (held.askedInVain) return;
+    held.askedInVain = true;
+    const { grant } = held;
+    this.context.notify({ type: "revoking", grant: grant.id, reason, withinMs: 0 });
+    this.#record.trouble({
+      source: "references",
+      detail:
+        `${grant.plan.export}: importer ${grant.plan.importer.name} has not let go, and the device is its owner's to close`,
+    });
   }
 
   /** Whether the generation of the grant is over. */
@@ -388,6 +413,7 @@ export class DeviceGuard {
     const means: Means = held.mapping === undefined ? "release" : "unmap";
     const failure = await this.#unmap(held);
     const references = this.#references(held);
+    if (references !== 1 && held.askedInVain) return false;
     if (references === 1) {
       // Nobody else has it, and when this is closed nobody can get it any more.
       await this.#closeBuffer(held);

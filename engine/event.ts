@@ -8,6 +8,7 @@ import type { EndReason, Means } from "./end.ts";
 /** What happened. The names of grant events are those of the states they lead to. */
 export type EventType =
   | "device-opened"
+  | "device-borrowed"
   | "device-reset"
   | "device-closed"
   | "planned"

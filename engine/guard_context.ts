@@ -9,7 +9,7 @@ import type { Cause, EventFacts, EventLog } from "./event.ts";
 import type { Fd } from "./fd.ts";
 import type { Grant } from "./grant.ts";
 import type { Kernel } from "./kernel.ts";
-import type { DeviceSession } from "./session.ts";
+import type { GuardedSession } from "./guarded_session.ts";
 
 /** What a guard needs from around it. */
 export interface GuardContext {
@@ -32,7 +32,7 @@ export class GuardRecorder {
    * @param context of the guard
    * @param session of the device
    */
-  constructor(private readonly context: GuardContext, private readonly session: DeviceSession) {}
+  constructor(private readonly context: GuardContext, private readonly session: GuardedSession) {}
 
   /** Records what happened to a grant. */
   grant(type: EventFacts["type"], grant: Grant, more: Partial<EventFacts> = {}): void {

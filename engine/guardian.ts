@@ -26,13 +26,17 @@ import type {
   ImporterProcess,
   ImporterSource,
 } from "./importer_process.ts";
-import type { ChildEnd, Kernel, Lane } from "./kernel.ts";
+import type { ChildEnd, Kernel, Lane, Watch } from "./kernel.ts";
 import { ObservationDesk } from "./observation_desk.ts";
 import { ObservationPost, type ObserverChoice } from "./observation_post.ts";
 import type { Observation } from "./observers/observation.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
 import { GroupAccess } from "./group_access.ts";
-import { DeviceSession, type DeviceTarget } from "./session.ts";
+import type { Files } from "../host/files.ts";
+import { BorrowedSession } from "./borrowed_session.ts";
+import type { GuardedSession } from "./guarded_session.ts";
+import type { DeviceTarget } from "./device_target.ts";
+import { DeviceSession } from "./session.ts";
 
 /** How often what is and what should be are compared, ms. */
 const RECONCILE_EVERY_MS = 5_000;
@@ -46,6 +50,8 @@ export interface GuardianContext {
   readonly log: EventLog;
   /** How long a call of an end may take before it is late, ms. */
   readonly limitMs: number;
+  /** For looking at the owners of borrowed devices. */
+  readonly files: Files;
   /** What is watched by consent. */
   readonly observe?: ObserverChoice;
 }
@@ -65,6 +71,8 @@ export class Guardian {
   readonly #desk: ObservationDesk;
   readonly #post: ObservationPost;
   readonly #janitor: Lane;
+  /** Watches of the owners of borrowed devices. */
+  readonly #owners: Watch[] = [];
   #source: ImporterSource | undefined;
   #importer: ImporterProcess | undefined;
   #trouble = false;
@@ -216,7 +224,7 @@ export class Guardian {
       const guard = await this.#soon(`open ${address}`, this.#openSession(first, lane));
       this.#guards.set(address, guard);
       log.record({
-        type: "device-opened",
+        type: guard.session.revocable ? "device-opened" : "device-borrowed",
         device: address,
         generation: guard.session.generation,
       });
@@ -229,8 +237,7 @@ export class Guardian {
 
   async #openSession(grant: PlannedGrant, lane: Lane): Promise<DeviceGuard> {
     const { kernel, clock, log, limitMs } = this.context;
-    const target: DeviceTarget = grant.device;
-    const session = await DeviceSession.open(kernel, lane, this.#groupOf(grant), target);
+    const session = await this.#session(grant, lane);
     const guard = new DeviceGuard(session, lane, {
       kernel,
       clock,
@@ -247,6 +254,31 @@ export class Guardian {
       await session.close();
       throw error;
     }
+  }
+
+  /** Bargate's own, or the owner's. */
+  async #session(grant: PlannedGrant, lane: Lane): Promise<GuardedSession> {
+    const { kernel, files } = this.context;
+    const target: DeviceTarget = grant.device;
+    if (target.owner === undefined) {
+      return await DeviceSession.open(kernel, lane, this.#groupOf(grant), target);
+    }
+    const session = await BorrowedSession.open({ kernel, files, lane }, target, target.owner);
+    this.#watchOwner(session);
+    return session;
+  }
+
+  #watchOwner(session: BorrowedSession): void {
+    const { pid, pidfd } = session.owner;
+    const watch = this.context.kernel.watch(pidfd, () => {
+      // A process that has ended stays readable.
+      watch.stop();
+      session.ownerEnded();
+      const cause: Cause = { source: "pidfd", detail: `process ${pid}, the owner, has ended` };
+      const guard = this.#guards.get(session.target.address);
+      if (guard !== undefined) this.#background(guard.endAll("owner-gone", cause, "immediate"));
+    });
+    this.#owners.push(watch);
   }
 
   /** @throws {InterruptedError} if the end was asked for */
@@ -421,6 +453,7 @@ export class Guardian {
     this.#source?.close();
     this.#source = undefined;
     this.#post.stop();
+    for (const watch of this.#owners.splice(0)) watch.stop();
     this.#background(this.#janitor.end());
   }
 

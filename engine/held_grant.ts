@@ -25,6 +25,8 @@ export interface HeldGrant {
   mapping?: Mapping;
   /** Nobody need be waited for: the importer says that it has let go, or must not be waited for. */
   acknowledged: boolean;
+  /** Of another process's device: the importer was asked to let go, and that is all there is to do. */
+  askedInVain?: boolean;
   /** When a graceful end is enforced at the latest, ms since the epoch. */
   graceUntil?: number;
   /** Calls off the timer of `expires`. */

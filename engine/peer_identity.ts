@@ -58,10 +58,7 @@ export async function checkPeer(
 ): Promise<ProcessIdentity> {
   refuseNameless(importer);
   const found = await identify(context.kernel, importer, pidfd);
-  const wrong = Object.entries(CHECKS).flatMap(([field, check]) => {
-    const wanted = importer.identity[field as keyof ImporterIdentity]?.value;
-    return wanted === undefined ? [] : check(context, wanted, found) ?? [];
-  });
+  const wrong = identityDifferences(context, importer.identity, found);
   if (wrong.length > 0) {
     throw new DeniedError(
       `Cannot give importer ${importer.name} its grants: of process ${found.pid} ${
@@ -73,6 +70,25 @@ export async function checkPeer(
   // What was read of files since says nothing of a process that has gone meanwhile.
   if (context.kernel.hasExited(pidfd)) throw gone(importer);
   return found;
+}
+
+/**
+ * Compares a process with an identity.
+ *
+ * @param context port and files
+ * @param identity every field that is given must hold
+ * @param found who the process is
+ * @returns of each field that does not hold, what was wanted and what was received
+ */
+export function identityDifferences(
+  context: PeerContext,
+  identity: ImporterIdentity,
+  found: ProcessIdentity,
+): readonly string[] {
+  return Object.entries(CHECKS).flatMap(([field, check]) => {
+    const wanted = identity[field as keyof ImporterIdentity]?.value;
+    return wanted === undefined ? [] : check(context, wanted, found) ?? [];
+  });
 }
 
 /** Whoever can trace or preload a program can make it do anything: a file alone is nobody. */

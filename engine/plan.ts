@@ -27,7 +27,7 @@ import type { DmaRange } from "./kernel.ts";
 import { kernelFindings } from "./kernel_version.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { FunctionIndex, idOf } from "./resolve.ts";
-import type { DeviceTarget } from "./session.ts";
+import type { DeviceTarget } from "./device_target.ts";
 
 /** One grant that would be made. */
 export interface PlannedGrant {
@@ -229,11 +229,6 @@ class Planner {
   }
 
   #usable(device: DeviceRule, entry: SnapshotFunction): Resolved | undefined {
-    if (device.acquire === "borrow") {
-      const name = JSON.stringify(device.name);
-      this.#add("BG2017", device.at, `device ${name} is to be borrowed from its owner`);
-      return undefined;
-    }
     if (entry.driver !== VFIO_PCI) {
       this.#add(
         "BG2003",
@@ -267,7 +262,8 @@ class Planner {
         class: entry.class,
         protectedRanges: guarded,
         barSizes: new Map(memory.map((bar) => [bar.index, bar.size])),
-        canHold: entry.physfn === undefined,
+        canHold: entry.physfn === undefined && device.owner === undefined,
+        ...(device.owner === undefined ? {} : { owner: device.owner }),
       },
     };
   }
@@ -392,7 +388,8 @@ class Planner {
     const byDevice = Map.groupBy(drafts, (draft) => draft.device.address);
     for (const draft of drafts) {
       const alone = (byDevice.get(draft.device.address)?.length ?? 0) < 2;
-      if (!alone && draft.rule.collateral !== "device") {
+      const borrowed = draft.device.owner !== undefined;
+      if (!alone && !borrowed && draft.rule.collateral !== "device") {
         this.#add(
           "BG2012",
           draft.rule.at,
@@ -408,10 +405,15 @@ class Planner {
   }
 }
 
-/** A hold serves in a reset, which would validate the buffers again; elsewhere the close is enough. */
+/**
+ * A hold serves in a reset, which would validate the buffers again; elsewhere the close is enough. A
+ * borrowed device is its owner's to close, and there is nothing but the importer's help.
+ */
 function meansOf({ importer, device, rule }: PlannedGrant, alone: boolean): readonly Means[] {
+  const precise: Means = importer.mapping === "bargate" ? "unmap" : "release";
+  if (device.owner !== undefined) return [precise];
   return [
-    importer.mapping === "bargate" ? "unmap" : "release",
+    precise,
     ...(device.canHold && rule.onReset === "revoke" ? ["hold" as const] : []),
     alone ? "close" : "new-generation",
   ];

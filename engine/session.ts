@@ -4,13 +4,15 @@
  *
  * @module
  */
+import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
 import { configHeader } from "../host/config_space.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
-import type { GroupAccess, RouteTarget } from "./group_access.ts";
+import type { DeviceTarget } from "./device_target.ts";
+import type { GuardedSession, Liveness } from "./guarded_session.ts";
+import type { GroupAccess } from "./group_access.ts";
 import type { DmaRange, EventInterrupt, Kernel, Lane } from "./kernel.ts";
 import { KernelError, LaneEndedError } from "./kernel_error.ts";
-import type { DevicePlace } from "./observers/device_files.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { explained, ready } from "./refusal.ts";
 
@@ -21,30 +23,10 @@ const PCI_COMMAND = 4n;
 const PCI_COMMAND_MEMORY = 0x2;
 /** As much of configuration space as holds the header and the list of capabilities. */
 const CONFIG_BYTES = 256;
-/** Module name in the fdinfo of every dma-buf of a VFIO PCI device. */
-const EXPORTER = "vfio_pci_core";
-
-/** What a device must be to be the one that the plan means. */
-export interface DeviceTarget extends RouteTarget, DevicePlace {
-  /** `vvvv:dddd` */
-  readonly id: string;
-  /** `vvvv:dddd`; absent where the header has none. */
-  readonly subsystem: string | undefined;
-  /** Six hexadecimal digits. */
-  readonly class: string;
-  /** Where its MSI-X structures lie, in whole pages. */
-  readonly protectedRanges: readonly ProtectedRange[];
-  /** Bytes of each implemented memory BAR. */
-  readonly barSizes: ReadonlyMap<number, bigint>;
-  /** Whether the memory bit of the command register can hold all its buffers revoked (not for VFs). */
-  readonly canHold: boolean;
-}
-
-/** Whether a buffer can be imported now. Without an iommufd nobody can say. */
-export type Liveness = "live" | "revoked" | "unknown";
 
 /** A device open for exporting. */
-export class DeviceSession {
+export class DeviceSession implements GuardedSession {
+  readonly revocable = true;
   #device: Fd | undefined;
   #probeIoas: number | undefined;
   #generation = 0;
@@ -159,7 +141,7 @@ export class DeviceSession {
       () => this.lane.exportDmaBuf(device, region, ranges),
     );
     try {
-      this.#checkBuffer(dmaBuf, what, ranges);
+      checkExportedBuffer(this.kernel, dmaBuf, what, ranges);
       if (await this.#bornRevoked(dmaBuf)) {
         throw new RefusedError(`Cannot export ${what}: ${await this.#whyBornRevoked()}`);
       }
@@ -181,27 +163,7 @@ export class DeviceSession {
     const { iommufd } = this.access;
     if (iommufd === undefined) return "unknown";
     if (ioas === undefined) throw new RefusedError(this.#cannot("probe a buffer of", "no IOAS"));
-    const size = this.kernel.dmaBufFacts(dmaBuf).size;
-    try {
-      const iova = await this.lane.ioasMapFile({
-        iommufd,
-        ioas,
-        dmaBuf,
-        start: 0n,
-        length: size,
-        writeable: true,
-      });
-      await this.lane.ioasUnmap(iommufd, ioas, iova, size);
-      return "live";
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-      if (error.errnoName === "ENODEV") return "revoked";
-      // The attach, which refuses revoked buffers, comes before the refusal of several ranges.
-      if (error.errnoName === "EOPNOTSUPP") return "live";
-      throw new RefusedError(`Cannot probe ${dmaBuf.what}: unexpected ${error.errnoName}`, {
-        cause: error,
-      });
-    }
+    return await probeBuffer(this.kernel, this.lane, { iommufd, ioas, dmaBuf });
   }
 
   /**
@@ -338,19 +300,6 @@ export class DeviceSession {
       ? "this kernel has no VFIO_PCI_DMABUF (Linux 6.19 or later, with PCI_P2PDMA)"
       : "the VFIO driver bound to it cannot export dma-bufs; bind vfio-pci";
     throw new HostNotReadyError(this.#cannot("export from", why));
-  }
-
-  #checkBuffer(dmaBuf: Fd, what: string, ranges: readonly DmaRange[]): void {
-    const facts = this.kernel.dmaBufFacts(dmaBuf);
-    const size = ranges.reduce((sum, range) => sum + range.length, 0n);
-    const wrong = facts.size !== size
-      ? `the buffer has ${facts.size} bytes where ${size} were asked for`
-      : facts.exporter !== EXPORTER
-      ? `the buffer's exporter is ${JSON.stringify(facts.exporter)} and not ${EXPORTER}`
-      : !facts.closeOnExec
-      ? "the kernel made its descriptor inheritable"
-      : undefined;
-    if (wrong !== undefined) throw new RefusedError(`Cannot export ${what}: ${wrong}`);
   }
 
   /** Where nobody can probe, the memory bit decides, for it is what the kernel goes by. */

@@ -108,11 +108,6 @@ export const HOST_CODES = {
     "Linux 6.19 to 7.0 do not wait in a revoke until importers have unmapped, so the end of a grant says nothing about DMA in flight.",
     "run Linux 7.1 or later, or accept it with --accept-unwaited-revoke",
   ),
-  BG2017: fact(
-    "Borrowing is not possible yet",
-    "This version of Bargate checks rules for borrowed devices, but exports only from devices that it opens.",
-    "use `acquire: open`, or a version of Bargate that can borrow",
-  ),
 } as const satisfies Readonly<Record<string, HostCodeEntry>>;
 
 /** One of the codes. */

@@ -9,6 +9,7 @@ import { visible } from "./visible.ts";
 
 const SAYS: Readonly<Record<Event["type"], string>> = {
   "device-opened": "device open",
+  "device-borrowed": "device is its owner's",
   "device-reset": "device reset",
   "device-closed": "device closed",
   planned: "planned",

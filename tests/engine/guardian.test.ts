@@ -540,6 +540,7 @@ Deno.test("Guardian gives one program the grants of one importer only", () => {
     clock: scene.clock,
     log: new EventLog("sha256:x", () => 0, () => {}),
     limitMs: 1,
+    files: scene.files,
   };
   assert.throws(() => new Guardian(plan, context), DeniedError);
 });

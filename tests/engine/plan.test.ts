@@ -276,12 +276,15 @@ Deno.test("planJson lists what would be reset together with a device", () => {
   assert.deepEqual(grants[0].resetDomain, [{ address: other, through: "0000:00:10.0" }]);
 });
 
-Deno.test("makePlan refuses to open a device that is to be borrowed", () => {
+Deno.test("makePlan promises nothing but the importer's help for a borrowed device", () => {
   const text = policy({ more: "    revocation: cooperative\n" }).replace(
     `match: { id: "1b36:0010" } }`,
     `match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: tgt.service } }`,
   );
-  assert.deepEqual(codes(text), ["BG2017"]);
+  const [grant] = plan(text).grants;
+  assert.deepEqual(grant?.revocation, ["release"]);
+  assert.deepEqual(grant?.device.owner?.unit?.value, "tgt.service");
+  assert.equal(grant?.device.canHold, false);
 });
 
 Deno.test("makePlan matches driver, IOMMU group and BAR sizes", () => {

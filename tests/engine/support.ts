@@ -6,7 +6,8 @@ import type { ObserverChoice } from "../../engine/observation_post.ts";
 import type { FileEventKind } from "../../engine/kernel.ts";
 import { StartedProgram } from "../../engine/started_program.ts";
 import type { Plan, PlannedGrant } from "../../engine/plan.ts";
-import type { ExportRule, ImporterRule } from "../../policy/model.ts";
+import type { ExportRule, ImporterRule, OwnerIdentity } from "../../policy/model.ts";
+import { MemoryFiles } from "../support/memory_files.ts";
 import type { Span } from "../../policy/position.ts";
 import { type SimChild, SimKernel } from "../../sim/sim_kernel.ts";
 import { SimIommufd } from "../../sim/iommufd.ts";
@@ -76,6 +77,8 @@ export interface GrantSpec {
   readonly virtual?: boolean;
   /** Address of its physical function. */
   readonly physfn?: string;
+  /** The device is borrowed from this one. */
+  readonly owner?: OwnerIdentity;
 }
 
 export function planned(spec: GrantSpec = {}): PlannedGrant {
@@ -119,7 +122,8 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
       route: "cdev",
       node: `/dev/vfio/devices/${address}`,
       barSizes: new Map([[0, 0x4000n], [2, 0x100_0000n]]),
-      canHold: spec.virtual !== true,
+      canHold: spec.virtual !== true && spec.owner === undefined,
+      ...(spec.owner === undefined ? {} : { owner: spec.owner }),
     },
     iommuGroup: Number.parseInt(address.slice(5, 7), 16),
     bar: 2,
@@ -132,6 +136,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
 export class Scene {
   readonly events: Event[] = [];
   readonly clock = new ManualClock();
+  readonly files = new MemoryFiles({});
   readonly kernel: SimKernel;
   readonly guardian: Guardian;
   #run: ReturnType<Guardian["run"]> | undefined;
@@ -160,6 +165,7 @@ export class Scene {
       clock: this.clock,
       log: new EventLog(plan.policy, () => this.clock.now(), (event) => this.events.push(event)),
       limitMs: 1000,
+      files: this.files,
       observe,
     });
   }

@@ -1,0 +1,213 @@
+/**
+ * A device that another process has open. Bargate takes a copy of its descriptor for the moment of
+ * an export, and only for calls that cannot disturb the owner: while a copy is open, the owner's close
+ * closes nothing. What was exported lives as long as the owner keeps the device open, and nobody but
+ * the importer can end it before.
+ *
+ * @module
+ */
+import type { Files } from "../host/files.ts";
+import type { OwnerIdentity } from "../policy/model.ts";
+import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
+import { type DeviceOwner, findOwner, hasDeviceOpen } from "./device_owner.ts";
+import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
+import type { Fd } from "./fd.ts";
+import type { GuardedSession, Liveness } from "./guarded_session.ts";
+import type { DmaRange, Kernel, Lane } from "./kernel.ts";
+import { explained, ready } from "./refusal.ts";
+import type { DeviceTarget } from "./device_target.ts";
+
+/** What is around a borrowed device. */
+export interface BorrowContext {
+  readonly kernel: Kernel;
+  readonly files: Files;
+  readonly lane: Lane;
+}
+
+/** A device of somebody else. */
+export class BorrowedSession implements GuardedSession {
+  readonly generation = 1;
+  readonly held = false;
+  readonly revocable = false;
+  #over = false;
+
+  private constructor(
+    readonly target: DeviceTarget,
+    private readonly context: BorrowContext,
+    readonly owner: DeviceOwner,
+    private readonly iommufd: Fd,
+    private readonly ioas: number,
+  ) {}
+
+  /**
+   * Finds the owner and makes sure of it. Takes nothing yet.
+   *
+   * @param context what is around it
+   * @param target which device
+   * @param owner whose it must be
+   * @throws {DeniedError} if the device is open, but by somebody else
+   * @throws {HostNotReadyError} if nobody has it open, or it cannot be borrowed
+   */
+  static async open(
+    context: BorrowContext,
+    target: DeviceTarget,
+    owner: OwnerIdentity,
+  ): Promise<BorrowedSession> {
+    const { kernel, lane } = context;
+    const found = await findOwner(context, target.address, owner);
+    const iommufd = await ready("open /dev/iommu", () => kernel.openIommufd());
+    const ioas = await ready("allocate an IOAS to probe with", () => lane.ioasAlloc(iommufd));
+    return new BorrowedSession(target, context, found, iommufd, ioas);
+  }
+
+  /** Until the owner is seen to have closed the device, or to have ended. */
+  get isOpen(): boolean {
+    return !this.#over;
+  }
+
+  /** The owner has ended: its descriptors were closed before anybody was told. */
+  ownerEnded(): void {
+    this.#over = true;
+  }
+
+  /** The owner's interrupts are the owner's: arming would take them away. */
+  arm(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  /**
+   * Exports by a copy of the owner's descriptor, which is closed before this returns.
+   *
+   * @throws {HostNotReadyError} if the device is not awake, or this kernel or driver cannot export
+   * @throws {RefusedError} if the owner has gone, or the kernel refuses; nothing is left open
+   */
+  async export(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
+    this.#checkAwake();
+    const dmaBuf = await this.#withCopy((device) => this.#exportBy(device, what, region, ranges));
+    try {
+      checkExportedBuffer(this.context.kernel, dmaBuf, what, ranges);
+      if (await this.probe(dmaBuf) === "revoked") {
+        throw new RefusedError(
+          `Cannot export ${what}: the buffer is born revoked; its owner has memory decode off, or resets the device`,
+        );
+      }
+      return dmaBuf;
+    } catch (error) {
+      await this.closeBuffer(dmaBuf);
+      throw error;
+    }
+  }
+
+  /** A revoked buffer can come back as long as the owner has the device open. */
+  async probe(dmaBuf: Fd): Promise<Liveness> {
+    const { kernel, files, lane } = this.context;
+    const { iommufd, ioas, owner, target } = this;
+    const liveness = await probeBuffer(kernel, lane, { iommufd, ioas, dmaBuf });
+    if (liveness === "revoked" && !this.#over) {
+      const gone = kernel.hasExited(owner.pidfd) ||
+        !hasDeviceOpen(files, owner.pid, target.address);
+      if (gone) this.#over = true;
+    }
+    return liveness;
+  }
+
+  /** To ask would be a read of the owner's device. */
+  decodesNothing(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  reopen(): Promise<void> {
+    return Promise.reject(this.#notOurs("open"));
+  }
+
+  hold(): Promise<void> {
+    return Promise.reject(this.#notOurs("hold"));
+  }
+
+  unhold(): Promise<void> {
+    return Promise.reject(this.#notOurs("switch on memory decode of"));
+  }
+
+  reset(): Promise<void> {
+    return Promise.reject(this.#notOurs("reset"));
+  }
+
+  /** There is nothing of Bargate's to close. */
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async closeBuffer(dmaBuf: Fd): Promise<void> {
+    await this.context.lane.close(dmaBuf);
+  }
+
+  async dispose(): Promise<void> {
+    const { kernel, lane } = this.context;
+    if (this.owner.pidfd.open) kernel.close(this.owner.pidfd);
+    await lane.iommuDestroy(this.iommufd, this.ioas);
+    await lane.close(this.iommufd);
+    await lane.end();
+  }
+
+  /** Any ioctl wakes a device in low power, and its owner is told of that by an event of its own. */
+  #checkAwake(): void {
+    const { files } = this.context;
+    const folder = `/sys/bus/pci/devices/${this.target.address}`;
+    const [power, runtime] = ["power_state", "power/runtime_status"].map((name) =>
+      files.exists(`${folder}/${name}`) ? files.readText(`${folder}/${name}`) : "unknown"
+    );
+    if (power === "D0" && runtime !== "suspended" && runtime !== "suspending") return;
+    throw new HostNotReadyError(
+      `Cannot borrow ${this.target.address}: it is in low power (${power}, ${runtime}), and to touch it would wake it behind its owner's back`,
+    );
+  }
+
+  async #withCopy<T>(use: (device: Fd) => Promise<T>): Promise<T> {
+    const { kernel, lane } = this.context;
+    const { owner, target } = this;
+    const what = `${target.address} of process ${owner.pid}`;
+    const device = await explained(
+      `borrow ${target.address}`,
+      () => kernel.borrow(owner.pidfd, owner.descriptor, what),
+    );
+    try {
+      return await use(device);
+    } finally {
+      await lane.close(device);
+    }
+  }
+
+  /** By the copy it is settled which device it is; the numbers of another process can change. */
+  async #exportBy(
+    device: Fd,
+    what: string,
+    region: number,
+    ranges: readonly DmaRange[],
+  ): Promise<Fd> {
+    const { lane } = this.context;
+    const { address, barSizes } = this.target;
+    const told = await explained(`ask which device it is`, () => lane.deviceAddress(device));
+    if (told !== address) {
+      throw new IdentityDriftError(
+        `Cannot borrow ${address}: the owner's descriptor is of ${told ?? "no VFIO device"} by now`,
+      );
+    }
+    for (const [bar, expected] of barSizes) {
+      const { size } = await explained(
+        `ask for BAR ${bar} of ${address}`,
+        () => lane.regionInfo(device, bar),
+      );
+      if (size === expected) continue;
+      throw new IdentityDriftError(
+        `Cannot borrow ${address}: BAR ${bar} of the open device has ${size} bytes where the plan has ${expected}`,
+      );
+    }
+    return await explained(`export ${what}`, () => lane.exportDmaBuf(device, region, ranges));
+  }
+
+  #notOurs(verb: string): RefusedError {
+    return new RefusedError(
+      `Cannot ${verb} ${this.target.address}: it is borrowed, and that is its owner's to do (process ${this.owner.pid})`,
+    );
+  }
+}

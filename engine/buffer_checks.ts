@@ -1,0 +1,72 @@
+/**
+ * What is made sure of after an export, and from time to time.
+ *
+ * @module
+ */
+import { RefusedError } from "./errors.ts";
+import type { Fd } from "./fd.ts";
+import type { Liveness } from "./guarded_session.ts";
+import type { DmaRange, Kernel, Lane } from "./kernel.ts";
+import { KernelError } from "./kernel_error.ts";
+
+/** Module name in the fdinfo of every dma-buf of a VFIO PCI device. */
+const EXPORTER = "vfio_pci_core";
+
+/** Where to probe. */
+export interface ProbeRequest {
+  readonly iommufd: Fd;
+  /** An address space that no device is attached to. */
+  readonly ioas: number;
+  readonly dmaBuf: Fd;
+}
+
+/**
+ * Makes sure that a buffer is what was asked for.
+ *
+ * @throws {RefusedError} if it is not
+ */
+export function checkExportedBuffer(
+  kernel: Kernel,
+  dmaBuf: Fd,
+  what: string,
+  ranges: readonly DmaRange[],
+): void {
+  const facts = kernel.dmaBufFacts(dmaBuf);
+  const size = ranges.reduce((sum, range) => sum + range.length, 0n);
+  const wrong = facts.size !== size
+    ? `the buffer has ${facts.size} bytes where ${size} were asked for`
+    : facts.exporter !== EXPORTER
+    ? `the buffer's exporter is ${JSON.stringify(facts.exporter)} and not ${EXPORTER}`
+    : !facts.closeOnExec
+    ? "the kernel made its descriptor inheritable"
+    : undefined;
+  if (wrong !== undefined) throw new RefusedError(`Cannot export ${what}: ${wrong}`);
+}
+
+/**
+ * Asks the kernel whether a buffer can be imported at this instant: maps it into an address space
+ * that no device is attached to, and unmaps it.
+ *
+ * @throws {RefusedError} if the kernel answers what it should not
+ */
+export async function probeBuffer(
+  kernel: Kernel,
+  lane: Lane,
+  { iommufd, ioas, dmaBuf }: ProbeRequest,
+): Promise<Liveness> {
+  const { size } = kernel.dmaBufFacts(dmaBuf);
+  try {
+    const request = { iommufd, ioas, dmaBuf, start: 0n, length: size, writeable: true };
+    const iova = await lane.ioasMapFile(request);
+    await lane.ioasUnmap(iommufd, ioas, iova, size);
+    return "live";
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    if (error.errnoName === "ENODEV") return "revoked";
+    // The attach, which refuses revoked buffers, comes before the refusal of several ranges.
+    if (error.errnoName === "EOPNOTSUPP") return "live";
+    throw new RefusedError(`Cannot probe ${dmaBuf.what}: unexpected ${error.errnoName}`, {
+      cause: error,
+    });
+  }
+}

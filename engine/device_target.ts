@@ -1,0 +1,27 @@
+/**
+ * What a device must be, to be the one that a plan means.
+ *
+ * @module
+ */
+import type { OwnerIdentity } from "../policy/model.ts";
+import type { RouteTarget } from "./group_access.ts";
+import type { DevicePlace } from "./observers/device_files.ts";
+import type { ProtectedRange } from "./protected_ranges.ts";
+
+/** What a device must be to be the one that the plan means. */
+export interface DeviceTarget extends RouteTarget, DevicePlace {
+  /** `vvvv:dddd` */
+  readonly id: string;
+  /** `vvvv:dddd`; absent where the header has none. */
+  readonly subsystem: string | undefined;
+  /** Six hexadecimal digits. */
+  readonly class: string;
+  /** Where its MSI-X structures lie, in whole pages. */
+  readonly protectedRanges: readonly ProtectedRange[];
+  /** Whose device fd is borrowed; absent: Bargate opens the device itself. */
+  readonly owner?: OwnerIdentity;
+  /** Bytes of each implemented memory BAR. */
+  readonly barSizes: ReadonlyMap<number, bigint>;
+  /** Whether the memory bit of the command register can hold all its buffers revoked (not for VFs). */
+  readonly canHold: boolean;
+}

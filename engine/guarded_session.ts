@@ -1,0 +1,42 @@
+/**
+ * A device as its guard sees it, whoever has it open.
+ *
+ * @module
+ */
+import type { Fd } from "./fd.ts";
+import type { DmaRange, EventInterrupt } from "./kernel.ts";
+import type { DeviceTarget } from "./device_target.ts";
+
+/** Whether a buffer can be imported now. Without an iommufd nobody can say. */
+export type Liveness = "live" | "revoked" | "unknown";
+
+/** A device to export from. */
+export interface GuardedSession {
+  readonly target: DeviceTarget;
+  /** Number of the open…close span, from 1. */
+  readonly generation: number;
+  /** Whether buffers of this generation can be alive. */
+  readonly isOpen: boolean;
+  /** Whether memory decode is kept off, and with it every buffer of this generation revoked. */
+  readonly held: boolean;
+  /** Whether Bargate can take buffers back without their importers; not of another process's device. */
+  readonly revocable: boolean;
+
+  /** Begins a generation. */
+  reopen(): Promise<void>;
+  /** @returns whether the interrupt was armed */
+  arm(which: EventInterrupt, eventFd: Fd): Promise<boolean>;
+  /** Exports ranges of a BAR. @returns a buffer that is whole and alive */
+  export(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd>;
+  probe(dmaBuf: Fd): Promise<Liveness>;
+  /** Whether memory decode is off in the device itself; of another process's device nobody asks. */
+  decodesNothing(): Promise<boolean>;
+  hold(): Promise<void>;
+  unhold(): Promise<void>;
+  reset(): Promise<void>;
+  /** Ends the generation, where it is Bargate's to end. */
+  close(): Promise<void>;
+  closeBuffer(dmaBuf: Fd): Promise<void>;
+  /** Gives back what outlives generations. */
+  dispose(): Promise<void>;
+}

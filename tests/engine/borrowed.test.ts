@@ -1,0 +1,161 @@
+/** A device that another process has open. @module */
+import assert from "node:assert/strict";
+import { DeniedError, HostNotReadyError, RefusedError } from "../../engine/errors.ts";
+import type { SimProcess } from "../../sim/process.ts";
+import { SimDeviceFile } from "../../sim/vfio.ts";
+import { AT, type GrantSpec, Scene, SSD } from "./support.ts";
+
+const OWNER_PID = 77;
+const OWNER = { unit: { value: "tgt.service", at: AT }, user: { value: "nobody", at: AT } };
+const DEVICE_FOLDER = `/sys/bus/pci/devices/${SSD}`;
+
+/** An owner with the device open, as procfs shows it. */
+interface Owned {
+  readonly scene: Scene;
+  readonly process: SimProcess;
+  readonly device: SimDeviceFile;
+  /** The owner closes its descriptor. */
+  close(): void;
+  /** The owner ends. */
+  end(): void;
+}
+
+async function owned(spec: GrantSpec = {}, unit = "tgt.service"): Promise<Owned> {
+  const scene = new Scene([{ owner: OWNER, graceMs: 100, ...spec }]);
+  const { kernel, files } = scene;
+  const lane = kernel.openLane("owner");
+  const node = await lane.openNode(`/dev/vfio/devices/${SSD}`);
+  const iommufd = kernel.openIommufd();
+  await lane.bindIommufd(node, iommufd);
+  const device = kernel.file(node, SimDeviceFile);
+  const process = kernel.addProcess({ pid: OWNER_PID, uid: 65534, gid: 65534, unit });
+  const procfs: Record<string, string> = {
+    [`/proc/${OWNER_PID}/fd/${node.number}`]: "->/dev/vfio/devices/vfio0",
+    [`/proc/${OWNER_PID}/fdinfo/${node.number}`]:
+      `pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:10.0/${SSD}\n`,
+    "/proc/88/fd/3": "->/dev/null",
+    "/proc/self/fd/3": "->/dev/null",
+    [`${DEVICE_FOLDER}/power_state`]: "D0\n",
+    [`${DEVICE_FOLDER}/power/runtime_status`]: "active\n",
+  };
+  Object.assign(files.tree, procfs);
+  const close = () => {
+    kernel.close(node);
+    for (const path of Object.keys(procfs)) {
+      if (path.startsWith(`/proc/${OWNER_PID}/`)) delete files.tree[path];
+    }
+  };
+  const end = () => {
+    close();
+    kernel.close(iommufd);
+    process.end();
+  };
+  return { scene, process, device, close, end };
+}
+
+Deno.test("a borrowed device is exported from, and no copy of its descriptor is left", async () => {
+  const { scene, device, end } = await owned();
+  await scene.start();
+  assert.equal(device.references, 1, "the owner's own");
+  assert.ok(!scene.buffer().revoked);
+  assert.equal((await scene.finish()).trouble, false);
+  assert.deepEqual(scene.story().slice(-2), [
+    "revoking importer-gone",
+    "ended importer-gone release",
+  ]);
+  assert.ok(scene.story().includes("device-borrowed"));
+  assert.ok(!scene.story().includes("device-closed"), "it is not ours to close");
+  end();
+  assert.equal(scene.ownFds, 0);
+});
+
+Deno.test("the owner's end ends the grant at once", async () => {
+  const { scene, end } = await owned();
+  await scene.start();
+  const buffer = scene.buffer();
+  end();
+  assert.ok(buffer.revoked);
+  await scene.clock.advance(0);
+  assert.ok(scene.story().includes("ended owner-gone close"), scene.story().join("\n"));
+  assert.equal((await scene.finish()).trouble, false);
+  assert.equal(scene.ownFds, 0);
+});
+
+Deno.test("the owner's close is found, and ends the grant", async () => {
+  const { scene, close } = await owned();
+  await scene.start();
+  close();
+  assert.ok(scene.buffer().revoked);
+  await scene.clock.advance(6_000);
+  assert.ok(scene.story().includes("ended owner-gone close"), scene.story().join("\n"));
+  assert.equal((await scene.finish()).trouble, false);
+});
+
+Deno.test("what the owner holds revoked for a while is suspended, and comes back", async () => {
+  const { scene, device } = await owned();
+  await scene.start();
+  device.device.write(7, 4n, new Uint8Array([0, 0]));
+  await scene.clock.advance(6_000);
+  assert.ok(scene.story().includes("suspended"));
+  device.device.write(7, 4n, new Uint8Array([2, 0]));
+  await scene.clock.advance(6_000);
+  assert.ok(scene.story().includes("restored"));
+  assert.equal((await scene.finish()).trouble, false);
+});
+
+Deno.test("an importer that does not let go of a borrowed buffer is trouble, said once", async () => {
+  const { scene } = await owned({ expiresMs: 1_000 });
+  const child = await scene.start();
+  await scene.clock.advance(20_000);
+  const late = scene.events.filter(({ type }) => type === "late");
+  assert.equal(late.length, 1);
+  assert.match(late[0]?.cause?.detail ?? "", /importer engine has not let go/);
+  scene.kernel.table.close(child.fds.get("data") ?? -1);
+  await scene.clock.advance(6_000);
+  assert.ok(scene.story().includes("ended expired release"), "seen when it has let go at last");
+  assert.equal((await scene.finish()).trouble, true);
+});
+
+Deno.test("a descendant that keeps a borrowed buffer makes the end one that cannot be seen", async () => {
+  const { scene } = await owned();
+  const child = await scene.start();
+  scene.kernel.table.duplicate(child.fds.get("data") ?? -1);
+  assert.equal((await scene.finish()).trouble, true);
+  assert.deepEqual(scene.events.findLast(({ type }) => type === "ended")?.reason, "failed");
+});
+
+Deno.test("a borrowed device is reset by its owner only", async () => {
+  const { scene } = await owned();
+  await scene.start();
+  await assert.rejects(
+    scene.guardian.reset(SSD, "function", "test"),
+    (error: Error) => error instanceof RefusedError && /its owner's to do/.test(error.message),
+  );
+  await scene.finish();
+});
+
+Deno.test("nothing is borrowed from somebody else, from nobody, or in low power", async () => {
+  const stranger = await owned({}, "other.service");
+  await assert.rejects(
+    stranger.scene.guardian.open(),
+    (error: Error) =>
+      error instanceof DeniedError && /unit must be tgt.service/.test(error.message),
+  );
+  const nobody = await owned();
+  nobody.close();
+  await assert.rejects(nobody.scene.guardian.open(), HostNotReadyError);
+  const asleep = [["power_state", "D3hot"], ["power/runtime_status", "suspended"]] as const;
+  for (const [file, state] of asleep) {
+    const { scene, device } = await owned();
+    scene.files.tree[`${DEVICE_FOLDER}/${file}`] = `${state}\n`;
+    await assert.rejects(scene.guardian.open(), /low power/);
+    assert.equal(device.references, 1);
+  }
+});
+
+Deno.test("a descriptor that has become another device's is not exported from", async () => {
+  const { scene, device } = await owned();
+  Object.assign(device.device.fn, { address: "0000:09:00.0" });
+  await assert.rejects(scene.guardian.open(), /the owner's descriptor is of 0000:09:00.0 by now/);
+  assert.equal(device.references, 1);
+});
