@@ -26,6 +26,7 @@
  *   channel-recv MS            waits for a packet; its descriptors are kept as received0, …
  *   getfd PID FD               pidfd_getfd
  *   close NAME                 closes a descriptor
+ *   hold CDEV                  opens a device and keeps it, as its owner; it is known as "held"
  *   stick NAME                 puts a fence that is never signalled on a buffer: a revoke waits for it
  *   ignore-sigterm             does not end when it is asked to
  *   sleep-forever              answers and then does nothing until it is killed
@@ -48,6 +49,7 @@
 
 #include <linux/dma-buf.h>
 #include <linux/iommufd.h>
+#include <linux/vfio.h>
 
 #include "answer.h"
 #include "channel.h"
@@ -348,6 +350,22 @@ static void close_fd(void)
 	answer_ok();
 }
 
+static void hold(void)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+	int device = open(word(), O_RDWR | O_CLOEXEC);
+
+	if (device < 0)
+		return answer_errno("open device", errno);
+	bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (bind.iommufd < 0)
+		return answer_errno("open /dev/iommu", errno);
+	if (ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, &bind))
+		return answer_errno("VFIO_DEVICE_BIND_IOMMUFD", errno);
+	named_fds_add("held", device);
+	answer_ok();
+}
+
 /* drivers/dma-buf/sw_sync.c, which has no header for programs. */
 struct sw_sync_create_fence_data {
 	uint32_t value;
@@ -432,6 +450,7 @@ static const struct {
 	{ "channel-recv", receive_packet },
 	{ "getfd", steal_fd },
 	{ "close", close_fd },
+	{ "hold", hold },
 	{ "stick", stick },
 	{ "ignore-sigterm", ignore_sigterm },
 	{ "sleep-forever", sleep_forever },
