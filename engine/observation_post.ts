@@ -7,7 +7,8 @@ import type { DeviceGuard } from "./device_guard.ts";
 import type { EventLog } from "./event.ts";
 import { messageOf } from "./guard_context.ts";
 import { KernelError } from "./kernel_error.ts";
-import { filesOf, resetFilesOf } from "./observers/device_files.ts";
+import type { DeviceTarget } from "./device_target.ts";
+import { type DeviceFile, filesOf, resetFilesOf } from "./observers/device_files.ts";
 import { observeInterrupts } from "./observers/interrupts.ts";
 import type { Observer } from "./observers/observation.ts";
 import { type GateContext, ResetGate } from "./observers/reset_gate.ts";
@@ -67,7 +68,7 @@ export class ObservationPost implements Observer {
     const { target } = guard.session;
     const { address } = target;
     this.#observers.push(await observeInterrupts(this.context, guard));
-    const refusals = this.#files?.add(address, filesOf(target)) ?? [];
+    const refusals = this.#files?.add(address, [...filesOf(target), ...ownersFiles(target)]) ?? [];
     if (refusals.length > 0) this.#missing("sysfs", refusals.map(messageOf).join("; "), address);
     await ready(
       `put a gate before the resets of ${address}`,
@@ -96,4 +97,13 @@ export class ObservationPost implements Observer {
       cause: { source, detail },
     });
   }
+}
+
+/**
+ * Of a borrowed device the owner's close is news. The event comes with the last copy's close and
+ * before the kernel's release of it; what follows from it is a look.
+ */
+function ownersFiles({ owner, route, node }: DeviceTarget): readonly DeviceFile[] {
+  if (owner === undefined || route !== "cdev") return [];
+  return [{ path: node, event: "close-write", kind: "look" }];
 }

@@ -91,6 +91,16 @@ Deno.test("the owner's close is found, and ends the grant", async () => {
   assert.equal((await scene.finish()).trouble, false);
 });
 
+Deno.test("the owner's close is seen by its node, without waiting for the next look", async () => {
+  const { scene, close } = await owned();
+  await scene.start();
+  close();
+  scene.kernel.fileWatches.tell(`/dev/vfio/devices/${SSD}`, "close-write");
+  await scene.clock.advance(100);
+  assert.ok(scene.story().includes("ended owner-gone close"), scene.story().join("\n"));
+  await scene.finish();
+});
+
 Deno.test("what the owner holds revoked for a while is suspended, and comes back", async () => {
   const { scene, device } = await owned();
   await scene.start();
