@@ -16,6 +16,8 @@ export const PROTOCOL = 1;
 export const PACKET_LIMIT = 65536;
 /** Packets taken in one go before the event loop gets its turn again. */
 const BATCH = 32;
+/** A socket's buffer holds fewer; who goes on sending cannot keep it from being closed. */
+const MOST_UNREAD = 1024;
 
 /** What an importer may ask. */
 export type ImporterPacket =
@@ -225,10 +227,30 @@ export class ImporterChannel {
     this.#watch = undefined;
   }
 
-  /** Closes Bargate's end; the importer reads EOF. */
+  /** Closes Bargate's end; the importer reads what it was told, then EOF. */
   close(): void {
     this.pause();
-    if (this.socket.open) this.kernel.close(this.socket);
+    if (!this.socket.open) return;
+    try {
+      this.#leaveUnanswered();
+    } catch (error) {
+      this.context.onError(error);
+    } finally {
+      this.kernel.close(this.socket);
+    }
+  }
+
+  /**
+   * Takes what waits. A socket that is closed with packets unread lets its peer read ECONNRESET
+   * before the last things that it was told.
+   */
+  #leaveUnanswered(): void {
+    for (let taken = 0; taken < MOST_UNREAD; taken++) {
+      const packet = this.kernel.receive(this.socket);
+      if (typeof packet === "string") return;
+      if (packet.pidfd !== undefined) this.kernel.close(packet.pidfd);
+      for (const fd of packet.fds) this.context.discard(fd);
+    }
   }
 
   #drain(handler: ChannelHandler): void {

@@ -9,17 +9,12 @@ import type { ImporterRule } from "../policy/model.ts";
 import { ImporterChannel, type ImporterPacket } from "./channel.ts";
 import { DeniedError, HostNotReadyError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
-import type {
-  GivenBuffer,
-  ImporterContext,
-  ImporterEnd,
-  ImporterProcess,
-  ImporterSource,
-} from "./importer_process.ts";
-import type { Kernel, ProcessIdentity, Watch } from "./kernel.ts";
+import type { GivenBuffer, ImporterContext, ImporterSource } from "./importer_process.ts";
+import type { Kernel, ProcessIdentity } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import type { Sender } from "./packet_sender.ts";
 import { checkPeer, type PeerContext } from "./peer_identity.ts";
+import { type Connection, PeerProcess } from "./peer_process.ts";
 
 /** A process that wants buffers says hello within this time, ms. */
 const HELLO_LIMIT_MS = 10_000;
@@ -32,13 +27,6 @@ export interface PeerAddress {
   readonly importer: ImporterRule;
   readonly files: PeerContext["files"];
   readonly allowSameUser: boolean;
-}
-
-/** A connection to a process that has been checked. */
-interface Connection {
-  readonly kernel: Kernel;
-  readonly channel: ImporterChannel;
-  readonly pidfd: Fd;
 }
 
 /** A process that is connected to. */
@@ -140,12 +128,12 @@ export class ConnectedPeer implements ImporterSource {
       channel.pause();
       resolve();
     };
-    channel.listen({
-      packet: take,
-      refused: context.refused,
-      ended: () => fail("the connection was closed before hello"),
-    });
     try {
+      channel.listen({
+        packet: take,
+        refused: context.refused,
+        ended: () => fail("the connection was closed before hello"),
+      });
       await promise;
     } finally {
       this.#callOffLimit();
@@ -154,56 +142,6 @@ export class ConnectedPeer implements ImporterSource {
 
   #cannot(): string {
     return `Cannot give importer ${this.name} its grants at ${this.address.path}`;
-  }
-}
-
-/** A connected process. It is not Bargate's: it is told, never signalled. */
-class PeerProcess implements ImporterProcess {
-  readonly channel: ImporterChannel;
-  readonly begun: ImporterProcess["begun"];
-  readonly inherits = false;
-  readonly ended: Promise<ImporterEnd>;
-  readonly #end: (end: ImporterEnd) => void;
-  readonly #pidfd: Fd;
-  readonly #watch: Watch;
-
-  readonly #kernel: Kernel;
-
-  constructor(
-    readonly name: string,
-    { kernel, channel, pidfd }: Connection,
-    { pid, uid, executable }: ProcessIdentity,
-  ) {
-    this.#kernel = kernel;
-    const { promise, resolve } = Promise.withResolvers<ImporterEnd>();
-    [this.ended, this.#end] = [promise, resolve];
-    this.channel = channel;
-    const detail = `process ${pid}, uid ${uid}, ${executable.path}`;
-    this.begun = { type: "importer-connected", cause: { source: "send", detail } };
-    this.#pidfd = pidfd;
-    this.#watch = kernel.watch(pidfd, () => this.#over("pidfd", `process ${pid} has ended`));
-  }
-
-  hungUp(): void {
-    this.#over("channel", "it has closed the connection");
-  }
-
-  nothingLeft(): void {
-    this.#over("engine", "all its grants have ended");
-  }
-
-  askToEnd(): void {
-    this.#over("engine", "Bargate ends");
-  }
-
-  close(): void {
-    this.#watch.stop();
-    this.channel.close();
-    if (this.#pidfd.open) this.#kernel.close(this.#pidfd);
-  }
-
-  #over(source: string, detail: string): void {
-    this.#end({ cause: { source, detail } });
   }
 }
 
@@ -232,7 +170,10 @@ function peerOf(kernel: Kernel, socket: Fd, path: string): Fd | "unsupported" {
     return kernel.peerPidfd(socket);
   } catch (cause) {
     if (!(cause instanceof KernelError)) throw cause;
-    throw new RefusedError(`Cannot tell who listens on ${path}: the process has ended`, { cause });
+    const why = cause.errnoName === "ESRCH"
+      ? "the process has ended"
+      : `the kernel answered ${cause.errnoName}`;
+    throw new RefusedError(`Cannot tell who listens on ${path}: ${why}`, { cause });
   }
 }
 

@@ -329,6 +329,8 @@ export class Guardian {
     const buffers = given.map((held) => ({ name: fdNameOf(held), fd: held.dmaBuf }));
     const importer = await source.start(buffers, this.#lent());
     this.#importer = importer;
+    // Looking at it takes its time, and what asked for the end meanwhile found nobody to tell.
+    if (!importer.inherits) this.#goOn();
     this.context.log.record({ ...importer.begun, importer: importer.name });
     this.#welcome(importer, given);
     this.#lookForLast();

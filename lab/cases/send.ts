@@ -11,8 +11,10 @@ import {
   LabExport,
   listeningImporter,
   type PolicySpec,
+  policyText,
   SLICE,
   startSend,
+  writePolicy,
 } from "./support.ts";
 
 /** Name under which the importer keeps the first descriptor that it receives. */
@@ -84,6 +86,11 @@ async function firstThere(paths: readonly string[]): Promise<string | undefined>
     }
   }
   return undefined;
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const bytes = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
+  return new Uint8Array(bytes).toHex();
 }
 
 function eventsOf(bargate: Running): readonly Event[] {
@@ -219,12 +226,29 @@ export const cases: readonly LabCase[] = [
     name: "send: the right executable and hash are let in",
     async run(context) {
       const path = context.program("importer");
-      const bytes = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
-      const sha256 = new Uint8Array(bytes).toHex();
+      const sha256 = await sha256Of(path);
       const identity = `{ user: nobody, group: nogroup, executable: ${path}, sha256: "${sha256}" }`;
       const lab = await LabExport.send(context, { identity });
       await receiveAndMap(lab);
       assert.equal(await lab.finish(), 0);
+    },
+  },
+  {
+    name: "send: a program of the right hash is started as well, and one of another is not",
+    async run(context) {
+      const path = context.program("importer");
+      const sha256 = await sha256Of(path);
+      const lab = await LabExport.start(context, {
+        identity: `{ user: nobody, sha256: "${sha256}" }`,
+      });
+      assert.equal(await lab.finish(), 0);
+      const other = await writePolicy(
+        context,
+        policyText(context, { identity: `{ user: nobody, sha256: "${"0".repeat(64)}" }` }),
+      );
+      const ran = await context.bargate(["export", other, "--exec", "--", path]);
+      assert.equal(ran.status, 1, ran.stderr);
+      assert.match(ran.stderr, new RegExp(`sha256 of .* must be 0{64} \\(received ${sha256}`));
     },
   },
   {

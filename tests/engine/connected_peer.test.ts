@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { ConnectedPeer } from "../../engine/connected_peer.ts";
 import {
   DeniedError,
@@ -423,3 +424,81 @@ Deno.test("send: an importer that does not read loses what it was not told of", 
   assert.ok(scene.story().includes("ended importer-gone release"));
   scene.assertClean();
 });
+
+Deno.test("send: a signal while the importer is looked at again hands nothing out", async () => {
+  const scene = new PeerScene();
+  await scene.connect();
+  await scene.say({ type: "hello", v: 1 });
+  await scene.met;
+  await scene.guardian.open();
+  const looked = Promise.withResolvers<void>();
+  const identify = scene.kernel.identifyProcess.bind(scene.kernel);
+  scene.kernel.identifyProcess = async (pidfd, options) => {
+    await looked.promise;
+    return await identify(pidfd, options);
+  };
+  const run = scene.guardian.run(scene.source);
+  void Promise.allSettled([run]);
+  void scene.guardian.shutdown("SIGTERM");
+  await scene.clock.advance(5_000);
+  looked.resolve();
+  await assert.rejects(run, InterruptedError);
+  assert.deepEqual(scene.heard(), []);
+  scene.assertClean();
+});
+
+const SENDERS = [PEER, OTHER, { ...PEER, uid: 0 }, { pid: 999, uid: 0, gid: 0 }];
+
+/** What can happen to a connection, by anybody who has it. */
+const step = fc.record({
+  do: fc.constantFrom("packet", "packet", "packet", "reset", "wait", "shutdown", "hangUp", "exit"),
+  sender: fc.constantFrom(...SENDERS),
+  type: fc.constantFrom("hello", "list", "release", "ack", "request", "nonsense"),
+  withFd: fc.boolean(),
+});
+
+Deno.test("send: whatever happens on the connection, only the importer moves its grants, and nothing is left", async () => {
+  const specs = fc.record({
+    onReset: fc.constantFrom("revoke", "restore"),
+    mapping: fc.constantFrom("importer", "bargate"),
+    expiresMs: fc.constantFrom(undefined, 2_000),
+  }) as fc.Arbitrary<GrantSpec>;
+  const histories = fc.asyncProperty(
+    specs,
+    fc.array(step, { maxLength: 8 }),
+    async (spec, steps) => {
+      const scene = new PeerScene([spec]);
+      await scene.deliver();
+      let byImporter = false;
+      for (const { do: what, sender, type, withFd } of steps) {
+        const { kernel } = scene;
+        if (what === "reset") {
+          void Promise.allSettled([scene.guardian.reset(SSD, "function", "test")]);
+        } else if (what === "wait") await scene.clock.advance(1_500);
+        else if (what === "shutdown") void scene.guardian.shutdown("SIGTERM");
+        else if (what === "hangUp") scene.hangUp();
+        else if (what === "exit") kernel.processes.get(PEER.pid)?.end();
+        else if (hasConnection(scene)) {
+          byImporter ||= sender === PEER && type === "release";
+          const grant = scene.events.find((event) => event.type === "exported")?.grant;
+          const fds = withFd ? [kernel.table.install(new SimSocket())] : [];
+          await scene.say({ type, v: 1, grant, export: "data", ioas: 1 }, fds, sender);
+          for (const fd of fds) kernel.table.close(fd);
+        }
+        await settle();
+      }
+      if (hasConnection(scene)) { for (const buffer of scene.buffers()) buffer.references--; }
+      scene.die();
+      await scene.ended();
+      scene.assertClean();
+      const released = scene.events.some(({ reason }) => reason === "released");
+      assert.ok(byImporter || !released, "a stranger released a grant");
+    },
+  );
+  await fc.assert(histories, { numRuns: 500 });
+});
+
+/** Whether the importer still has its connection. */
+function hasConnection(scene: PeerScene): boolean {
+  return scene.kernel.table.get(scene.socket) !== undefined;
+}

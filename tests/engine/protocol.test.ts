@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { PacketError, parseImporterPacket } from "../../engine/channel.ts";
+import { ImporterChannel, PacketError, parseImporterPacket } from "../../engine/channel.ts";
 import {
   type ControlReply,
   ControlServer,
@@ -136,4 +136,25 @@ Deno.test("ControlServer does not listen to other accounts", async () => {
   assert.match(new TextDecoder().decode(packet.bytes), /account 1001 is not the operator/);
   kernel.close(socket);
   server.close();
+});
+
+Deno.test("ImporterChannel leaves nothing unread when it closes, and keeps no descriptor", () => {
+  const kernel = new SimKernel({ functions: [] });
+  const [ours, theirs] = kernel.socketPair("channel");
+  const sent = kernel.eventFd("sent");
+  kernel.send(theirs, bytes("one"), [sent]);
+  kernel.send(theirs, bytes("two"));
+  const channel = new ImporterChannel(kernel, ours, {
+    sender: () => undefined,
+    discard: (fd) => kernel.close(fd),
+    onError: assert.ifError,
+  });
+  channel.send({ type: "refused", message: "no" });
+  channel.close();
+  channel.close();
+  const packet = kernel.receive(theirs);
+  assert.ok(typeof packet !== "string");
+  assert.equal(kernel.receive(theirs), "end");
+  [sent, theirs].forEach((fd) => kernel.close(fd));
+  assert.deepEqual(kernel.table.open(), []);
 });
