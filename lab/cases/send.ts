@@ -17,6 +17,9 @@ import {
   writePolicy,
 } from "./support.ts";
 
+/** For cases that start Bargate more than once, on a machine that others use too. */
+const LONG_MS = 120_000;
+
 /** Name under which the importer keeps the first descriptor that it receives. */
 const RECEIVED = "received0";
 
@@ -145,6 +148,7 @@ async function assertTurnedAway(context: CaseContext, spec: PolicySpec, message:
 export const cases: readonly LabCase[] = [
   {
     name: "send: a process that was there before gets the dma-buf, and a reset takes it for good",
+    limitMs: LONG_MS,
     async run(context) {
       const lab = await LabExport.send(context, { onReset: "revoke" });
       await receiveAndMap(lab);
@@ -212,10 +216,12 @@ export const cases: readonly LabCase[] = [
   },
   {
     name: "send: the receiver in C of examples/clients is granted, told, and lets go",
+    limitMs: LONG_MS,
     run: (context) => receiverStory(context, inC),
   },
   {
     name: "send: the receiver in Python of examples/clients is granted, told, and lets go",
+    limitMs: LONG_MS,
     run: (context) => receiverStory(context, inPython),
   },
   ...REFUSALS.map(({ name, identity, message }): LabCase => ({
@@ -235,6 +241,7 @@ export const cases: readonly LabCase[] = [
   },
   {
     name: "send: a program of the right hash is started as well, and one of another is not",
+    limitMs: LONG_MS,
     async run(context) {
       const path = context.program("importer");
       const sha256 = await sha256Of(path);
