@@ -392,6 +392,10 @@ export class SimKernel implements Kernel {
 
   receive(socket: Fd): Packet | "empty" | "end" {
     const file = this.file(socket, SimSocket);
+    if (file.wasReset) {
+      file.wasReset = false;
+      return "end";
+    }
     const packet = file.queue.shift();
     if (packet === undefined) return file.peer === undefined ? "end" : "empty";
     const process = file.passesPidfds ? this.processes.get(packet.sender.pid) : undefined;

@@ -23,6 +23,8 @@ export class SimSocket implements SimFile {
   /** SO_PASSPIDFD. */
   passesPidfds = false;
   readonly queue: SimPacket[] = [];
+  /** The other end was closed with packets unread (ECONNRESET): the next receive tells, and only that. */
+  wasReset = false;
   onReadable: () => void = () => {};
 
   /** A connected pair. */
@@ -45,6 +47,7 @@ export class SimSocket implements SimFile {
   }
 
   release(): void {
+    if (this.peer !== undefined) this.peer.wasReset = this.queue.length > 0;
     for (const packet of this.queue.splice(0)) for (const file of packet.files) drop(file);
     const peer = this.peer;
     this.peer = undefined;

@@ -136,6 +136,18 @@ Deno.test("a peer that has gone is told by false, not by a signal", () => {
   });
 });
 
+Deno.test("a socket closed with packets unread lets its peer read the end before the last packet", () => {
+  const [here, there] = socketPair("test");
+  sendPacket(there, new Uint8Array([1]));
+  sendPacket(here, new Uint8Array([2]));
+  closeDescriptor(here);
+  equal(receivePacket(there), "end");
+  const last = receivePacket(there);
+  deepEqual(typeof last === "string" ? last : last.bytes, new Uint8Array([2]));
+  equal(receivePacket(there), "end");
+  closeDescriptor(there);
+});
+
 Deno.test("a peer that does not read is told by false", () => {
   withPair((here) => {
     let sent = 0;
