@@ -53,6 +53,25 @@ export const CAUSES: Readonly<Record<string, Readonly<Record<string, string>>>> 
     ENOENT: "there is no such IOAS in the iommufd",
     EINVAL: "the IOVA is misaligned or in a reserved range",
   },
+  fanotify_init: {
+    EPERM: "a gate before resets needs CAP_SYS_ADMIN",
+    ENOSYS: "this kernel has no fanotify (CONFIG_FANOTIFY)",
+    EMFILE: "there are as many gates as this account may have (fs.fanotify.max_user_groups)",
+  },
+  fanotify_mark: {
+    EINVAL:
+      "this kernel has no permission events (CONFIG_FANOTIFY_ACCESS_PERMISSIONS), or the file can have none",
+    EACCES: "this account may not open the file",
+  },
+  "/sys/kernel/tracing/kprobe_events": {
+    ENOENT: "this kernel has no kprobes or no tracefs, or its vfio-pci has no such routine",
+    EACCES: "probes in the kernel are root's",
+    EPERM: "probes in the kernel are root's, and not to be had where the kernel is locked down",
+  },
+  mkdir: {
+    EACCES: "tracing the kernel is root's",
+    ENOENT: "tracefs is not mounted at /sys/kernel/tracing",
+  },
   "/dev/iommu": {
     ENOENT: "this kernel has no iommufd (CONFIG_IOMMUFD)",
     EACCES: "this account may not open it; give it to the account by a udev rule",

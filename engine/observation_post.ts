@@ -77,7 +77,14 @@ export class ObservationPost implements Observer {
   }
 
   stop(): void {
-    for (const observer of this.#observers.splice(0)) observer.stop();
+    for (const observer of this.#observers.splice(0)) {
+      try {
+        observer.stop();
+      } catch (error) {
+        // The others, and what comes after them, must not be left as they are.
+        this.context.failed(error);
+      }
+    }
   }
 
   /** One observer less is no reason not to export: others see most of it, and this says so. */

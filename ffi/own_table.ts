@@ -26,7 +26,8 @@ const RUNTIME = new Set([
   "anon_inode:[timerfd]",
   "anon_inode:[io_uring]",
 ]);
-const DEVICES = ["/dev/vfio/", "/dev/iommu", "/dmabuf:"];
+/** Devices, buffers, and traces, whose place can be removed only when nobody has them open. */
+const FOREIGN = ["/dev/vfio/", "/dev/iommu", "/dmabuf:", "/sys/kernel/tracing/"];
 
 /**
  * Gives the calling thread a copy of the process's table, and takes out of the copy what could keep
@@ -56,7 +57,7 @@ function isForeign(number: number): boolean {
   }
   if (target.startsWith("socket:")) return socketType(number) !== C.SOCK_STREAM;
   if (target.startsWith("anon_inode:")) return !RUNTIME.has(target);
-  return target.startsWith("pidfd:") || DEVICES.some((device) => target.startsWith(device));
+  return target.startsWith("pidfd:") || FOREIGN.some((path) => target.startsWith(path));
 }
 
 /** The run-time wakes itself through stream sockets; Bargate's are all of another type. */

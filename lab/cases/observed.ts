@@ -187,6 +187,21 @@ async function gateDies(context: CaseContext): Promise<void> {
   await lab.importer.send("exit 0");
 }
 
+/** What the kernel revokes is told with its cause, and the probe goes with Bargate. */
+async function traced(context: CaseContext): Promise<void> {
+  const { address } = context.devices.nvme;
+  const flags = ["--trace-revokes"];
+  const lab = await LabExport.start(context, { onReset: "restore", flags });
+  const reset = await context.bargate(["reset", address]);
+  assert.equal(reset.status, 0, reset.stderr);
+  const { cause, device } = await lab.event("observed");
+  assert.deepEqual([cause?.source, device], ["revoke-trace", address]);
+  assert.match(cause?.detail ?? "", /^all buffers revoked, by thread [0-9]+ \(.+\)$/);
+  assert.equal(await lab.finish(), 0, lab.bargate.stderr + lab.bargate.stdout);
+  const probes = await Deno.readTextFile("/sys/kernel/tracing/kprobe_events");
+  assert.doesNotMatch(probes, /bargate/);
+}
+
 /** Cases of the observers. */
 export const cases: readonly LabCase[] = [
   ...[...RESETS, MEMORY_OFF].map((outside): LabCase => ({
@@ -199,5 +214,6 @@ export const cases: readonly LabCase[] = [
   })),
   { name: "observed: sysfs remove gets the device, and its grant has ended", run: removed },
   { name: "observed: with --gate-resets the writer of reset waits for the end", run: gated },
+  { name: "observed: with --trace-revokes each revoke is told with its cause", run: traced },
   { name: "observed: the gate lets everybody pass when Bargate is killed", run: gateDies },
 ];
