@@ -71,7 +71,7 @@ export class DeviceGuard {
     private readonly lane: Lane,
     private readonly context: GuardContext,
   ) {
-    this.#record = new GuardRecorder(context, session);
+    this.#record = new GuardRecorder(context, session, () => this.#holders());
   }
 
   /** Grants of which no end was seen. */
@@ -356,6 +356,12 @@ export class DeviceGuard {
     if (!held.grant.standing || held.acknowledged || graceUntil === undefined) return true;
     if (this.context.clock.now() >= graceUntil) return true;
     return held.mapping === undefined && this.#references(held) === 1;
+  }
+
+  /** Whose references are left: the buffers that others than Bargate have, with their importers. */
+  #holders(): readonly string[] {
+    return this.standing.filter((held) => (this.#references(held) ?? 1) > 1)
+      .map(({ grant: { plan } }) => `${plan.export} by importer ${plan.importer.name}`);
   }
 
   /** @returns how many references the buffer has; undefined if that cannot be read */

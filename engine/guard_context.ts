@@ -31,8 +31,13 @@ export class GuardRecorder {
   /**
    * @param context of the guard
    * @param session of the device
+   * @param holders who may have its buffers, for what is late
    */
-  constructor(private readonly context: GuardContext, private readonly session: GuardedSession) {}
+  constructor(
+    private readonly context: GuardContext,
+    private readonly session: GuardedSession,
+    private readonly holders: () => readonly string[],
+  ) {}
 
   /** Records what happened to a grant. */
   grant(type: EventFacts["type"], grant: Grant, more: Partial<EventFacts> = {}): void {
@@ -59,6 +64,12 @@ export class GuardRecorder {
     });
   }
 
+  /** The kernel waits for importers, and does not say for whom. */
+  #heldBy(): string {
+    const holders = this.holders();
+    return holders.length === 0 ? "" : `; not let go of: ${holders.join(", ")}`;
+  }
+
   /** Something that belongs to an end went wrong: it is told, and it counts. */
   trouble(cause: Cause): void {
     this.context.onTrouble();
@@ -76,7 +87,7 @@ export class GuardRecorder {
     const callOff = clock.after(limitMs, () => {
       this.trouble({
         source: "watchdog",
-        detail: `${what} has not returned after ${limitMs} ms`,
+        detail: `${what} has not returned after ${limitMs} ms${this.#heldBy()}`,
       });
     });
     try {

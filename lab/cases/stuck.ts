@@ -84,7 +84,9 @@ export const cases: readonly LabCase[] = [
       lab.bargate.kill("SIGTERM");
       const late = await lab.event("late", 40_000);
       assert.equal(late.device, context.devices.nvme.address);
-      assert.match(late.cause?.detail ?? "", /close 0000:01:00\.0 has not returned/);
+      const detail = late.cause?.detail ?? "";
+      assert.match(detail, /close 0000:01:00\.0 has not returned/);
+      assert.match(detail, /not let go of: lab\/of-one by importer engine/);
       const ended = lab.events.filter(({ type }) => type === "ended");
       assert.deepEqual(ended.map((event) => event.export), ["lab/of-two"]);
       assert.equal(
