@@ -237,7 +237,17 @@ const REISSUES = 8;
  * @returns its last answer
  */
 export function reissued(call: () => number): number {
-  let result = call();
+  return reissuedAfter(call(), call);
+}
+
+/**
+ * The same for who has made the call once: on the hot path nothing is made for a second one.
+ *
+ * @param first what the call answered
+ * @param call makes it again
+ */
+export function reissuedAfter(first: number, call: () => number): number {
+  let result = first;
   for (let left = REISSUES; left > 0 && isTransient(result); left--) result = call();
   return result;
 }

@@ -5,7 +5,7 @@
  */
 import type { Fd } from "../engine/fd.ts";
 import { C } from "./layouts.ts";
-import { checked, reissued } from "./errno.ts";
+import { checked, reissued, reissuedAfter } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 /** An ioctl of the layout table. */
@@ -53,7 +53,9 @@ export function ioctl(
 export function ioctlResult(fd: Fd, request: Request, argument: BufferSource | null): number {
   const { ioctl } = libc();
   const number = fd.number;
-  return reissued(() => ioctl(number, C[request], argument));
+  const operation = C[request];
+  const result = ioctl(number, operation, argument);
+  return result >= 0 ? result : reissuedAfter(result, () => ioctl(number, operation, argument));
 }
 
 /** An ioctl whose argument is a number. */
