@@ -25,7 +25,7 @@ const SIGTERM = 15;
 /** The program to give the grants to. */
 export interface Command {
   readonly recipient: Recipient;
-  /** `argv[0]` included. */
+  /** The name that it was called by first; the program itself is told its path instead. */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly stdoutToStderr: boolean;

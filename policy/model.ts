@@ -111,7 +111,7 @@ export interface ExportRule {
   readonly onReset: "revoke" | "restore";
   /** Milliseconds an importer may take to let go in a graceful end. */
   readonly graceMs: number;
-  /** Milliseconds from delivery to the end; absent: no limit. */
+  /** Milliseconds from the first export to the end, renewals included; absent: no limit. */
   readonly expiresMs?: number;
   /** `device`: ending this rule's grants may end and renew the other grants of the device. */
   readonly collateral?: "device";
