@@ -77,10 +77,10 @@ export function encodeExport(region: number, ranges: readonly DmaRange[]): Expor
   const { words, longWords } = request;
   words[REGION_INDEX] = region;
   let at = FIRST_RANGE;
-  for (const { offset, length } of ranges) {
-    longWords[at + OFFSET] = offset;
-    longWords[at + LENGTH] = length;
-    at += RANGE_WORDS;
+  for (let index = 0; index < ranges.length; index++, at += RANGE_WORDS) {
+    const range = ranges[index] as DmaRange;
+    longWords[at + OFFSET] = range.offset;
+    longWords[at + LENGTH] = range.length;
   }
   return request;
 }

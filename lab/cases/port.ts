@@ -195,17 +195,20 @@ async function comparesWithC(context: CaseContext): Promise<void> {
   }
   context.figure("one export and close in C, ns", best.inC);
   context.figure("one export and close by FFI, ns", Math.round(best.byFfi));
-  context.figure("ratio", best.ratio.toFixed(2));
+  context.figure("ratio of the best rounds", best.ratio.toFixed(2));
+  context.figure("ratio of the medians", best.ofMedians.toFixed(2));
   assert.ok(best.ratio <= 2, `FFI takes ${best.ratio.toFixed(2)} times what C takes`);
 }
 
 interface Compared {
   readonly inC: number;
   readonly byFfi: number;
+  /** Of the best rounds: what the cost is, without what else the machine does. */
   readonly ratio: number;
+  readonly ofMedians: number;
 }
 
-/** The median of ratios, each of two rounds that follow each other and so meet the same load. */
+/** Rounds of the two sides follow each other, and so meet the same load. */
 async function comparedWithC(context: CaseContext, node: string): Promise<Compared> {
   const times = 300;
   const c: number[] = [];
@@ -215,8 +218,8 @@ async function comparedWithC(context: CaseContext, node: string): Promise<Compar
     c.push(JSON.parse(ran.stdout).nsPerExport);
     own.push(exportsByFfi(context, node, times));
   }
-  const ratio = median(own.map((ns, round) => ns / (c[round] ?? Number.NaN)));
-  return { inC: median(c), byFfi: median(own), ratio };
+  const [inC, byFfi] = [Math.min(...c), Math.min(...own)];
+  return { inC, byFfi, ratio: byFfi / inC, ofMedians: median(own) / median(c) };
 }
 
 function exportsByFfi(context: CaseContext, node: string, times: number): number {
