@@ -509,9 +509,9 @@ export class DeviceGuard {
 
   /** The end cannot be seen: said aloud, and counted. */
   async #finishUnseen(held: HeldGrant, detail: string): Promise<void> {
-    this.context.onTrouble();
-    held.grant.fail();
     const cause = { source: "probe", detail };
+    this.#record.trouble(cause);
+    held.grant.fail();
     this.#record.grant("ended", held.grant, { reason: "failed", cause });
     this.context.notify({
       type: "revoked",

@@ -425,7 +425,10 @@ export class Guardian {
       .then(() => this.#dispose())
       .then(() => true);
     const finished = await this.#within(2 * this.context.limitMs, done);
-    if (finished === undefined) this.#trouble = true;
+    if (finished === undefined) {
+      const detail = "the ends are left to the kernel, which has not answered in time";
+      this.#late({ source: "watchdog", detail });
+    }
     this.#hangUp();
   }
 
