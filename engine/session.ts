@@ -5,7 +5,7 @@
  * @module
  */
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
-import { configHeader } from "../host/config_space.ts";
+import { configHeader, PCI_COMMAND, PCI_COMMAND_MEMORY } from "../host/config_space.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { DeviceTarget } from "./device_target.ts";
@@ -19,8 +19,7 @@ import { explained, ready } from "./refusal.ts";
 /** Region index of PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
 const CONFIG_REGION = 7;
 /** Registers of the header (include/uapi/linux/pci_regs.h). */
-const PCI_COMMAND = 4n;
-const PCI_COMMAND_MEMORY = 0x2;
+const COMMAND = BigInt(PCI_COMMAND);
 /** As much of configuration space as holds the header and the list of capabilities. */
 const CONFIG_BYTES = 256;
 
@@ -268,7 +267,7 @@ export class DeviceSession implements GuardedSession {
         this.lane.writeRegion(
           device,
           CONFIG_REGION,
-          PCI_COMMAND,
+          COMMAND,
           new Uint8Array([wanted & 0xff, wanted >> 8]),
         ),
     );
@@ -283,7 +282,7 @@ export class DeviceSession implements GuardedSession {
   async #command(device: Fd): Promise<number> {
     const bytes = await explained(
       `read the command register of ${this.target.address}`,
-      () => this.lane.readRegion(device, CONFIG_REGION, PCI_COMMAND, 2),
+      () => this.lane.readRegion(device, CONFIG_REGION, COMMAND, 2),
     );
     return (bytes[0] ?? 0) | (bytes[1] ?? 0) << 8;
   }
