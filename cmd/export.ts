@@ -8,7 +8,6 @@ import { buildCommand } from "@stricli/core";
 import { systemClock } from "../engine/clock.ts";
 import { type ControlHandler, ControlServer } from "../engine/control.ts";
 import { EventLog } from "../engine/event.ts";
-import type { Route } from "../engine/group_access.ts";
 import { ConnectedPeer } from "../engine/connected_peer.ts";
 import { Guardian } from "../engine/guardian.ts";
 import type { ImporterSource } from "../engine/importer_process.ts";
@@ -30,19 +29,18 @@ import { jsonDiagnostics } from "./output/json.ts";
 import { styleFor } from "./output/style.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
+import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
 import { type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
 import { ensureRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
 import { ShutdownSignals } from "./shutdown_signals.ts";
 
-interface Flags {
+interface Flags extends PlanFlags {
   readonly exec: boolean;
   readonly send?: string;
   readonly importer?: string;
   readonly format: ReportFormat;
   readonly env?: readonly AskedVariable[];
   readonly allowSameUser: boolean;
-  readonly acceptUnwaitedRevoke: boolean;
-  readonly route?: Route;
   readonly gateResets: boolean;
   readonly traceRevokes: boolean;
 }
@@ -266,12 +264,6 @@ export const command = buildCommand<Flags, string[], Context>({
         default: false,
         brief: "Accept a program that runs as the same account as Bargate",
       },
-      route: {
-        kind: "enum",
-        values: ["cdev", "group"],
-        optional: true,
-        brief: "Open devices by character device or by IOMMU group (default: as the host has it)",
-      },
       gateResets: {
         kind: "boolean",
         default: false,
@@ -283,11 +275,7 @@ export const command = buildCommand<Flags, string[], Context>({
         default: false,
         brief: "Tell of every revoke in the kernel, by a kprobe (root)",
       },
-      acceptUnwaitedRevoke: {
-        kind: "boolean",
-        default: false,
-        brief: "Accept Linux 6.19 to 7.0, whose revoke does not wait for importers to unmap",
-      },
+      ...PLAN_FLAGS,
     },
     positional: {
       kind: "array",

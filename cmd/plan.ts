@@ -7,7 +7,6 @@
 import { buildCommand } from "@stricli/core";
 import { type IoctlBytes, planJson } from "../engine/plan_json.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
-import type { Route } from "../engine/group_access.ts";
 import { hitTogether } from "../engine/reset_domain.ts";
 import type { DmaRange } from "../engine/kernel.ts";
 import { C } from "../ffi/layouts.ts";
@@ -18,13 +17,12 @@ import type { Context } from "./context.ts";
 import { jsonDiagnostics } from "./output/json.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
+import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
 import { type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
 
-interface Flags {
+interface Flags extends PlanFlags {
   readonly format: "human" | "json";
   readonly importer?: string;
-  readonly acceptUnwaitedRevoke: boolean;
-  readonly route?: Route;
 }
 
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
@@ -113,17 +111,7 @@ export const command = buildCommand<Flags, string[], Context>({
         placeholder: "name",
         brief: "Only what this importer would get",
       },
-      route: {
-        kind: "enum",
-        values: ["cdev", "group"],
-        optional: true,
-        brief: "Open devices by character device or by IOMMU group (default: as the host has it)",
-      },
-      acceptUnwaitedRevoke: {
-        kind: "boolean",
-        default: false,
-        brief: "Accept Linux 6.19 to 7.0, whose revoke does not wait for importers to unmap",
-      },
+      ...PLAN_FLAGS,
     },
     positional: {
       kind: "array",

@@ -1,0 +1,27 @@
+/**
+ * Options of every verb that plans: they decide the plan, and so must mean the same everywhere.
+ *
+ * @module
+ */
+import type { Route } from "../engine/group_access.ts";
+
+/** How to plan. */
+export interface PlanFlags {
+  readonly acceptUnwaitedRevoke: boolean;
+  readonly route?: Route;
+}
+
+/** The options, as the command line knows them. */
+export const PLAN_FLAGS = {
+  route: {
+    kind: "enum",
+    values: ["cdev", "group"],
+    optional: true,
+    brief: "Open devices by character device or by IOMMU group (default: as the host has it)",
+  },
+  acceptUnwaitedRevoke: {
+    kind: "boolean",
+    default: false,
+    brief: "Accept Linux 6.19 to 7.0, whose revoke does not wait for importers to unmap",
+  },
+} as const;
