@@ -30,6 +30,7 @@ export interface LabFlags {
   readonly shell: boolean;
   readonly updateLayouts: boolean;
   readonly only?: string;
+  readonly repeat: number;
   readonly kernel?: string;
   readonly headers?: string;
   readonly format: "human" | "json";
@@ -134,7 +135,7 @@ async function testAll(
   };
   const onHost = await hostCases(kernel, flags.only);
   onHost.forEach(show);
-  const inGuest = await runCases(parts, flags.only, {
+  const inGuest = await runCases(parts, { only: flags.only, rounds: flags.repeat }, {
     boot: (number) => progress.line(`Booting the guest${number === 1 ? "" : ` again (${number})`}`),
     ready: ({ kernel, uptimeMs }) =>
       progress.line(`The guest is ready: Linux ${kernel}, up for ${uptimeMs / 1000} s`),
@@ -170,6 +171,12 @@ async function tellStory(
   });
 }
 
+function parseRounds(text: string): number {
+  const rounds = Number(text);
+  if (/^[1-9][0-9]{0,3}$/.test(text)) return rounds;
+  throw new SyntaxError(`Cannot repeat the cases "${text}" times: write a number from 1 to 9999`);
+}
+
 /** The verb. */
 export const command = buildCommand<LabFlags, [string?], Context>({
   func: lab,
@@ -188,6 +195,13 @@ export const command = buildCommand<LabFlags, [string?], Context>({
         optional: true,
         brief: "Only cases whose name contains this",
         placeholder: "text",
+      },
+      repeat: {
+        kind: "parsed",
+        parse: parseRounds,
+        default: "1",
+        brief: "How often to run each case, to find one that fails now and then",
+        placeholder: "times",
       },
       kernel: {
         kind: "parsed",

@@ -13,6 +13,14 @@ export interface CaseListener {
   result(result: CaseResult): void;
 }
 
+/** Which cases to run. */
+export interface ChosenCases {
+  /** Only cases whose name contains this. */
+  readonly only: string | undefined;
+  /** How often each. */
+  readonly rounds: number;
+}
+
 /** From QEMU's start to the first message. */
 const BOOT_LIMIT_MS = 60_000;
 /** From there to the list of cases: the modules load. */
@@ -25,21 +33,21 @@ const GRACE_MS = 30_000;
  * on in a fresh boot.
  *
  * @param parts what a boot needs
- * @param only only cases whose name contains this
+ * @param chosen which cases, how often
  * @param listener hears what happens
  * @returns a result for each chosen case
  * @throws LabError when the guest does not even get to the cases
  */
 export async function runCases(
   parts: MachineParts,
-  only: string | undefined,
+  chosen: ChosenCases,
   listener: CaseListener,
 ): Promise<readonly CaseResult[]> {
   let results: readonly CaseResult[] = [];
   for (let boot = 1;; boot++) {
     listener.boot(boot);
     const skip = results.map((result) => result.name);
-    const outcome = await oneBoot(parts, { only, skip }, listener);
+    const outcome = await oneBoot(parts, { ...chosen, skip }, listener);
     results = [...results, ...outcome.results];
     if (outcome.complete) return results;
     if (outcome.results.length === 0) {
@@ -56,13 +64,14 @@ interface Boot {
 
 async function oneBoot(
   parts: MachineParts,
-  chosen: { readonly only: string | undefined; readonly skip: readonly string[] },
+  { only, rounds, skip }: ChosenCases & { readonly skip: readonly string[] },
   listener: CaseListener,
 ): Promise<Boot> {
   const exchange = await prepareExchange({
     job: "cases",
-    skip: chosen.skip,
-    ...(chosen.only !== undefined && { only: chosen.only }),
+    rounds,
+    skip,
+    ...(only !== undefined && { only }),
   }, parts.programs);
   const boot = await withVm(
     vmOptions(parts, exchange, runnerProgram()),

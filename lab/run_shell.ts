@@ -10,7 +10,7 @@ const A_DAY_MS = 24 * 60 * 60_000;
  * @param parts what a boot needs
  */
 export async function runShell(parts: MachineParts): Promise<void> {
-  const exchange = await prepareExchange({ job: "cases", skip: [] }, parts.programs);
+  const exchange = await prepareExchange({ job: "cases", rounds: 1, skip: [] }, parts.programs);
   const command = [
     Deno.execPath(),
     "run",

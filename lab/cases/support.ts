@@ -5,6 +5,7 @@ import type { GuestContext } from "../guest/case.ts";
 import type { ImporterControl } from "../guest/importer.ts";
 import type { Running } from "../guest/process.ts";
 import { IMPORTER_ACCOUNT } from "../guest/setup.ts";
+import { encodeHex } from "../hex.ts";
 import { join } from "../path.ts";
 
 /** Where importers map, and how the slice lies in the controller memory buffer. */
@@ -189,7 +190,21 @@ export class LabExport {
     await this.#write(SECOND_PAGE, new Uint8Array(CHUNK));
     await this.importer.must(`dma-read ${iova} ${CHUNK}`);
     await this.importer.must(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
-    return equal(await this.#read(SECOND_PAGE), pattern);
+    const arrived = await this.#read(SECOND_PAGE);
+    if (equal(arrived, pattern)) return true;
+    await this.#logWhatIsKnown(arrived, equal(await this.#read(0), pattern));
+    return false;
+  }
+
+  /** DMA that should have landed is the one thing that a stack trace says nothing about. */
+  async #logWhatIsKnown(arrived: Uint8Array, written: boolean): Promise<void> {
+    const { kernelLog, logStart, log } = this.context;
+    log(`no DMA: the second page begins ${encodeHex(arrived.subarray(0, 8))}`);
+    log(`no DMA: the first page ${written ? "holds" : "DOES NOT HOLD"} what was written to it`);
+    for (const { type, reason, cause } of this.events) {
+      log(`no DMA: event ${type} ${reason ?? ""} ${cause?.source ?? ""} ${cause?.detail ?? ""}`);
+    }
+    for (const line of await kernelLog.since(logStart)) log(`no DMA: kernel: ${line}`);
   }
 
   /**

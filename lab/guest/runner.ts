@@ -15,6 +15,8 @@ import { KernelMessages } from "./kernel_messages.ts";
 import { HostPort } from "./port.ts";
 import { setUp } from "./setup.ts";
 
+type CasesPlan = Extract<GuestPlan, { job: "cases" }>;
+
 const DEFAULT_LIMIT_MS = 60_000;
 
 /** Thrown by `skip`. */
@@ -29,7 +31,7 @@ async function main(): Promise<void> {
     const plan: GuestPlan = JSON.parse(
       await Deno.readTextFile(join(GUEST_EXCHANGE, PLAN_FILE)),
     );
-    if (plan.job === "cases") await runCases(port, guest, plan.only, plan.skip);
+    if (plan.job === "cases") await runCases(port, guest, plan);
     else await runStory(port, guest, plan.story);
     port.send({ kind: "done", ok: true });
   } catch (error) {
@@ -58,17 +60,26 @@ async function prepare(port: HostPort): Promise<Guest> {
 async function runCases(
   port: HostPort,
   guest: Guest,
-  only: string | undefined,
-  skip: readonly string[],
+  { only, rounds, skip }: CasesPlan,
 ): Promise<void> {
   const all = await loadCases(join(guest.checkout, "lab/cases"));
-  const chosen = all.filter((each) => only === undefined || each.name.includes(only));
+  const wanted = all.filter((each) => only === undefined || each.name.includes(only));
+  const chosen = Array.from(
+    { length: rounds },
+    (_, round) => wanted.map((each) => ofRound(each, round)),
+  )
+    .flat();
   port.send({ kind: "cases", names: chosen.map((each) => each.name) });
   for (const each of chosen.filter(({ name }) => !skip.includes(name))) {
     const limitMs = each.limitMs ?? DEFAULT_LIMIT_MS;
     port.send({ kind: "case-start", name: each.name, limitMs });
     port.send(await runCase(guest, each, limitMs));
   }
+}
+
+/** Names stay apart, for results are known by them. */
+function ofRound(each: LabCase, round: number): LabCase {
+  return round === 0 ? each : { ...each, name: `${each.name} (round ${round + 1})` };
 }
 
 async function loadCases(folder: string): Promise<readonly LabCase[]> {

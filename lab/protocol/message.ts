@@ -49,6 +49,8 @@ export type GuestPlan =
     readonly job: "cases";
     /** Only cases whose name contains this. */
     readonly only?: string;
+    /** How often each of them is run. */
+    readonly rounds: number;
     /** Cases that an earlier boot has dealt with. */
     readonly skip: readonly string[];
   }
