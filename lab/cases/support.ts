@@ -15,6 +15,9 @@ const SECOND_PAGE = 0x1000;
 /** Bytes moved at a time. */
 const CHUNK = 64;
 
+/** How often DMA that should land is tried. */
+const DMA_TRIES = 3;
+
 /** What a case changes about the policy. */
 export interface PolicySpec {
   readonly address?: string;
@@ -180,19 +183,23 @@ export class LabExport {
   }
 
   /**
-   * The DMA engine reads the slice's first page and writes what it read to the second one.
+   * The DMA engine reads the slice's first page and writes what it read to the second one. A transfer
+   * that is lost is told and tried again: a mapping that was revoked never comes back, so that a
+   * second one can land only where nothing was taken away.
    *
    * @returns whether the bytes arrived
    */
   async dmaLands(iova = IOVA): Promise<boolean> {
-    const pattern = crypto.getRandomValues(new Uint8Array(CHUNK));
-    await this.#write(0, pattern);
-    await this.#write(SECOND_PAGE, new Uint8Array(CHUNK));
-    await this.importer.must(`dma-read ${iova} ${CHUNK}`);
-    await this.importer.must(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
-    const arrived = await this.#read(SECOND_PAGE);
-    if (equal(arrived, pattern)) return true;
-    await this.#logWhatIsKnown(arrived, equal(await this.#read(0), pattern));
+    for (let tries = 0; tries < DMA_TRIES; tries++) {
+      const pattern = crypto.getRandomValues(new Uint8Array(CHUNK));
+      await this.#write(0, pattern);
+      await this.#write(SECOND_PAGE, new Uint8Array(CHUNK));
+      await this.importer.must(`dma-read ${iova} ${CHUNK}`);
+      await this.importer.must(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
+      const arrived = await this.#read(SECOND_PAGE);
+      if (equal(arrived, pattern)) return true;
+      await this.#logWhatIsKnown(arrived, equal(await this.#read(0), pattern));
+    }
     return false;
   }
 
