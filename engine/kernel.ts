@@ -224,6 +224,8 @@ export interface SpawnRequest {
   readonly account?: Account;
   /** Send the child's standard output to standard error. */
   readonly stdoutToStderr: boolean;
+  /** Where its standard output goes instead; absent: see above. */
+  readonly stdout?: Fd;
 }
 
 /** A Unix account, resolved. */
@@ -352,6 +354,8 @@ export interface Kernel {
   readonly release: string;
   readonly pid: number;
   readonly uid: number;
+  /** No device is touched: whatever is told of what happens here must say so. */
+  readonly simulated?: true;
 
   /** Nobody without CAP_SYS_PTRACE can take this process's descriptors after this (`PR_SET_DUMPABLE` 0). */
   makeNonDumpable(): void;

@@ -29,6 +29,8 @@ export interface Command {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly stdoutToStderr: boolean;
+  /** Where its standard output goes instead; stays the caller's. */
+  readonly stdout?: Fd;
 }
 
 /** A program that is started with its buffers. */
@@ -71,11 +73,12 @@ export class StartedProgram implements ImporterSource {
   close(): void {}
 
   #spawn(kernel: Kernel, fds: readonly { name: string; fd: Fd }[]): Promise<Child> {
-    const { recipient, argv, env, stdoutToStderr } = this.command;
+    const { recipient, argv, env, stdoutToStderr, stdout } = this.command;
     const { executable: path, account } = recipient;
+    const output = { stdoutToStderr, ...(stdout === undefined ? {} : { stdout }) };
     return explained(
       `start ${path}`,
-      () => kernel.spawn({ path, argv, env, fds, account, stdoutToStderr }),
+      () => kernel.spawn({ path, argv, env, fds, account, ...output }),
     );
   }
 }

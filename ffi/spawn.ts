@@ -191,9 +191,8 @@ function fileActions(request: SpawnRequest, sources: readonly Fd[]): DataView<Ar
   const actions = allocate(STRUCTS.posix_spawn_file_actions_t);
   const did = (error: number) => succeeded(request.path, error);
   did(c.posix_spawn_file_actions_init(actions));
-  if (request.stdoutToStderr) {
-    did(c.posix_spawn_file_actions_adddup2(actions, STDERR, STDOUT));
-  }
+  const stdout = request.stdout?.number ?? (request.stdoutToStderr ? STDERR : undefined);
+  if (stdout !== undefined) did(c.posix_spawn_file_actions_adddup2(actions, stdout, STDOUT));
   sources.forEach(({ number }, index) =>
     did(c.posix_spawn_file_actions_adddup2(actions, number, FIRST + index))
   );

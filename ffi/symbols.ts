@@ -61,6 +61,8 @@ export const SYMBOLS = {
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   /** `int ftruncate(int fd, off_t length)` */
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  /** `off_t lseek(int fd, off_t offset, int whence)`; a failure stays -1, for a result is of 64 bits. */
+  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
 
   // Events
 

@@ -25,8 +25,18 @@ export function drop(file: SimFile): void {
   if (--file.references === 0) file.release();
 }
 
+/** Which file each descriptor is of. */
+export interface Descriptors {
+  /** Installs a file that has no reference of its own yet. @returns the descriptor */
+  install(file: SimFile): number;
+  /** @returns what a descriptor refers to, or undefined */
+  get(number: number): SimFile | undefined;
+  /** Closes a descriptor. @returns whether it was open */
+  close(number: number): boolean;
+}
+
 /** Descriptors of all simulated processes: numbers are unique over all of them. */
-export class FileTable {
+export class FileTable implements Descriptors {
   readonly #files = new Map<number, SimFile>();
   #next = 3;
 

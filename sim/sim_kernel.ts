@@ -25,17 +25,18 @@ import type {
   Uevent,
   Watch,
 } from "../engine/kernel.ts";
+import { devicesOf } from "./devices.ts";
 import { refusal, type SimErrno } from "./errno.ts";
 import { FileTable, type SimFile, take } from "./file_table.ts";
 import { SimEventQueue, SimInotify, SimTrace, SimUevents } from "./event_queue.ts";
 import { SimFileWatches } from "./file_watches.ts";
 import { SimGate, SimHeldOpen } from "./gate.ts";
-import { SimGroup } from "./group.ts";
+import type { SimGroup } from "./group.ts";
 import { SimIommufd } from "./iommufd.ts";
 import { SimLane } from "./lane.ts";
 import { SimPidfd, SimProcess, type SimProcessFacts } from "./process.ts";
 import { SimListener, SimSocket } from "./sockets.ts";
-import { SimDmaBuf, SimEventFd, type SimFunction, SimVfioDevice } from "./vfio.ts";
+import { SimDmaBuf, SimEventFd, type SimFunction, type SimVfioDevice } from "./vfio.ts";
 
 /** A started program: a test plays it. */
 export interface SimChild {
@@ -71,9 +72,9 @@ export class SimKernel implements Kernel {
   readonly pid = BARGATE_PID;
   readonly uid: number;
   readonly table = new FileTable();
-  readonly devices = new Map<string, SimVfioDevice>();
+  readonly devices: Map<string, SimVfioDevice>;
   /** IOMMU groups by node. */
-  readonly groups = new Map<string, SimGroup>();
+  readonly groups: Map<string, SimGroup>;
   readonly children: SimChild[] = [];
   /** All lanes that were ever opened. */
   readonly lanes: SimLane[] = [];
@@ -94,16 +95,7 @@ export class SimKernel implements Kernel {
   constructor(readonly host: SimHost) {
     this.uid = host.uid ?? 0;
     this.feature = host.feature ?? { state: "present" };
-    for (const fn of host.functions) this.#add(new SimVfioDevice(fn));
-  }
-
-  #add(device: SimVfioDevice): void {
-    this.devices.set(device.fn.node, device);
-    if (device.fn.group === undefined) return;
-    const node = `/dev/vfio/${device.fn.group}`;
-    const group = this.groups.get(node) ?? new SimGroup(node);
-    group.devices.push(device);
-    this.groups.set(node, group);
+    ({ devices: this.devices, groups: this.groups } = devicesOf(host.functions));
   }
 
   // ── faults ──────────────────────────────────────────────────────────────────────────────────────

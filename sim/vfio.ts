@@ -116,6 +116,7 @@ export class SimVfioDevice {
       if (!fits) throw refusal(call, "EINVAL", this.fn.address);
     }
     const buffer = new SimDmaBuf(ranges, !this.enabled, (gone) => this.#buffers.delete(gone));
+    buffer.source = `BAR ${region} of ${this.fn.address}`;
     this.#buffers.add(buffer);
     return buffer;
   }
@@ -219,6 +220,10 @@ export class SimDmaBuf implements SimFile {
   readonly kind = "dma-buf";
   references = 0;
   name: string | undefined;
+  /** Told whenever it was revoked or validated, and when it is dead for good. */
+  onMove: () => void = () => {};
+  /** For people: whose memory it is. */
+  source = "BAR";
   readonly size: bigint;
   readonly inode: bigint;
   #revoked: boolean;
@@ -240,6 +245,11 @@ export class SimDmaBuf implements SimFile {
     return this.#revoked || this.#dead;
   }
 
+  /** Revoked for good. */
+  get dead(): boolean {
+    return this.#dead;
+  }
+
   attach(area: SimArea): void {
     this.#areas.add(area);
   }
@@ -252,11 +262,12 @@ export class SimDmaBuf implements SimFile {
   move(revoked: boolean): void {
     if (revoked) { for (const area of this.#areas) area.live = false; }
     this.#revoked = revoked;
+    this.onMove();
   }
 
   die(): void {
-    this.move(true);
     this.#dead = true;
+    this.move(true);
   }
 
   release(): void {

@@ -5,7 +5,7 @@
  */
 import type { Fd } from "../engine/fd.ts";
 import type { FeatureAnswer } from "../engine/kernel.ts";
-import type { FileTable, SimFile } from "./file_table.ts";
+import type { Descriptors, SimFile } from "./file_table.ts";
 import type { SimGroup } from "./group.ts";
 import type { SimVfioDevice } from "./vfio.ts";
 
@@ -13,7 +13,7 @@ import type { SimVfioDevice } from "./vfio.ts";
 export interface SimWorld {
   readonly pageSize: number;
   readonly feature: FeatureAnswer;
-  readonly table: FileTable;
+  readonly table: Descriptors;
   /** By the path of their node. */
   readonly devices: ReadonlyMap<string, SimVfioDevice>;
   /** IOMMU groups by the path of their node. */

@@ -1,0 +1,47 @@
+/**
+ * The devices of a simulated host, from the snapshot of a host.
+ *
+ * @module
+ */
+import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
+import type { SimFunction } from "./vfio.ts";
+
+const VFIO_DRIVER = /^vfio-pci$|_vfio_pci$|-vfio-pci$/;
+const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
+
+/**
+ * The functions that can be opened: those that are bound to a VFIO driver. They behave as the rules of
+ * VFIO say for what the snapshot tells of them; nothing else is known of them.
+ *
+ * @param snapshot of a host
+ * @returns its devices
+ */
+export function functionsOf(snapshot: HostSnapshot): readonly SimFunction[] {
+  return snapshot.functions.filter(({ driver }) => driver !== undefined && VFIO_DRIVER.test(driver))
+    .map((fn) => functionOf(fn, snapshot));
+}
+
+function functionOf(fn: SnapshotFunction, { functions }: HostSnapshot): SimFunction {
+  const domain = hotResetDomain(fn, functions);
+  return {
+    address: fn.address,
+    node: fn.cdev ?? `${fn.address} (no character device)`,
+    config: fn.config,
+    bars: new Map(
+      fn.bars.filter(({ kind }) => kind !== "io").map(({ index, size }) => [index, size]),
+    ),
+    resettable: fn.resetMethods.length > 0,
+    virtual: fn.physfn !== undefined,
+    ...(fn.iommuGroup === undefined ? {} : { group: fn.iommuGroup }),
+    ...(domain === undefined ? {} : { hotResetDomain: domain }),
+  };
+}
+
+/** A bus below a bridge is reset as a whole; of a root bus there is no reset. */
+function hotResetDomain(
+  { parent }: SnapshotFunction,
+  functions: readonly SnapshotFunction[],
+): readonly string[] | undefined {
+  if (!PCI_ADDRESS.test(parent)) return undefined;
+  return functions.filter((other) => other.parent === parent).map(({ address }) => address);
+}
