@@ -32,6 +32,10 @@ export type { AccessRequest, Decision } from "./policy/decide.ts";
 
 export type { Files } from "./host/files.ts";
 export { readSnapshot } from "./host/read_snapshot.ts";
+export { parseSnapshot } from "./host/parse_snapshot.ts";
+export type { ParsedSnapshot } from "./host/parse_snapshot.ts";
+export { printSnapshot } from "./host/print_snapshot.ts";
+export type { SnapshotProblem } from "./host/snapshot_problem.ts";
 export type { HostSnapshot, SnapshotBar, SnapshotFunction } from "./host/snapshot.ts";
 
 export { makePlan } from "./engine/plan.ts";

@@ -96,7 +96,9 @@ export function readFunction(files: Files, address: string): SnapshotFunction {
   const driver = linkName(files, `${folder}/driver`);
   const group = linkName(files, `${folder}/iommu_group`);
   const physfn = linkName(files, `${folder}/physfn`);
-  const power = textOr(files, `${folder}/power_state`);
+  const numaNode = readNumaNode(files, folder, unreadable);
+  const power = textUnlessForbidden(files, folder, "power_state", unreadable);
+  const resets = textUnlessForbidden(files, folder, "reset_method", unreadable) ?? "";
   const cdev = readCdev(files, folder);
   return {
     address,
@@ -108,12 +110,11 @@ export function readFunction(files: Files, address: string): SnapshotFunction {
     ...(group === undefined || !/^[0-9]+$/.test(group)
       ? {}
       : { iommuGroup: Number(group), groupNode: `/dev/vfio/${group}` }),
+    ...(numaNode === undefined ? {} : { numaNode }),
     ...(physfn === undefined ? {} : { physfn }),
     parent: parentOf(files, folder),
     ...(cdev === undefined ? {} : { cdev }),
-    resetMethods: (textOr(files, `${folder}/reset_method`) ?? "").split(" ").filter((m) =>
-      m !== ""
-    ),
+    resetMethods: resets.split(" ").filter((method) => method !== ""),
     ...(power === undefined ? {} : { powerState: power }),
     config,
     bars: readBars(files, folder),
@@ -137,6 +138,16 @@ function readConfig(files: Files, folder: string, unreadable: Unreadable[]): Uin
     unreadable.push({ field: "config beyond 64 bytes", right: "CAP_SYS_ADMIN" });
   }
   return config;
+}
+
+/** -1 is the kernel's word for none. */
+function readNumaNode(
+  files: Files,
+  folder: string,
+  unreadable: Unreadable[],
+): number | undefined {
+  const text = textUnlessForbidden(files, folder, "numa_node", unreadable);
+  return text !== undefined && /^(?:0|[1-9][0-9]{0,8})$/.test(text) ? Number(text) : undefined;
 }
 
 function readBars(files: Files, folder: string): SnapshotBar[] {
@@ -169,6 +180,22 @@ function linkName(files: Files, path: string): string | undefined {
 
 function textOr(files: Files, path: string): string | undefined {
   return unlessAbsent(() => files.readText(path));
+}
+
+/** A file that nothing is refused or allowed by: without the right, the rest is still worth having. */
+function textUnlessForbidden(
+  files: Files,
+  folder: string,
+  field: string,
+  unreadable: Unreadable[],
+): string | undefined {
+  try {
+    return textOr(files, `${folder}/${field}`);
+  } catch (error) {
+    if (!(error instanceof FilesError) || error.reason !== "forbidden") throw error;
+    unreadable.push({ field, right: "CAP_DAC_READ_SEARCH" });
+    return undefined;
+  }
 }
 
 function listOr(files: Files, path: string): string[] {

@@ -36,6 +36,8 @@ export interface SnapshotFunction {
   readonly class: string;
   readonly driver?: string;
   readonly iommuGroup?: number;
+  /** NUMA node that it is near to; absent where the host does not say. */
+  readonly numaNode?: number;
   /** Address of the physical function if this is a virtual one. */
   readonly physfn?: string;
   /** Address of the bridge above, or the name of the root bus (`pci0000:00`). */
@@ -56,6 +58,8 @@ export interface SnapshotFunction {
 
 /** One host. */
 export interface HostSnapshot {
+  /** What people should know of it; a recorded one has none. */
+  readonly description?: string;
   readonly kernel: { readonly release: string };
   /** Bytes. */
   readonly pageSize: number;

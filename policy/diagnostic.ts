@@ -28,6 +28,8 @@ export interface Diagnostic {
   readonly column?: number;
   readonly endLine?: number;
   readonly endColumn?: number;
+  /** JSON pointer (RFC 6901) of the value, in a file that is JSON. */
+  readonly pointer?: string;
   readonly related?: readonly Related[];
   /** What to do about it. */
   readonly fix?: string;

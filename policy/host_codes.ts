@@ -1,5 +1,6 @@
 /**
- * Every diagnostic that comparing a policy with a host can give: the closed list of `BG2…`.
+ * Every diagnostic that comparing a policy with a host can give: the closed list of `BG2…`; `BG21…`
+ * are about a host that is a file.
  * `docs/diagnostics.md` is generated from it.
  *
  * @module
@@ -81,7 +82,7 @@ export const HOST_CODES = {
   BG2011: fact(
     "Protected ranges unknown",
     "Where the MSI-X table lies is written in configuration space that only root may read.",
-    "run as root",
+    "run as root; an inventory has to be taken by root too",
   ),
   BG2012: fact(
     "Revocation would hit other grants",
@@ -108,6 +109,112 @@ export const HOST_CODES = {
     "Linux 6.19 to 7.0 do not wait in a revoke until importers have unmapped, so the end of a grant says nothing about DMA in flight.",
     "run Linux 7.1 or later, or accept it with --accept-unwaited-revoke",
   ),
+  BG2101: fact(
+    "Inventory is no JSON",
+    "Nothing after the place can be read.",
+    "mend the file there, or take it again with `bargate inventory --format json`",
+  ),
+  BG2102: fact(
+    "Inventory is not UTF-8",
+    "JSON is UTF-8 without a byte order mark.",
+    "save the file as UTF-8",
+  ),
+  BG2103: fact(
+    "Inventory too large",
+    "Files and nesting are bounded, so that a file that somebody sent costs no more than its size.",
+    "take the inventory of fewer devices with --device",
+  ),
+  BG2104: fact(
+    "No inventory",
+    "Only `apiVersion: bargate/v1` with `kind: HostSnapshot` is read.",
+    "give a file that `bargate inventory --format json` wrote",
+  ),
+  BG2105: fact(
+    "Field missing",
+    "What is absent could be anything, and decisions rest on it.",
+    "add the field, or take the inventory again",
+  ),
+  BG2106: fact(
+    "Unknown field",
+    "A field with a mistyped name would be ignored in silence.",
+    "remove it, or write its name as in docs/inventory.md",
+  ),
+  BG2107: fact(
+    "Field given twice",
+    "Readers of JSON disagree about which one counts.",
+    "remove one of them",
+  ),
+  BG2108: fact(
+    "Value of the wrong type",
+    "64-bit numbers are strings, for many readers of JSON make floating-point numbers of numbers.",
+    "write it as in docs/inventory.md",
+  ),
+  BG2109: fact(
+    "Value of the wrong form",
+    "Every value has one form, the one that sysfs has or that hexadecimal numbers have, so that what is equal looks equal.",
+    "write it in the form that is expected",
+  ),
+  BG2110: fact(
+    "Number out of range",
+    "Addresses and sizes have 64 bits, sums of them too.",
+    "correct the number",
+  ),
+  BG2111: fact(
+    "Hidden character",
+    "Names with control characters, or with characters that look like others, deceive who reads them.",
+    "write printable ASCII only",
+  ),
+  BG2112: fact(
+    "Configuration space of the wrong length or form",
+    "It has 64 bytes (what an ordinary user may read) to 4096, two lower-case hexadecimal digits each.",
+    "take the inventory again",
+  ),
+  BG2113: fact(
+    "Function given twice",
+    "An address is one function.",
+    "remove one of them",
+  ),
+  BG2114: fact(
+    "Bridge above is missing",
+    "Resets of a bridge hit what is below it, so every bridge on the way up must be in the inventory.",
+    "add the bridge, or take the inventory again",
+  ),
+  BG2115: fact(
+    "Circle of bridges",
+    "The way up from a function ends at a root bus.",
+    "correct `parent`",
+  ),
+  BG2116: fact(
+    "Physical function is missing or virtual",
+    "A virtual function belongs to a physical one, which must be in the inventory too.",
+    "correct `physfn`, or take the inventory again",
+  ),
+  BG2117: fact(
+    "BAR taken",
+    "A function has six places for BARs, and a 64-bit BAR takes two of them.",
+    "correct the index or the kind",
+  ),
+  BG2118: fact(
+    "BARs overlap",
+    "Two BARs of one PCI domain never share an address.",
+    "correct start or size; a BAR that is not assigned starts at 0x0",
+  ),
+  BG2119: {
+    ...fact(
+      "Configuration space of another function",
+      "Capabilities, and with them the protected ranges, are derived from these bytes.",
+      "take the inventory again",
+    ),
+    severity: "warning",
+  },
+  BG2120: {
+    ...fact(
+      "More problems",
+      "Only the first hundred are told.",
+      "mend those that are told, and look again",
+    ),
+    severity: "note",
+  },
 } as const satisfies Readonly<Record<string, HostCodeEntry>>;
 
 /** One of the codes. */

@@ -1,0 +1,268 @@
+/**
+ * The fields of Snapshot v1: which there are, which must be there, and what each must look like.
+ * `snapshot.schema.json` says the same in JSON Schema; a test holds the two together.
+ *
+ * @module
+ */
+import { isPciAddress } from "./address.ts";
+import { SNAPSHOT_API_VERSION, SNAPSHOT_KIND } from "./print_snapshot.ts";
+import type { HostSnapshot, SnapshotBar, SnapshotFunction, Unreadable } from "./snapshot.ts";
+import type { Field, SnapshotValues, TextRule, ValueReader } from "./snapshot_values.ts";
+
+/** A function with the places that later checks point at. */
+export interface PlacedFunction {
+  readonly entry: SnapshotFunction;
+  /** In the file's list. */
+  readonly index: number;
+  /** Byte offset of a field by its name. */
+  readonly fields: Readonly<Record<"address" | "parent" | "physfn" | "config", number>>;
+  /** Byte offsets of its BARs, in the file's order. */
+  readonly bars: readonly number[];
+  /** BARs in the file's order. */
+  readonly written: readonly SnapshotBar[];
+}
+
+/** A snapshot as it was read, before what its parts say of each other was checked. */
+export interface SnapshotDraft {
+  readonly head: Omit<HostSnapshot, "functions">;
+  readonly functions: readonly PlacedFunction[];
+  /** Whether every function could be read: only then is one that is not there known to be missing. */
+  readonly whole: boolean;
+}
+
+const ADDRESS: TextRule = {
+  pattern: /^(?:[0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}):[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/,
+  expected: 'a PCI address as sysfs writes it ("0000:03:00.0")',
+  meant: meantAddress,
+};
+const PARENT: TextRule = {
+  pattern: new RegExp(
+    `${ADDRESS.pattern.source}|^pci(?:[0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}):[0-9a-f]{2}$`,
+  ),
+  expected: 'the address of the bridge above ("0000:00:01.0") or a root bus ("pci0000:00")',
+  meant: meantAddress,
+};
+const ID: TextRule = hexRule(4, "four");
+const CLASS: TextRule = hexRule(6, "six");
+const SUBSYSTEM: TextRule = {
+  pattern: /^[0-9a-f]{4}:[0-9a-f]{4}$/,
+  expected: 'vendor and device, "vvvv:dddd", in lower-case hexadecimal digits',
+};
+const CDEV: TextRule = {
+  pattern: /^\/dev\/vfio\/devices\/vfio(?:0|[1-9][0-9]{0,8})$/,
+  expected: 'a VFIO character device ("/dev/vfio/devices/vfio0")',
+};
+const GROUP_NODE: TextRule = {
+  pattern: /^\/dev\/vfio\/(?:noiommu-)?(?:0|[1-9][0-9]{0,9})$/,
+  expected: 'a VFIO group ("/dev/vfio/12")',
+};
+const BAR_KINDS = ["memory32", "memory64", "io"] as const;
+const BAR_KIND = wordRule(BAR_KINDS);
+const BAR_FLAGS = ["prefetchable"] as const;
+const BAR_FLAG = wordRule(BAR_FLAGS);
+/** What the kernel and people give names to. */
+const NAME: TextRule = {
+  pattern: /^[\x20-\x7e]{1,256}$/,
+  expected: "1 to 256 printable ASCII characters",
+};
+const DESCRIPTION: TextRule = {
+  pattern: /^[\x20-\x7e]{1,1024}$/,
+  expected: "1 to 1024 printable ASCII characters",
+};
+
+/** Beyond every BAR: one past the last address. */
+const ADDRESS_END = 1n << 64n;
+/** IDs of IOMMU groups and NUMA nodes are ints. */
+const MAX_INT = 2 ** 31 - 1;
+const MAX_PAGE = 1 << 20;
+
+const BAR_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("index", (values) => values.integer(0, 5)),
+  required("kind", (values) => values.word(BAR_KINDS, BAR_KIND)),
+  required("start", (values) => values.hex64(0n)),
+  required("size", (values) => values.hex64(1n)),
+  required("flags", (values) => values.list((each) => each.word(BAR_FLAGS, BAR_FLAG))),
+]);
+
+const UNREADABLE_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("field", name),
+  required("right", name),
+]);
+
+const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("address", placed((values) => values.text(ADDRESS))),
+  required("vendor", (values) => values.text(ID)),
+  required("device", (values) => values.text(ID)),
+  optional("subsystem", (values) => values.text(SUBSYSTEM)),
+  required("class", (values) => values.text(CLASS)),
+  optional("driver", name),
+  optional("iommuGroup", (values) => values.integer(0, MAX_INT)),
+  optional("numaNode", (values) => values.integer(0, MAX_INT)),
+  optional("physfn", placed((values) => values.text(ADDRESS))),
+  required("parent", placed((values) => values.text(PARENT))),
+  optional("slot", name),
+  optional("cdev", (values) => values.text(CDEV)),
+  optional("groupNode", (values) => values.text(GROUP_NODE)),
+  required("resetMethods", (values) => values.list(name)),
+  optional("powerState", name),
+  required("config", placed((values) => values.config())),
+  required("bars", (values) => values.list(placed(readBar))),
+  required("unreadable", (values) => values.list((each) => each.object(UNREADABLE_FIELDS))),
+]);
+
+const KERNEL_FIELDS: ReadonlyMap<string, Field> = new Map([required("release", name)]);
+
+/** What an object of `FUNCTION_FIELDS` is when nothing in it is wrong. */
+type FunctionValues =
+  & Omit<SnapshotFunction, "address" | "physfn" | "parent" | "config" | "bars" | "unreadable">
+  & {
+    readonly address: Placed<string>;
+    readonly physfn?: Placed<string>;
+    readonly parent: Placed<string>;
+    readonly config: Placed<Uint8Array>;
+    readonly bars: readonly Placed<SnapshotBar>[];
+    readonly unreadable: readonly Unreadable[];
+  };
+
+/** A value and its byte offset. */
+interface Placed<T> {
+  readonly at: number;
+  readonly value: T;
+}
+
+/**
+ * Reads a snapshot.
+ *
+ * @param values of the file
+ * @returns what could be read; undefined if it is no snapshot at all
+ */
+export function readDraft(values: SnapshotValues): SnapshotDraft | undefined {
+  const functions: PlacedFunction[] = [];
+  let seen = 0;
+  const readFunctions: ValueReader<true> = (each) => {
+    const list = each.list((item) => {
+      const found = readFunction(item, seen++);
+      if (found !== undefined) functions.push(found);
+      return undefined;
+    });
+    return list === undefined ? undefined : true;
+  };
+  const head = values.object(
+    new Map([
+      required("apiVersion", exactly(SNAPSHOT_API_VERSION)),
+      required("kind", exactly(SNAPSHOT_KIND)),
+      optional("description", (each) => each.text(DESCRIPTION)),
+      required("kernel", (each) => each.object(KERNEL_FIELDS)),
+      required("pageSize", readPageSize),
+      required("iommu", (each) => each.list(name)),
+      required("functions", readFunctions),
+    ]),
+  );
+  const whole = functions.length === seen;
+  const { apiVersion: _version, kind: _kind, functions: _functions, ...rest } = head ?? {};
+  return { head: rest as unknown as SnapshotDraft["head"], functions, whole };
+}
+
+function readFunction(values: SnapshotValues, index: number): PlacedFunction | undefined {
+  const found = values.object(FUNCTION_FIELDS) as FunctionValues | undefined;
+  if (found === undefined) return undefined;
+  const { address, physfn, parent, config, bars, ...rest } = found;
+  const written = bars.map(({ value }) => value);
+  return {
+    entry: {
+      ...rest,
+      address: address.value,
+      ...(physfn === undefined ? {} : { physfn: physfn.value }),
+      parent: parent.value,
+      config: config.value,
+      bars: written.toSorted((a, b) => a.index - b.index),
+    },
+    index,
+    fields: { address: address.at, parent: parent.at, physfn: physfn?.at ?? 0, config: config.at },
+    bars: bars.map(({ at }) => at),
+    written,
+  };
+}
+
+function readBar(values: SnapshotValues): SnapshotBar | undefined {
+  const at = values.json.offset;
+  const found = values.object(BAR_FIELDS);
+  if (found === undefined) return undefined;
+  const { flags, ...bar } = found as Omit<SnapshotBar, "prefetchable"> & { flags: string[] };
+  const { index, kind, start, size } = bar;
+  if (start + size > ADDRESS_END) {
+    values.report("out-of-range", at, () => {
+      const received = `0x${start.toString(16)} and 0x${size.toString(16)}`;
+      return `start and size together exceed 64 bits (received ${received})`;
+    });
+    return undefined;
+  }
+  return { index, kind, start, size, prefetchable: flags.includes("prefetchable") };
+}
+
+function readPageSize(values: SnapshotValues): number | undefined {
+  const at = values.json.offset;
+  const size = values.integer(4096, MAX_PAGE);
+  if (size === undefined || Number.isInteger(Math.log2(size))) return size;
+  values.report("bad-value", at, () => `expected a power of two (received ${size})`);
+  return undefined;
+}
+
+function exactly(word: string): ValueReader<string> {
+  return (values) => {
+    const at = values.json.offset;
+    const text = values.text(NAME);
+    if (text === undefined || text === word) return text;
+    values.report(
+      "another-kind",
+      at,
+      () => `expected ${JSON.stringify(word)} (received ${JSON.stringify(text)})`,
+    );
+    return undefined;
+  };
+}
+
+/** Keeps where a value stands. One that is wrong has been told, and its object is not used. */
+function placed<T>(read: ValueReader<T>): ValueReader<Placed<T>> {
+  return (values) => {
+    const at = values.json.offset;
+    const value = read(values);
+    return value === undefined ? undefined : { at, value };
+  };
+}
+
+function name(values: SnapshotValues): string | undefined {
+  return values.text(NAME);
+}
+
+function required(field: string, read: ValueReader<unknown>): [string, Field] {
+  return [field, { required: true, read }];
+}
+
+function optional(field: string, read: ValueReader<unknown>): [string, Field] {
+  return [field, { required: false, read }];
+}
+
+function wordRule(words: readonly string[]): TextRule {
+  const expected = words.map((word) => JSON.stringify(word)).join(" or ");
+  return { pattern: new RegExp(`^(?:${words.join("|")})$`), expected };
+}
+
+function hexRule(digits: number, word: string): TextRule {
+  const pattern = new RegExp(`^[0-9a-f]{${digits}}$`);
+  return {
+    pattern,
+    expected: `${word} lower-case hexadecimal digits`,
+    meant: (text) => {
+      const bare = text.replace(/^0x/i, "").toLowerCase();
+      return pattern.test(bare) ? bare : undefined;
+    },
+  };
+}
+
+/** Without domain, in upper case, or with a domain of too many zeros. */
+function meantAddress(text: string): string | undefined {
+  const lower = text.trim().toLowerCase().replace(/^0+(?=[0-9a-f]{4}:)/, "");
+  const whole = /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(lower) ? `0000:${lower}` : lower;
+  return isPciAddress(whole) ? whole : undefined;
+}

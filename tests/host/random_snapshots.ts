@@ -1,0 +1,144 @@
+/** Snapshots of any sound content, for property tests. @module */
+import fc from "fast-check";
+import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../host/snapshot.ts";
+
+const name = fc.string({
+  unit: fc.constantFrom(...'abcXYZ019 _-./"\\~:{}'),
+  minLength: 1,
+  maxLength: 20,
+});
+const hexDigits = (count: number) =>
+  fc.nat(16 ** count - 1).map((value) => value.toString(16).padStart(count, "0"));
+
+const config = fc.oneof(
+  fc.uint8Array({ minLength: 64, maxLength: 80 }),
+  fc.constantFrom(256, 4096).map((length) => new Uint8Array(length).fill(0xa5)),
+);
+
+/** What a function is apart from its place, its relations and its BARs' addresses. */
+const plain = fc.record({
+  vendor: hexDigits(4),
+  device: hexDigits(4),
+  subsystem: fc.tuple(hexDigits(4), hexDigits(4)).map((ids) => ids.join(":")),
+  class: hexDigits(6),
+  driver: name,
+  iommuGroup: fc.nat(2 ** 31 - 1),
+  numaNode: fc.nat(7),
+  slot: name,
+  cdev: fc.nat(999).map((number) => `/dev/vfio/devices/vfio${number}`),
+  groupNode: fc.nat(999).map((number) => `/dev/vfio/${number}`),
+  powerState: name,
+  resetMethods: fc.array(name, { maxLength: 3 }),
+  config,
+  unreadable: fc.array(fc.record({ field: name, right: name }, { noNullPrototype: true }), {
+    maxLength: 2,
+  }),
+}, {
+  requiredKeys: ["vendor", "device", "class", "resetMethods", "config", "unreadable"],
+  noNullPrototype: true,
+});
+
+/** Kinds and sizes of BARs; 64-bit ones take two places. */
+const barPlan = fc.array(
+  fc.record({
+    kind: fc.constantFrom("memory32", "memory64", "io", "none"),
+    size: fc.oneof(fc.constantFrom(16n, 4096n, 1n << 20n), fc.bigInt(1n, 1n << 40n)),
+    prefetchable: fc.boolean(),
+    assigned: fc.boolean(),
+  }),
+  { maxLength: 6 },
+);
+
+type Plain = typeof plain extends fc.Arbitrary<infer T> ? T : never;
+type BarPlan = typeof barPlan extends fc.Arbitrary<infer T> ? T : never;
+
+/** Gives each BAR an address of its own. */
+class Room {
+  #next = 0x1000n;
+
+  bars(plan: BarPlan): SnapshotBar[] {
+    const bars: SnapshotBar[] = [];
+    let index = 0;
+    for (const { kind, size, prefetchable, assigned } of plan) {
+      const taken = kind === "memory64" ? 2 : 1;
+      if (index + taken > 6) break;
+      if (kind !== "none") {
+        const start = assigned ? this.#next : 0n;
+        if (assigned) this.#next += size;
+        bars.push({ index, kind, start, size, prefetchable });
+      }
+      index += taken;
+    }
+    return bars;
+  }
+}
+
+interface Planned {
+  readonly address: string;
+  readonly plain: Plain;
+  readonly bars: BarPlan;
+  /** Above: an earlier one, if there is one. */
+  readonly above: number | undefined;
+  readonly virtual: boolean;
+}
+
+const address = fc.tuple(
+  fc.constantFrom("0000", "0001", "10000"),
+  fc.nat(255),
+  fc.nat(31),
+  fc.nat(7),
+).map(([domain, bus, device, fn]) =>
+  `${domain}:${bus.toString(16).padStart(2, "0")}:${device.toString(16).padStart(2, "0")}.${fn}`
+);
+
+const planned: fc.Arbitrary<readonly Planned[]> = fc.uniqueArray(
+  fc.record({
+    address,
+    plain,
+    bars: barPlan,
+    above: fc.option(fc.nat(100), { nil: undefined }),
+    virtual: fc.boolean(),
+  }),
+  { maxLength: 8, selector: (each) => each.address },
+);
+
+/** Sound snapshots, as the parser would give them: functions and BARs sorted. */
+export const snapshots: fc.Arbitrary<HostSnapshot> = fc.record({
+  description: fc.option(name, { nil: undefined }),
+  release: name,
+  pageSize: fc.nat(8).map((power) => 4096 << power),
+  iommu: fc.array(name, { maxLength: 2 }),
+  functions: planned,
+}).map(({ description, release, functions, ...rest }) => ({
+  ...(description === undefined ? {} : { description }),
+  kernel: { release },
+  ...rest,
+  functions: functionsOf(functions),
+}));
+
+function functionsOf(plan: readonly Planned[]): SnapshotFunction[] {
+  const room = new Room();
+  const made: SnapshotFunction[] = [];
+  for (const { address, plain, bars, above, virtual } of plan) {
+    const bridge = above === undefined ? undefined : made[above % Math.max(made.length, 1)];
+    const physical = virtual ? made.find(({ physfn }) => physfn === undefined) : undefined;
+    made.push({
+      ...plain,
+      ...(physical === undefined ? {} : { physfn: physical.address }),
+      address,
+      parent: bridge?.address ?? "pci0000:00",
+      bars: room.bars(bars),
+      config: ownConfig(plain),
+    });
+  }
+  return made.sort((a, b) => a.address < b.address ? -1 : 1);
+}
+
+/** With the function's own ids in its header: those of another are worth a warning. */
+function ownConfig({ config, vendor, device }: Plain): Uint8Array {
+  const own = config.slice();
+  const view = new DataView(own.buffer);
+  view.setUint16(0, parseInt(vendor, 16), true);
+  view.setUint16(2, parseInt(device, 16), true);
+  return own;
+}
