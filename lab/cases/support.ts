@@ -18,6 +18,9 @@ const CHUNK = 64;
 /** How often DMA that should land is tried. */
 const DMA_TRIES = 3;
 
+/** How long Bargate may take to start an importer, on a machine that others use too. */
+const CONNECT_LIMIT_MS = 90_000;
+
 /** What a case changes about the policy. */
 export interface PolicySpec {
   readonly address?: string;
@@ -107,7 +110,7 @@ export class LabExport {
       context.program("importer"),
       importer.socketPath,
     ]);
-    await unlessEnded(bargate, importer.connected());
+    await unlessEnded(bargate, importer.connected(CONNECT_LIMIT_MS));
     return new LabExport(context, bargate, importer, await setUpEngine(context, importer));
   }
 
@@ -189,16 +192,16 @@ export class LabExport {
    *
    * @returns whether the bytes arrived
    */
-  async dmaLands(iova = IOVA): Promise<boolean> {
+  async dmaLands(iova = IOVA, address = this.context.devices.nvme.address): Promise<boolean> {
     for (let tries = 0; tries < DMA_TRIES; tries++) {
       const pattern = crypto.getRandomValues(new Uint8Array(CHUNK));
-      await this.#write(0, pattern);
-      await this.#write(SECOND_PAGE, new Uint8Array(CHUNK));
+      await this.#write(address, 0, pattern);
+      await this.#write(address, SECOND_PAGE, new Uint8Array(CHUNK));
       await this.importer.must(`dma-read ${iova} ${CHUNK}`);
       await this.importer.must(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
-      const arrived = await this.#read(SECOND_PAGE);
+      const arrived = await this.#read(address, SECOND_PAGE);
       if (equal(arrived, pattern)) return true;
-      await this.#logWhatIsKnown(arrived, equal(await this.#read(0), pattern));
+      await this.#logWhatIsKnown(arrived, equal(await this.#read(address, 0), pattern));
     }
     return false;
   }
@@ -219,26 +222,27 @@ export class LabExport {
    *
    * @returns whether the second page has changed
    */
-  async oldMappingLands(iova = IOVA): Promise<boolean> {
+  async oldMappingLands(
+    iova = IOVA,
+    address = this.context.devices.nvme.address,
+  ): Promise<boolean> {
     await this.importer.must(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
-    return !equal(await this.#read(SECOND_PAGE), this.#marker);
+    return !equal(await this.#read(address, SECOND_PAGE), this.#marker);
   }
 
   readonly #marker = crypto.getRandomValues(new Uint8Array(CHUNK));
 
   /** Puts something into the second page that DMA would overwrite. */
-  async mark(): Promise<void> {
-    await this.#write(SECOND_PAGE, this.#marker);
+  async mark(address = this.context.devices.nvme.address): Promise<void> {
+    await this.#write(address, SECOND_PAGE, this.#marker);
   }
 
-  #write(at: number, bytes: Uint8Array): Promise<void> {
-    const { devices } = this.context;
-    return this.context.writeBar(devices.nvme.address, SLICE.bar, SLICE.offset + at, bytes);
+  #write(address: string, at: number, bytes: Uint8Array): Promise<void> {
+    return this.context.writeBar(address, SLICE.bar, SLICE.offset + at, bytes);
   }
 
-  #read(at: number): Promise<Uint8Array> {
-    const { devices } = this.context;
-    return this.context.readBar(devices.nvme.address, SLICE.bar, SLICE.offset + at, CHUNK);
+  #read(address: string, at: number): Promise<Uint8Array> {
+    return this.context.readBar(address, SLICE.bar, SLICE.offset + at, CHUNK);
   }
 }
 

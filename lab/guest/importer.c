@@ -26,7 +26,8 @@
  *   channel-recv MS            waits for a packet; its descriptors are kept as received0, …
  *   getfd PID FD               pidfd_getfd
  *   close NAME                 closes a descriptor
- *   hold CDEV                  opens a device and keeps it, as its owner; it is known as "held"
+ *   hold CDEV [NAME]           opens a device and keeps it, as its owner; it is known as "held"
+ *   hot-reset NAME             VFIO_DEVICE_PCI_HOT_RESET of a device that it holds
  *   stick NAME                 puts a fence that is never signalled on a buffer: a revoke waits for it
  *   ignore-sigterm             does not end when it is asked to
  *   sleep-forever              answers and then does nothing until it is killed
@@ -350,19 +351,36 @@ static void close_fd(void)
 	answer_ok();
 }
 
+/* All devices that are held share one iommufd: a hot reset is for who owns all that it hits. */
 static void hold(void)
 {
+	static int iommufd = -1;
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
 	int device = open(word(), O_RDWR | O_CLOEXEC);
+	const char *name = word();
 
 	if (device < 0)
 		return answer_errno("open device", errno);
-	bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	if (bind.iommufd < 0)
+	if (iommufd < 0)
+		iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (iommufd < 0)
 		return answer_errno("open /dev/iommu", errno);
+	bind.iommufd = iommufd;
 	if (ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, &bind))
 		return answer_errno("VFIO_DEVICE_BIND_IOMMUFD", errno);
-	named_fds_add("held", device);
+	named_fds_add(*name ? name : "held", device);
+	answer_ok();
+}
+
+static void hot_reset(void)
+{
+	struct vfio_pci_hot_reset reset = { .argsz = sizeof(reset) };
+	int device = named_fds_find(word());
+
+	if (device < 0)
+		return answer_usage("no descriptor of that name");
+	if (ioctl(device, VFIO_DEVICE_PCI_HOT_RESET, &reset))
+		return answer_errno("VFIO_DEVICE_PCI_HOT_RESET", errno);
 	answer_ok();
 }
 
@@ -451,6 +469,7 @@ static const struct {
 	{ "getfd", steal_fd },
 	{ "close", close_fd },
 	{ "hold", hold },
+	{ "hot-reset", hot_reset },
 	{ "stick", stick },
 	{ "ignore-sigterm", ignore_sigterm },
 	{ "sleep-forever", sleep_forever },

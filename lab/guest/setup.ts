@@ -30,6 +30,8 @@ export async function setUp(tools: string): Promise<Devices> {
     nvme: deviceByRole(devices, "nvme"),
     nvme2: deviceByRole(devices, "nvme2"),
     nativeNvme: deviceByRole(devices, "nativeNvme"),
+    dual0: deviceByRole(devices, "dual0"),
+    dual1: deviceByRole(devices, "dual1"),
     edu: deviceByRole(devices, "edu"),
     ivshmem: deviceByRole(devices, "ivshmem"),
   };

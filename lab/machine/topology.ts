@@ -8,7 +8,7 @@
  */
 
 /** What a test case calls a device. */
-export type Role = "nvme" | "nvme2" | "nativeNvme" | "edu" | "ivshmem";
+export type Role = "nvme" | "nvme2" | "nativeNvme" | "dual0" | "dual1" | "edu" | "ivshmem";
 
 /** A device of the laboratory. */
 export interface LabDevice {
@@ -26,8 +26,9 @@ export interface LabDevice {
   readonly qemu: readonly (readonly [option: string, value: string])[];
 }
 
-/** Bytes of the controller memory buffer of `nvme` and `nvme2` (BAR 2). */
+/** Bytes of the controller memory buffer of the controllers that have one (BAR 2). */
 export const CMB_BYTES = 16 * 1024 * 1024;
+const CMB_MIB = CMB_BYTES / 1024 / 1024;
 
 /** Bytes of `ivshmem`'s memory (BAR 2). */
 export const IVSHMEM_BYTES = 1024 * 1024;
@@ -57,10 +58,31 @@ function nvme(
       ],
       [
         "-device",
-        `nvme,id=${role},bus=${port},serial=${serial},cmb_size_mb=${CMB_BYTES / 1024 / 1024}`,
+        `nvme,id=${role},bus=${port},serial=${serial},cmb_size_mb=${CMB_MIB}`,
       ],
     ],
   };
+}
+
+/** Two functions of one device behind one root port, which are reset together: one reset domain. */
+function dual(slot: number, rootAddress: string): readonly LabDevice[] {
+  const port =
+    `pcie-root-port,id=dual-port,chassis=${slot},slot=${slot},x-speed=5,addr=${rootAddress}`;
+  return ([["dual0", 0], ["dual1", 1]] as const).map(([role, number]) => {
+    const serial = `bargate-${slot}-${number}`;
+    const at = `addr=00.${number}${number === 0 ? ",multifunction=on" : ""}`;
+    const controller =
+      `nvme,id=${role},bus=dual-port,serial=${serial},${at},cmb_size_mb=${CMB_MIB}`;
+    return {
+      role,
+      address: `0000:0${slot}:00.${number}`,
+      id: "1b36:0010",
+      serial,
+      driver: "vfio-pci",
+      about: `exporter: function ${number} of a device of two, reset together`,
+      qemu: [...(number === 0 ? [["-device", port] as const] : []), ["-device", controller]],
+    };
+  });
 }
 
 /**
@@ -72,6 +94,7 @@ export function labDevices(sharedMemory: string): readonly LabDevice[] {
     nvme("nvme", 1, "bargate-1", "vfio-pci", "exporter: NVMe controller, memory buffer in BAR 2"),
     nvme("nvme2", 2, "bargate-2", "vfio-pci", "a second exporter with the same id"),
     nvme("nativeNvme", 3, "bargate-3", "nvme", "a controller in use by the kernel's own driver"),
+    ...dual(4, "0x16"),
     {
       role: "edu",
       address: "0000:00:14.0",
