@@ -16,8 +16,13 @@ export class SimIommufd implements SimFile {
   readonly #spaces = new Map<number, SimArea[]>();
   #nextId = 1;
 
+  /** Ids of all its objects are of one row: a bound device takes one too. */
+  takeId(): number {
+    return this.#nextId++;
+  }
+
   allocate(): number {
-    const id = this.#nextId++;
+    const id = this.takeId();
     this.#spaces.set(id, []);
     return id;
   }

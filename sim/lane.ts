@@ -18,6 +18,7 @@ import type {
 } from "../engine/kernel.ts";
 import { LaneEndedError } from "../engine/kernel_error.ts";
 import { refusal } from "./errno.ts";
+import type { SimFile } from "./file_table.ts";
 import { SimContainer, type SimGroup, SimGroupFile } from "./group.ts";
 import { SimIommufd } from "./iommufd.ts";
 import type { SimWorld } from "./world.ts";
@@ -76,10 +77,14 @@ export class SimLane implements Lane {
     return this.#call(call, device.what, () => {
       const owner = this.kernel.file(iommufd, SimIommufd);
       const file = this.kernel.file(device, SimDeviceFile);
-      if (this.#groupOf(file.device)?.isOpen) throw refusal(call, "EBUSY", device.what);
+      const group = this.#groupOf(file.device);
+      if (group?.isOpen) throw refusal(call, "EBUSY", device.what);
+      // One iommufd owns the DMA of a whole group.
+      const taken = group?.devices.some((it) => it.owner !== undefined && it.owner !== owner);
+      if (taken && file.device.owner === undefined) throw refusal(call, "EPERM", device.what);
       file.device.bind(owner, vfToken);
       file.bound = true;
-      return 1;
+      return file.device.deviceId = owner.takeId();
     });
   }
 
@@ -172,28 +177,48 @@ export class SimLane implements Lane {
       const domain = this.#hotResetDomain("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", vfio);
       const { owner } = vfio;
       if (owner === undefined) return { functions: domain.map(withGroup) };
-      const functions = domain.map((it) => ({ address: it.fn.address, owned: it.owner === owner }));
+      const functions = domain.map(({ address, device: it }) => ({
+        address,
+        owned: it !== undefined && this.#owns(owner, it),
+        ...(it?.owner === owner && it.deviceId !== undefined && { deviceId: it.deviceId }),
+      }));
       return { functions, allOwned: functions.every(({ owned }) => owned) };
     });
+  }
+
+  /** Who owns one device of a group owns them all, open or not. */
+  #owns(owner: SimFile, device: SimVfioDevice): boolean {
+    if (device.owner !== undefined) return device.owner === owner;
+    return this.#groupOf(device)?.devices.some((it) => it.owner === owner) ?? false;
   }
 
   hotReset(device: Fd, groups: readonly Fd[]): Promise<void> {
     const call = "VFIO_DEVICE_PCI_HOT_RESET";
     return this.#on(call, device, (vfio) => {
       const domain = this.#hotResetDomain(call, vfio);
+      const { owner } = vfio;
       const given = groups.map((group) => this.kernel.file(group, SimGroupFile).group);
-      const owned = vfio.owner === undefined
-        ? domain.every((it) => given.some(({ devices }) => devices.includes(it)))
-        : groups.length === 0 && domain.every(({ owner }) => owner === vfio.owner);
-      if (!owned) throw refusal(call, "EINVAL", device.what);
-      for (const each of domain) each.bounce();
+      const owned = domain.every(({ device: it }) =>
+        it !== undefined &&
+        (owner === undefined
+          ? given.some(({ devices }) => devices.includes(it))
+          : this.#owns(owner, it))
+      );
+      const shown = owner === undefined ? groups.length <= domain.length : groups.length === 0;
+      if (!owned || !shown) throw refusal(call, "EINVAL", device.what);
+      for (const { device: it } of domain) it?.bounce();
     });
   }
 
-  #hotResetDomain(call: string, vfio: SimVfioDevice): SimVfioDevice[] {
+  /** A function that is bound to no VFIO driver has no device here. */
+  #hotResetDomain(call: string, vfio: SimVfioDevice): readonly HotResetMember[] {
     const domain = vfio.fn.hotResetDomain;
     if (domain === undefined) throw refusal(call, "ENODEV", vfio.fn.address);
-    return [...this.kernel.devices.values()].filter(({ fn }) => domain.includes(fn.address));
+    const devices = [...this.kernel.devices.values()];
+    return domain.map((address) => ({
+      address,
+      device: devices.find(({ fn }) => fn.address === address),
+    }));
   }
 
   enterLowPower(device: Fd): Promise<void> {
@@ -283,6 +308,13 @@ export class SimLane implements Lane {
   }
 }
 
-function withGroup({ fn }: SimVfioDevice): HotResetFunction {
-  return { address: fn.address, ...(fn.group !== undefined && { group: fn.group }) };
+/** A function that a hot reset hits. */
+interface HotResetMember {
+  readonly address: string;
+  readonly device: SimVfioDevice | undefined;
+}
+
+function withGroup({ address, device }: HotResetMember): HotResetFunction {
+  const group = device?.fn.group;
+  return { address, ...(group !== undefined && { group }) };
 }

@@ -47,6 +47,8 @@ export class SimVfioDevice {
   #lowPower = false;
   /** The iommufd that owns its DMA, by the character-device route. */
   owner: SimFile | undefined;
+  /** Its id within that. */
+  deviceId: number | undefined;
   /** Eventfds armed on interrupts. */
   readonly interrupts = new Map<"error" | "request", SimEventFd>();
 
@@ -103,6 +105,7 @@ export class SimVfioDevice {
     this.#bound = false;
     this.#lowPower = false;
     this.owner = undefined;
+    this.deviceId = undefined;
   }
 
   export(region: number, ranges: readonly DmaRange[], page: bigint): SimDmaBuf {
