@@ -6,7 +6,7 @@
  */
 import { buildCommand } from "@stricli/core";
 import { systemClock } from "../engine/clock.ts";
-import { type ControlHandler, ControlServer } from "../engine/control.ts";
+import { ControlServer } from "../engine/control.ts";
 import { EventLog } from "../engine/event.ts";
 import { ConnectedPeer } from "../engine/connected_peer.ts";
 import { Guardian } from "../engine/guardian.ts";
@@ -23,6 +23,7 @@ import type { Context } from "./context.ts";
 import { CommandError, SIGNALLED } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { findProgram } from "./find_program.ts";
+import { operatorHandler } from "./operator_handler.ts";
 import { listenForOperators, removeSocket } from "./operator_socket.ts";
 import { ExportReport, type ReportFormat } from "./output/export_report.ts";
 import { jsonDiagnostics } from "./output/json.ts";
@@ -140,14 +141,6 @@ async function guard(
     control.close();
     await removeSocket(socket.path).catch((error: unknown) => report.mention(error));
   }
-}
-
-function operatorHandler(guardian: Guardian): ControlHandler {
-  return async (request, operator) => {
-    const who = `process ${operator.pid} of account ${operator.uid}`;
-    const done = await guardian.reset(request.device, request.method, who);
-    return done === undefined ? { type: "absent" } : { type: "done", ...done };
-  };
 }
 
 function shutdownSignals(

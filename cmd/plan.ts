@@ -5,9 +5,9 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
+import { resetDomainOf } from "../engine/plan_domain.ts";
 import { type IoctlBytes, planJson } from "../engine/plan_json.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
-import { hitTogether } from "../engine/reset_domain.ts";
 import type { DmaRange } from "../engine/kernel.ts";
 import { C } from "../ffi/layouts.ts";
 import { exportArgument } from "../ffi/vfio.ts";
@@ -76,11 +76,17 @@ function grantText(grant: PlannedGrant, plan: Plan, ioctl: IoctlBytes): string {
   ].join("\n");
 }
 
-function resetText({ device }: PlannedGrant, plan: Plan): readonly string[] {
-  const others = hitTogether(device, plan.grants.map((grant) => grant.device));
-  if (others.length === 0) return [];
-  const texts = others.map(({ address, through }) => `${address} (by a reset of ${through})`);
-  return [`  reset with ${texts.join(", ")}`];
+/** Every grant, and every function without one, that a reset of this device's domain would hit. */
+function resetText(grant: PlannedGrant, plan: Plan): readonly string[] {
+  return resetDomainOf(grant, plan).flatMap(({ address, through, driver, grants }) => {
+    const by = `by a reset of ${through}`;
+    if (grants.length === 0) {
+      return `  reset with ${address} (${driver ?? "no driver"}, not in this plan), ${by}`;
+    }
+    return grants.map((other) =>
+      `  reset with ${other.export} -> ${other.importer.name} on ${address}, ${by}`
+    );
+  });
 }
 
 function exportIoctl(bar: number, ranges: readonly DmaRange[]): IoctlBytes {

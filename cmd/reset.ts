@@ -5,54 +5,124 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
-import type { ControlReply } from "../engine/control.ts";
-import type { ResetMethod } from "../engine/device_guard.ts";
 import { RefusedError } from "../engine/errors.ts";
+import {
+  type GrantFate,
+  type GrantHit,
+  RESET_METHODS,
+  type ResetMethod,
+  type ResetOutcome,
+} from "../engine/reset_outcome.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import { isPciAddress } from "../host/address.ts";
-import { askGuardian } from "./ask_guardian.ts";
 import type { Context } from "./context.ts";
+import { askAround, type AskedReset, type DomainRound, resetDomain } from "./domain_round.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { operatorSockets } from "./operator_socket.ts";
+import { visible } from "./output/visible.ts";
 import { checkRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
 
 interface Flags {
   readonly method: ResetMethod;
+  readonly domain: boolean;
   readonly format: "human" | "json";
 }
-
-type Done = Extract<ControlReply, { readonly type: "done" }>;
 
 async function reset(this: Context, flags: Flags, device: string): Promise<void> {
   const kernel = new LinuxKernel();
   const folder = runtimeFolder(kernel.uid);
   await checkRuntimeFolder(kernel.uid, folder);
-  for (const { path } of await operatorSockets(folder)) {
-    const reply = await askGuardian(kernel, path, { type: "reset", device, method: flags.method });
-    if (reply === undefined || reply.type === "absent") continue;
-    if (reply.type === "refused") throw new RefusedError(reply.message);
-    this.process.stdout.write(
-      flags.format === "json" ? resultJson(device, reply) : resultText(device, reply),
+  const asked: AskedReset = { device, method: flags.method };
+  const round = await askAround(kernel, await operatorSockets(folder), asked);
+  if (round === undefined) {
+    throw new CommandError(
+      `Cannot reset ${device}: no running bargate of this account has it open`,
+      ExitStatus.hostNotReady,
     );
-    this.exitWith(reply.failed > 0 ? ExitStatus.revokeFailed : ExitStatus.done);
-    return;
   }
-  throw new CommandError(
-    `Cannot reset ${device}: no running bargate of this account has it open`,
-    ExitStatus.hostNotReady,
+  const done = flags.domain || round.hits.length === 0
+    ? await resetDomain(kernel, asked, knownTo(this, round, flags), flags.domain)
+    : round;
+  if ("devices" in done) tellDone(this, flags, device, done);
+  else tellDenied(this, flags, device, done.hits);
+}
+
+/** Grants of a guardian that does not answer may be hit too: that needs the same consent. */
+function knownTo(context: Context, round: DomainRound, { domain }: Flags): DomainRound {
+  for (const why of round.silent) {
+    if (!domain) {
+      throw new RefusedError(
+        `Cannot tell which grants the reset would hit: ${why}; --domain resets all the same`,
+      );
+    }
+    context.process.stderr.write(
+      `warning: a running bargate does not say what it grants: ${visible(why)}\n`,
+    );
+  }
+  return round;
+}
+
+function tellDone(context: Context, flags: Flags, device: string, done: ResetOutcome): void {
+  const text = flags.format === "json" ? resultJson(device, done) : resultText(device, done);
+  context.process.stdout.write(text);
+  context.exitWith(done.failed > 0 ? ExitStatus.revokeFailed : ExitStatus.done);
+}
+
+function tellDenied(
+  context: Context,
+  { format, method }: Flags,
+  device: string,
+  hits: readonly GrantHit[],
+): void {
+  context.process.stdout.write(
+    format === "json"
+      ? `${JSON.stringify({ device, method, denied: true, hits })}\n`
+      : deniedText(device, hits),
   );
+  context.exitWith(ExitStatus.denied);
+}
+
+/** For people: every grant that would be hit. */
+export function deniedText(device: string, hits: readonly GrantHit[]): string {
+  const lines = hits.map((hit) =>
+    visible(
+      `  ${hit.export} to ${hit.importer}, on ${hit.device}, by the reset of ${hit.through}`,
+    )
+  );
+  return [
+    `denied: a reset of ${device} would hit grants of other devices, and nothing was done`,
+    ...lines,
+    "say --domain to reset all that is reset together",
+    "",
+  ].join("\n");
 }
 
 /** One JSON value. */
-export function resultJson(device: string, { ended, failed, restored }: Done): string {
-  return `${JSON.stringify({ device, ended, failed, restored })}\n`;
+export function resultJson(device: string, done: ResetOutcome): string {
+  const { ended, failed, restored, devices } = done;
+  return `${JSON.stringify({ device, ended, failed, restored, devices })}\n`;
 }
 
-/** The same for people: a line. */
-export function resultText(device: string, { ended, failed, restored }: Done): string {
+const FATES: Readonly<Record<GrantFate["became"], string>> = {
+  ended: "ended",
+  failed: "its end could not be seen",
+  restored: "restored, or renewed",
+};
+
+/** The same for people: a line, and one for each grant where several devices were hit. */
+export function resultText(device: string, done: ResetOutcome): string {
+  const { ended, failed, restored, devices } = done;
   const unseen = failed === 0 ? "" : `, ENDS THAT COULD NOT BE SEEN: ${failed}`;
-  return `${device} has been reset; grants ended: ${ended}, restored or renewed: ${restored}${unseen}\n`;
+  const grants = devices.length < 2
+    ? []
+    : devices.flatMap((each) =>
+      each.grants.map((grant) =>
+        visible(`  ${each.device}  ${grant.export} to ${grant.importer}: ${FATES[grant.became]}`)
+      )
+    );
+  const counts = `grants ended: ${ended}, restored or renewed: ${restored}${unseen}`;
+  return [`${device} has been reset; ${counts}`, ...grants, ""].join("\n");
 }
 
 function parseDevice(text: string): string {
@@ -70,9 +140,15 @@ export const command = buildCommand<Flags, [string], Context>({
     flags: {
       method: {
         kind: "enum",
-        values: ["function", "decode"],
+        values: RESET_METHODS,
         default: "function",
-        brief: "function: VFIO_DEVICE_RESET; decode: memory decode off and on again",
+        brief:
+          "function: VFIO_DEVICE_RESET; bus: of all functions of its slot or bus (VFIO_DEVICE_PCI_HOT_RESET); decode: memory decode off and on again",
+      },
+      domain: {
+        kind: "boolean",
+        default: false,
+        brief: "Go on also where grants of other devices are hit: what is reset together",
       },
       format: {
         kind: "enum",
@@ -91,6 +167,11 @@ export const command = buildCommand<Flags, [string], Context>({
     fullDescription: [
       "Asks the running bargate of this account that has the device open. Root's and each other",
       "account's are apart: to reach one of another account, run this as that account.",
+      "",
+      "A reset of a bus hits all functions on it, and one of a physical function its virtual ones.",
+      "Where other devices have grants (of any bargate of this account), the reset is refused, with",
+      "exit status 1 and a list of them, unless --domain is given. Grants of other accounts are not",
+      "seen from here; bargate plan shows the functions of the domain.",
       "",
       "Exit status 6: the device was reset, but the end of a grant could not be seen.",
     ].join("\n"),

@@ -13,7 +13,7 @@ import { type DeviceOwner, findOwner, hasDeviceOpen } from "./device_owner.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { GuardedSession, Liveness } from "./guarded_session.ts";
-import type { DmaRange, Kernel, Lane } from "./kernel.ts";
+import type { DmaRange, HotResetInfo, Kernel, Lane } from "./kernel.ts";
 import { explained, ready } from "./refusal.ts";
 import type { DeviceTarget } from "./device_target.ts";
 
@@ -29,6 +29,7 @@ export class BorrowedSession implements GuardedSession {
   readonly generation = 1;
   readonly held = false;
   readonly revocable = false;
+  readonly group = undefined;
   #over = false;
 
   private constructor(
@@ -129,6 +130,14 @@ export class BorrowedSession implements GuardedSession {
   }
 
   reset(): Promise<void> {
+    return Promise.reject(this.#notOurs("reset"));
+  }
+
+  hotResetInfo(): Promise<HotResetInfo> {
+    return Promise.reject(this.#notOurs("reset"));
+  }
+
+  hotReset(): Promise<void> {
     return Promise.reject(this.#notOurs("reset"));
   }
 

@@ -41,6 +41,16 @@ export const CAUSES: Readonly<Record<string, Readonly<Record<string, string>>>> 
     EINVAL: "the device has no function reset that works",
     EAGAIN: "the device is locked by an unbind or another reset; try again",
   },
+  VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: {
+    ENODEV: "neither its slot nor its bus can be reset",
+  },
+  VFIO_DEVICE_PCI_HOT_RESET: {
+    EINVAL:
+      "a function that would be reset too is not owned by this process, or bound to no VFIO driver",
+    EBUSY: "a function that would be reset too is in use at this moment; try again",
+    ENODEV: "neither its slot nor its bus can be reset",
+    EAGAIN: "the bus is locked by an unbind or another reset; try again",
+  },
   VFIO_DEVICE_SET_IRQS: {
     ENOTTY: "the device cannot signal this event",
     EINVAL: "the device has no such interrupt",

@@ -4,28 +4,44 @@
  *
  * @module
  */
-import { PacketError, parseObject, textField } from "./channel.ts";
-import type { ResetMethod } from "./device_guard.ts";
+import { isPciAddress } from "../host/address.ts";
+import { PACKET_LIMIT, PacketError, parseObject, textField } from "./channel.ts";
+import {
+  DomainError,
+  type GrantFate,
+  type GrantHit,
+  RESET_METHODS,
+  type ResetMethod,
+  type ResetOutcome,
+  type ResetReach,
+} from "./reset_outcome.ts";
+import type { HitTogether } from "./reset_domain.ts";
 import type { Fd } from "./fd.ts";
 import type { Credentials, Kernel, Packet, Watch } from "./kernel.ts";
 
-/** What an operator can ask. */
-export interface ControlRequest {
-  readonly type: "reset";
-  /** PCI address. */
-  readonly device: string;
-  readonly method: ResetMethod;
-}
+/**
+ * What an operator can ask. `reach`: what a reset would hit; `hit-by`: the grants here that resets of
+ * these functions would hit; `make-way`: to end those of them that a reset ends.
+ */
+export type ControlRequest =
+  | {
+    readonly type: "reset";
+    /** PCI address. */
+    readonly device: string;
+    readonly method: ResetMethod;
+    /** Whether grants of other devices may be hit. */
+    readonly domain: boolean;
+  }
+  | { readonly type: "reach"; readonly device: string; readonly method: ResetMethod }
+  | { readonly type: "hit-by" | "make-way"; readonly functions: readonly string[] };
 
 /** What the guardian answers. */
 export type ControlReply =
-  | {
-    readonly type: "done";
-    readonly ended: number;
-    /** Grants whose end could not be seen. */
-    readonly failed: number;
-    readonly restored: number;
-  }
+  | ({ readonly type: "done" } & ResetOutcome)
+  | ({ readonly type: "reach" } & ResetReach)
+  | { readonly type: "hits"; readonly hits: readonly GrantHit[] }
+  /** Grants of other devices would be hit, and nothing was done. */
+  | { readonly type: "denied"; readonly hits: readonly GrantHit[] }
   /** The device is not open here. */
   | { readonly type: "absent" }
   | { readonly type: "refused"; readonly message: string };
@@ -39,12 +55,20 @@ export type ControlHandler = (
 const ROOT = 0;
 
 /**
- * Writes a packet of this protocol.
+ * Writes a packet of this protocol. What was done is told without its lists if it does not fit a
+ * packet; any other reply that does not fit is a refusal that says so.
  *
  * @param packet a request or a reply
  * @returns its bytes
  */
 export function encodeControl(packet: ControlRequest | ControlReply): Uint8Array {
+  const bytes = encode(packet);
+  if (bytes.length <= PACKET_LIMIT) return bytes;
+  if (packet.type === "done") return encode({ ...packet, devices: [] });
+  return encode({ type: "refused", message: `the answer does not fit ${PACKET_LIMIT} bytes` });
+}
+
+function encode(packet: ControlRequest | ControlReply): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ v: 1, ...packet }));
 }
 
@@ -58,18 +82,46 @@ export function encodeControl(packet: ControlRequest | ControlReply): Uint8Array
  * ```ts
  * import { encodeControl, parseControlRequest } from "./control.ts";
  *
- * const bytes = encodeControl({ type: "reset", device: "0000:01:00.0", method: "function" });
- * if (parseControlRequest(bytes).device !== "0000:01:00.0") throw new Error("wrong");
+ * const device = "0000:01:00.0";
+ * const bytes = encodeControl({ type: "reset", device, method: "function", domain: false });
+ * if (parseControlRequest(bytes).type !== "reset") throw new Error("wrong");
  * ```
  */
 export function parseControlRequest(bytes: Uint8Array): ControlRequest {
   const fields = parseObject(bytes);
-  if (fields["type"] !== "reset") throw new PacketError('"type" must be reset');
-  const method = fields["method"];
-  if (method !== "function" && method !== "decode") {
-    throw new PacketError('"method" must be function or decode');
+  const { type } = fields;
+  switch (type) {
+    case "reset": {
+      const { domain = false } = fields;
+      if (typeof domain !== "boolean") throw new PacketError('"domain" must be true or false');
+      return { type, device: textField(fields, "device"), method: methodIn(fields), domain };
+    }
+    case "reach":
+      return { type, device: textField(fields, "device"), method: methodIn(fields) };
+    case "hit-by":
+    case "make-way":
+      return { type, functions: functionsIn(fields) };
+    default:
+      throw new PacketError('"type" must be one of reset, reach, hit-by, make-way');
   }
-  return { type: "reset", device: textField(fields, "device"), method };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function methodIn({ method }: Fields): ResetMethod {
+  const known = RESET_METHODS.find((each) => each === method);
+  if (known === undefined) {
+    throw new PacketError(`"method" must be one of ${RESET_METHODS.join(", ")}`);
+  }
+  return known;
+}
+
+function functionsIn({ functions }: Fields): readonly string[] {
+  const all: readonly unknown[] = Array.isArray(functions) ? functions : [functions];
+  return all.map((each) => {
+    if (typeof each === "string" && isPciAddress(each)) return each;
+    throw new PacketError('"functions" must be a list of PCI addresses');
+  });
 }
 
 /**
@@ -80,18 +132,69 @@ export function parseControlRequest(bytes: Uint8Array): ControlRequest {
  */
 export function parseControlReply(bytes: Uint8Array): ControlReply {
   const fields = parseObject(bytes);
-  const { ended, failed, restored } = fields;
-  switch (fields["type"]) {
+  const { type } = fields;
+  switch (type) {
     case "done":
-      if (typeof ended !== "number" || typeof restored !== "number") break;
-      if (typeof failed !== "number") break;
-      return { type: "done", ended, failed, restored };
+      return { type, ...outcomeIn(fields) };
+    case "reach":
+      return {
+        type,
+        functions: listIn(fields, "functions", functionIn),
+        hits: listIn(fields, "hits", hitIn),
+      };
+    case "hits":
+    case "denied":
+      return { type, hits: listIn(fields, "hits", hitIn) };
     case "absent":
-      return { type: "absent" };
+      return { type };
     case "refused":
-      return { type: "refused", message: textField(fields, "message") };
+      return { type, message: textField(fields, "message") };
   }
   throw new PacketError("the reply is none of the protocol's");
+}
+
+function outcomeIn(fields: Fields): ResetOutcome {
+  const devices = listIn(fields, "devices", (entry) => ({
+    device: textField(entry, "device"),
+    grants: listIn(entry, "grants", fateIn),
+  }));
+  const [ended, failed, restored] = ["ended", "failed", "restored"].map((name) => fields[name]);
+  if (typeof ended !== "number" || typeof failed !== "number" || typeof restored !== "number") {
+    throw new PacketError("the reply does not say how many grants ended");
+  }
+  return { ended, failed, restored, devices };
+}
+
+function fateIn(entry: Fields): GrantFate {
+  const { became } = entry;
+  if (became !== "ended" && became !== "failed" && became !== "restored") {
+    throw new PacketError('"became" must be ended, failed or restored');
+  }
+  return { export: textField(entry, "export"), importer: textField(entry, "importer"), became };
+}
+
+function hitIn(entry: Fields): GrantHit {
+  return {
+    export: textField(entry, "export"),
+    importer: textField(entry, "importer"),
+    device: textField(entry, "device"),
+    through: textField(entry, "through"),
+  };
+}
+
+function functionIn(entry: Fields): HitTogether {
+  return { address: textField(entry, "address"), through: textField(entry, "through") };
+}
+
+function listIn<T>(fields: Fields, name: string, read: (entry: Fields) => T): readonly T[] {
+  const list = fields[name];
+  if (!Array.isArray(list)) throw new PacketError(`"${name}" must be a list`);
+  return list.map((entry) => {
+    if (typeof entry !== "object" || entry === null) {
+      throw new PacketError(`"${name}" must be a list of objects`);
+    }
+    return read(entry);
+  });
 }
 
 /** Listens for operators. */
@@ -166,6 +269,7 @@ export class ControlServer {
     try {
       return await this.handler(parseControlRequest(packet.bytes), peer);
     } catch (error) {
+      if (error instanceof DomainError) return { type: "denied", hits: error.hits };
       const message = error instanceof Error ? error.message : String(error);
       return { type: "refused", message: message.slice(0, 255) };
     }

@@ -21,23 +21,35 @@ import { type HeldGrant, isActive, isEnding, type Mapping } from "./held_grant.t
 import type { Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import type { PlannedGrant } from "./plan.ts";
+import { endFate, fateOf, type GrantFate } from "./reset_outcome.ts";
 import { explained } from "./refusal.ts";
 import type { GuardedSession } from "./guarded_session.ts";
-
-/** How the device is bounced. */
-export type ResetMethod = "function" | "decode";
 
 /** Whether an end asks first. */
 export type Urgency = "graceful" | "immediate";
 
-/** What became of the grants in a reset. */
-export interface ResetOutcome {
-  /** Grants whose end was seen. */
-  readonly ended: number;
-  /** Grants whose end could not be seen. */
-  readonly failed: number;
-  /** Grants that stand: restored, or renewed with a new generation. */
-  readonly restored: number;
+/** What resets a device, alone or with others. */
+export interface ResetAct {
+  /** Of the grants that end by it: `device-reset`, or `decode-off`. */
+  readonly reason: EndReason;
+  /**
+   * Resets.
+   *
+   * @param held whether memory decode of the device is kept off over it
+   */
+  make(held: boolean): Promise<void>;
+}
+
+/** A device while nobody else does anything to it. */
+export interface GuardTurn {
+  readonly guard: DeviceGuard;
+  /**
+   * Ends the grants with `onReset: revoke` before the reset can validate their buffers again, and
+   * suspends and restores the others.
+   *
+   * @returns what became of the grants
+   */
+  aroundReset(act: ResetAct, cause: Cause): Promise<readonly GrantFate[]>;
 }
 
 /** A renewal's material: what is exported again, and where it was mapped. */
@@ -161,31 +173,21 @@ export class DeviceGuard {
   }
 
   /**
-   * Resets the device. Grants with `onReset: revoke` end before the reset can validate their buffers
-   * again; the others are suspended and restored.
+   * Waits until nothing is being done to the device, and keeps others from it.
    *
-   * @param method `function`: VFIO_DEVICE_RESET; `decode`: memory decode off and on again
-   * @param cause who asked
-   * @returns what became of the grants
-   * @throws {RefusedError} if the device cannot be reset
+   * @param work must not wait for another turn of this device
    */
-  reset(method: ResetMethod, cause: Cause): Promise<ResetOutcome> {
-    return this.#exclusive(async () => {
-      if (!this.session.revocable) await this.session.reset();
-      if (!this.session.isOpen) {
-        throw new RefusedError(
-          `Cannot reset ${this.session.target.address}: all its grants have ended, and it is closed`,
-        );
-      }
-      const active = this.#held.filter(isActive);
-      const victims = active.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
-      const keepers = active.filter(({ grant }) => grant.plan.rule.onReset === "restore");
-      if (victims.length === 0) await this.#bounce(method, keepers, cause);
-      else await this.#resetAndEnd(method, victims, keepers, cause);
-      const failed = victims.filter(({ grant }) => grant.end?.means === undefined).length;
-      const restored = this.#held.filter(isActive).length;
-      return { ended: victims.length - failed, failed, restored };
-    });
+  exclusively<T>(work: (turn: GuardTurn) => Promise<T>): Promise<T> {
+    const turn: GuardTurn = {
+      guard: this,
+      aroundReset: (act, cause) => this.#aroundReset(act, cause),
+    };
+    return this.#exclusive(() => work(turn));
+  }
+
+  /** Waits for a call of a reset, and tells if it takes too long. */
+  limited<T>(verb: string, call: Promise<T>): Promise<T> {
+    return this.#record.limited(`${verb} ${this.session.target.address}`, call);
   }
 
   /**
@@ -198,6 +200,17 @@ export class DeviceGuard {
   endOnReset(reason: EndReason, cause: Cause): Promise<void> {
     const victims = () => this.#held.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
     return this.#tracked(this.#end(victims, reason, cause, "immediate"));
+  }
+
+  /**
+   * The same for a reset that is about to be made elsewhere.
+   *
+   * @returns what became of the grants; those that go on are `restored`
+   */
+  async makeWay(cause: Cause): Promise<readonly GrantFate[]> {
+    const active = this.#held.filter(isActive);
+    await this.endOnReset("device-reset", cause);
+    return active.map((held) => isActive(held) ? fateOf(held, "restored") : endFate(held));
   }
 
   /** The device was reset past VFIO. Grants with `onReset: restore` have lost nothing and go on. */
@@ -613,26 +626,37 @@ export class DeviceGuard {
 
   // ── resetting ───────────────────────────────────────────────────────────────────────────────────
 
+  async #aroundReset(act: ResetAct, cause: Cause): Promise<readonly GrantFate[]> {
+    const active = this.#held.filter(isActive);
+    const victims = active.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
+    const keepers = active.filter(({ grant }) => grant.plan.rule.onReset === "restore");
+    if (!this.session.revocable) await this.#besideOwner(act, victims, keepers, cause);
+    else if (victims.length === 0) await this.#bounce(act, keepers, cause);
+    else await this.#resetAndEnd(act, victims, keepers, cause);
+    return [
+      ...victims.map(endFate),
+      ...this.#held.filter(isActive).map((held) => fateOf(held, "restored")),
+    ];
+  }
+
   async #resetAndEnd(
-    method: ResetMethod,
+    act: ResetAct,
     victims: readonly HeldGrant[],
     keepers: readonly HeldGrant[],
     cause: Cause,
   ): Promise<void> {
-    const reason: EndReason = method === "decode" ? "decode-off" : "device-reset";
-    const { address, canHold } = this.session.target;
+    const { reason } = act;
     for (const held of victims) held.acknowledged = true;
     this.#begin(victims, reason, cause);
-    const reset = () => method === "function" ? this.#resetDevice(cause) : Promise.resolve();
-    if (!canHold) {
+    if (!this.session.target.canHold) {
       // Nothing can keep buffers revoked over the reset: the generation ends first.
-      await this.#renew(victims, keepers, reason, reset);
+      await this.#renew(victims, keepers, reason, () => this.#make(act, cause, true));
       return;
     }
     try {
-      await this.#record.limited(`hold ${address}`, this.session.hold());
+      await this.limited("hold", this.session.hold());
       for (const held of victims) await this.#finishDead(held, "hold");
-      await reset();
+      await this.#make(act, cause, true);
     } finally {
       // What was held stays dead only as long as nobody lets go of the hold, and what could not be
       // held must die all the same: the generation ends.
@@ -649,27 +673,35 @@ export class DeviceGuard {
     return await this.#record.attempt(what, () => this.session.decodesNothing()) ?? false;
   }
 
-  async #bounce(
-    method: ResetMethod,
-    keepers: readonly HeldGrant[],
-    cause: Cause,
-  ): Promise<void> {
+  async #bounce(act: ResetAct, keepers: readonly HeldGrant[], cause: Cause): Promise<void> {
     const suspended = keepers.filter(({ grant }) => grant.state === "delivered");
     for (const held of suspended) this.#suspend(held, cause);
     try {
-      if (method === "function") {
-        await this.#resetDevice(cause);
-      } else {
-        await this.#record.limited(`hold ${this.session.target.address}`, this.session.hold());
-        await this.session.unhold();
-      }
+      await this.#make(act, cause, false);
     } finally {
       for (const held of suspended) await this.#restore(held);
     }
   }
 
-  async #resetDevice(cause: Cause): Promise<void> {
-    await this.#record.limited(`reset ${this.session.target.address}`, this.session.reset());
+  /** Of a device that another process has open nothing can be held or closed. */
+  async #besideOwner(
+    act: ResetAct,
+    victims: readonly HeldGrant[],
+    keepers: readonly HeldGrant[],
+    cause: Cause,
+  ): Promise<void> {
+    for (const held of victims) held.acknowledged = true;
+    this.#begin(victims, act.reason, cause);
+    try {
+      await this.#bounce(act, keepers, cause);
+    } finally {
+      await this.#enforce(act.reason);
+    }
+  }
+
+  async #make(act: ResetAct, cause: Cause, held: boolean): Promise<void> {
+    await act.make(held);
+    if (act.reason !== "device-reset" || !this.session.isOpen) return;
     this.#record.device("device-reset", { cause });
   }
 

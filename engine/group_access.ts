@@ -1,5 +1,5 @@
 /**
- * The way to the devices of one IOMMU group. By their character devices they are bound to one
+ * The way to the devices of one IOMMU group. By their character devices they are bound to an
  * iommufd; by the group's node, which only one process can have open, they share an iommufd or,
  * where the kernel has none, a container. Either owns the DMA of the whole group.
  *
@@ -7,8 +7,8 @@
  */
 import type { Fd } from "./fd.ts";
 import type { Kernel, Lane } from "./kernel.ts";
-import { KernelError } from "./kernel_error.ts";
 import { ready } from "./refusal.ts";
+import type { SharedIommufd } from "./shared_iommufd.ts";
 
 /** How a device is opened. */
 export type Route = "cdev" | "group";
@@ -25,17 +25,24 @@ const CONTAINER_NODE = "/dev/vfio/vfio";
 
 /** What the sessions of one IOMMU group share. */
 export class GroupAccess {
-  #iommufd: Fd | undefined;
   #group: Fd | undefined;
   #container: Fd | undefined;
   #devices = 0;
 
-  /** @param kernel the port */
-  constructor(private readonly kernel: Kernel) {}
+  /**
+   * @param kernel the port
+   * @param shared the iommufd of all groups
+   */
+  constructor(private readonly kernel: Kernel, private readonly shared: SharedIommufd) {}
 
   /** What buffers are probed through; absent where the kernel has no iommufd. */
   get iommufd(): Fd | undefined {
-    return this.#iommufd;
+    return this.shared.fd;
+  }
+
+  /** The group's descriptor; absent by the character-device route, or while no device is open. */
+  get group(): Fd | undefined {
+    return this.#group;
   }
 
   /**
@@ -47,7 +54,7 @@ export class GroupAccess {
    * @throws {HostNotReadyError} with the cause
    */
   async openDevice(lane: Lane, target: RouteTarget): Promise<Fd> {
-    this.#iommufd ??= await this.#openIommufd(target.route);
+    await this.shared.open(target.route === "group");
     this.#devices++;
     try {
       return target.route === "cdev"
@@ -69,25 +76,8 @@ export class GroupAccess {
     this.#container = undefined;
   }
 
-  /** Gives back what is left when all devices are closed. */
-  close(): void {
-    if (this.#iommufd?.open) this.kernel.close(this.#iommufd);
-  }
-
-  /** Character devices need it; a group can do with a container. */
-  async #openIommufd(route: Route): Promise<Fd | undefined> {
-    try {
-      return await ready("open /dev/iommu", () => this.kernel.openIommufd());
-    } catch (error) {
-      const absent = error instanceof Error && error.cause instanceof KernelError &&
-        error.cause.errnoName === "ENOENT";
-      if (route === "group" && absent) return undefined;
-      throw error;
-    }
-  }
-
   async #openBound(lane: Lane, { node, address }: RouteTarget): Promise<Fd> {
-    const iommufd = this.#iommufd;
+    const iommufd = this.iommufd;
     const device = await ready(`open ${node}`, () => lane.openNode(node));
     try {
       if (iommufd !== undefined) {
@@ -108,7 +98,7 @@ export class GroupAccess {
   async #openGroup(lane: Lane, node: string): Promise<Fd> {
     const group = await ready(`open ${node}`, () => lane.openShared(node));
     try {
-      const owner = this.#iommufd ?? await this.#openContainer(lane);
+      const owner = this.iommufd ?? await this.#openContainer(lane);
       await ready(`take group ${node}`, () => lane.setContainer(group, owner));
       const container = this.#container;
       if (container !== undefined) {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Fd } from "./fd.ts";
-import type { DmaRange, EventInterrupt } from "./kernel.ts";
+import type { DmaRange, EventInterrupt, HotResetInfo } from "./kernel.ts";
 import type { DeviceTarget } from "./device_target.ts";
 
 /** Whether a buffer can be imported now. Without an iommufd nobody can say. */
@@ -34,6 +34,12 @@ export interface GuardedSession {
   hold(): Promise<void>;
   unhold(): Promise<void>;
   reset(): Promise<void>;
+  /** The group's descriptor; absent by the character-device route. */
+  readonly group: Fd | undefined;
+  /** Which functions a hot reset hits. */
+  hotResetInfo(): Promise<HotResetInfo>;
+  /** @param groups of all functions that are hit; none by the character-device route */
+  hotReset(groups: readonly Fd[]): Promise<void>;
   /** Ends the generation, where it is Bargate's to end. */
   close(): Promise<void>;
   closeBuffer(dmaBuf: Fd): Promise<void>;

@@ -6,13 +6,8 @@
  */
 import { type BargatePacket, PROTOCOL } from "./channel.ts";
 import type { Clock } from "./clock.ts";
-import {
-  DeviceGuard,
-  grantedPacket,
-  type ResetMethod,
-  type ResetOutcome,
-  type Urgency,
-} from "./device_guard.ts";
+import { DeviceGuard, grantedPacket, type Urgency } from "./device_guard.ts";
+import { DomainReset } from "./domain_reset.ts";
 import { DeniedError, HostNotReadyError, InterruptedError, RefusedError } from "./errors.ts";
 import { messageOf } from "./guard_context.ts";
 import type { Cause, EventLog } from "./event.ts";
@@ -31,8 +26,19 @@ import { ObservationDesk } from "./observation_desk.ts";
 import { ObservationPost, type ObserverChoice } from "./observation_post.ts";
 import type { Observation } from "./observers/observation.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
+import { isHitWith } from "./reset_domain.ts";
+import {
+  type GrantHit,
+  hitsOf,
+  outcomeOf,
+  type ResetMethod,
+  type ResetOutcome,
+  type ResetReach,
+} from "./reset_outcome.ts";
+import { SharedIommufd } from "./shared_iommufd.ts";
 import { GroupAccess } from "./group_access.ts";
 import type { Files } from "../host/files.ts";
+import { virtualFunctions } from "../host/read_snapshot.ts";
 import { BorrowedSession } from "./borrowed_session.ts";
 import type { GuardedSession } from "./guarded_session.ts";
 import type { DeviceTarget } from "./device_target.ts";
@@ -68,6 +74,7 @@ export interface GuardedEnd {
 export class Guardian {
   readonly #guards = new Map<string, DeviceGuard>();
   readonly #groups = new Map<string, GroupAccess>();
+  readonly #iommufd: SharedIommufd;
   readonly #desk: ObservationDesk;
   readonly #post: ObservationPost;
   readonly #janitor: Lane;
@@ -92,6 +99,7 @@ export class Guardian {
         `Cannot give one program the grants of several importers (${[...importers].join(", ")})`,
       );
     }
+    this.#iommufd = new SharedIommufd(context.kernel);
     this.#janitor = context.kernel.openLane("janitor");
     this.#desk = new ObservationDesk({
       guards: () => [...this.#guards.values()],
@@ -201,15 +209,69 @@ export class Guardian {
    * @param address of the device
    * @param method how
    * @param detail who asked
+   * @param domain whether grants of other devices may be hit
    * @returns what became of the grants, or undefined if the device is not here
+   * @throws {DomainError} if grants of other devices would be hit, and must not
    * @throws {RefusedError} if the device cannot be reset
    */
   async reset(
     address: string,
     method: ResetMethod,
     detail: string,
+    domain = false,
   ): Promise<ResetOutcome | undefined> {
-    return await this.#guards.get(address)?.reset(method, { source: "operator", detail });
+    return await this.#resetOf(address, method)?.run(domain, { source: "operator", detail });
+  }
+
+  /**
+   * What a reset of a device would hit beyond it.
+   *
+   * @param address of the device
+   * @param method how
+   * @returns undefined if the device is not here
+   * @throws {RefusedError} if the device cannot be reset
+   */
+  async reach(address: string, method: ResetMethod): Promise<ResetReach | undefined> {
+    return await this.#resetOf(address, method)?.reach();
+  }
+
+  /**
+   * The grants that resets of these functions would hit: on them, or on virtual functions of them.
+   *
+   * @param functions addresses
+   */
+  hitBy(functions: readonly string[]): readonly GrantHit[] {
+    return this.#guardsHit(functions).flatMap((guard) => hitsOf(guard));
+  }
+
+  /**
+   * Ends the grants that a reset of these functions ends; another process makes the reset.
+   *
+   * @param functions addresses
+   * @param detail who asked
+   * @returns what became of the grants; those that a reset does not end are `restored`
+   */
+  async makeWay(functions: readonly string[], detail: string): Promise<ResetOutcome> {
+    const cause: Cause = { source: "operator", detail };
+    const ways = this.#guardsHit(functions).map(async (guard) => ({
+      device: guard.session.target.address,
+      grants: await guard.makeWay(cause),
+    }));
+    return outcomeOf(await Promise.all(ways));
+  }
+
+  #guardsHit(functions: readonly string[]): readonly DeviceGuard[] {
+    return [...this.#guards.values()].filter(({ session }) => isHitWith(session.target, functions));
+  }
+
+  #resetOf(address: string, method: ResetMethod): DomainReset | undefined {
+    const guard = this.#guards.get(address);
+    return guard && new DomainReset(
+      guard,
+      [...this.#guards.values()],
+      method,
+      (physfn) => virtualFunctions(this.context.files, physfn),
+    );
   }
 
   // ── opening ─────────────────────────────────────────────────────────────────────────────────────
@@ -299,7 +361,8 @@ export class Guardian {
   /** Devices of one IOMMU group share what owns the group's DMA. */
   #groupOf(grant: PlannedGrant): GroupAccess {
     const key = grant.iommuGroup === undefined ? grant.device.address : `group ${grant.iommuGroup}`;
-    const known = this.#groups.get(key) ?? new GroupAccess(this.context.kernel);
+    const known = this.#groups.get(key) ??
+      new GroupAccess(this.context.kernel, this.#iommufd);
     this.#groups.set(key, known);
     return known;
   }
@@ -445,7 +508,7 @@ export class Guardian {
     for (const end of await Promise.allSettled(ends)) {
       if (end.status === "rejected") this.#failed(end.reason);
     }
-    for (const group of this.#groups.values()) group.close();
+    this.#iommufd.close();
     this.#groups.clear();
     this.#guards.clear();
   }

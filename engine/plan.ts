@@ -26,6 +26,7 @@ import { type Finding, hostFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";
 import { kernelFindings } from "./kernel_version.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
+import { type Neighbour, neighboursOf } from "./reset_domain.ts";
 import { FunctionIndex, idOf } from "./resolve.ts";
 import type { DeviceTarget } from "./device_target.ts";
 
@@ -52,6 +53,8 @@ export interface Plan {
   readonly policy: string;
   /** Empty if `diagnostics` has an error. */
   readonly grants: readonly PlannedGrant[];
+  /** By the address of each device that has grants: what is reset together with it. */
+  readonly neighbours: ReadonlyMap<string, readonly Neighbour[]>;
   readonly diagnostics: readonly Diagnostic[];
   /** Whether one of the errors is a refusal by policy, and not a fact of the host. */
   readonly denied: boolean;
@@ -83,6 +86,7 @@ export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOption
     host: { release: host.kernel.release, pageSize: host.pageSize },
     policy: set.digest,
     grants: failed ? [] : planner.grants,
+    neighbours: failed ? new Map() : planner.neighbours(),
     diagnostics: findings.map((finding) => finding.diagnostic),
     denied: findings.some((finding) => finding.denied),
   };
@@ -130,6 +134,14 @@ class Planner {
     if (drafts.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
     this.#settleRevocation(drafts);
     return this.#findings;
+  }
+
+  neighbours(): ReadonlyMap<string, readonly Neighbour[]> {
+    const addresses = new Set(this.grants.map(({ device }) => device.address));
+    return new Map([...addresses].map((address) => {
+      const entry = this.#index.at(address);
+      return [address, entry === undefined ? [] : neighboursOf(entry, this.host)];
+    }));
   }
 
   #nothingAllowed(): void {

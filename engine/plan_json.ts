@@ -5,7 +5,7 @@
  */
 import type { DmaRange } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
-import { hitTogether } from "./reset_domain.ts";
+import { resetDomainOf } from "./plan_domain.ts";
 
 /** An ioctl as it would be made. */
 export interface IoctlBytes {
@@ -53,7 +53,10 @@ function grantJson(
     })),
     access: grant.rule.access,
     revocation: grant.revocation,
-    resetDomain: hitTogether(grant.device, plan.grants.map(({ device }) => device)),
+    resetDomain: resetDomainOf(grant, plan).map(({ grants, ...where }) => ({
+      ...where,
+      grants: grants.map((other) => ({ export: other.export, importer: other.importerName })),
+    })),
     ioctl: encode(grant.bar, grant.ranges),
   };
 }

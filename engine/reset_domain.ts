@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
+import { placeOf } from "./device_place.ts";
 import type { DevicePlace } from "./observers/device_files.ts";
 
 /** Another device that a reset would hit. */
@@ -45,4 +47,45 @@ function common(place: DevicePlace, other: DevicePlace): string | undefined {
   const physical = other.physfn ?? other.address;
   if (physical === (place.physfn ?? place.address)) return physical;
   return place.above.find((bridge) => other.above.includes(bridge));
+}
+
+/**
+ * Whether a device goes with the reset of any of these functions: it is one of them, or a virtual
+ * function of one.
+ *
+ * @param place of the device
+ * @param functions addresses
+ */
+export function isHitWith(
+  { address, physfn }: Pick<DevicePlace, "address" | "physfn">,
+  functions: readonly string[],
+): boolean {
+  return functions.includes(address) || (physfn !== undefined && functions.includes(physfn));
+}
+
+/** A function of the host that is reset together with a device. */
+export interface Neighbour extends HitTogether {
+  /** `vvvv:dddd` */
+  readonly id: string;
+  readonly driver?: string;
+}
+
+/**
+ * The functions that a reset of the device's physical function, or of the bus that it sits on, would
+ * hit; a root bus cannot be reset.
+ *
+ * @param entry the device
+ * @param host the snapshot that it is of
+ * @returns the others, in the snapshot's order
+ */
+export function neighboursOf(entry: SnapshotFunction, host: HostSnapshot): readonly Neighbour[] {
+  const byAddress = new Map(host.functions.map((each) => [each.address, each]));
+  const place = (each: SnapshotFunction) => placeOf(each, (address) => byAddress.get(address));
+  const own = place(entry);
+  const near = new Set([own.physfn ?? own.address, own.above[0]]);
+  return hitTogether(own, host.functions.map(place)).filter(({ through }) => near.has(through))
+    .flatMap((hit) => {
+      const { vendor, device, driver } = byAddress.get(hit.address) ?? entry;
+      return { ...hit, id: `${vendor}:${device}`, ...(driver === undefined ? {} : { driver }) };
+    });
 }

@@ -11,7 +11,7 @@ import type { Fd } from "./fd.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import type { GuardedSession, Liveness } from "./guarded_session.ts";
 import type { GroupAccess } from "./group_access.ts";
-import type { DmaRange, EventInterrupt, Kernel, Lane } from "./kernel.ts";
+import type { DmaRange, EventInterrupt, HotResetInfo, Kernel, Lane } from "./kernel.ts";
 import { KernelError, LaneEndedError } from "./kernel_error.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { explained, ready } from "./refusal.ts";
@@ -205,6 +205,38 @@ export class DeviceSession implements GuardedSession {
   async reset(): Promise<void> {
     const device = this.#open("reset");
     await explained(`reset ${this.target.address}`, () => this.lane.resetDevice(device));
+  }
+
+  get group(): Fd | undefined {
+    return this.access.group;
+  }
+
+  /**
+   * `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`.
+   *
+   * @returns the functions that are reset together, this one included
+   * @throws {RefusedError}
+   */
+  async hotResetInfo(): Promise<HotResetInfo> {
+    const { address } = this.target;
+    const device = this.#open("reset");
+    return await explained(
+      `ask what is reset together with ${address}`,
+      () => this.lane.hotResetInfo(device),
+    );
+  }
+
+  /**
+   * `VFIO_DEVICE_PCI_HOT_RESET`: the buffers of all functions that are hit are revoked and, unless
+   * held, validated again.
+   *
+   * @param groups of all these functions; none by the character-device route
+   * @throws {RefusedError}
+   */
+  async hotReset(groups: readonly Fd[]): Promise<void> {
+    const device = this.#open("reset");
+    const what = `reset the bus of ${this.target.address}`;
+    await explained(what, () => this.lane.hotReset(device, groups));
   }
 
   /** Ends the generation: every buffer of it is revoked for good when this returns. */

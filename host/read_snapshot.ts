@@ -33,8 +33,8 @@ export interface SkippedFunction {
  * @param files where to read
  * @param kernel release and page size
  * @param wanted only functions for which this says true are read in full; it gets vendor and
- *   device so that a verb that needs one device does not read 4,000. The bridges above them, and
- *   their physical functions, are read as well
+ *   device so that a verb that needs one device does not read 4,000. The bridges above them, their
+ *   physical functions, and what is reset together with them are read as well
  * @returns the snapshot, and what had to be left out
  * @throws {FilesError} if `/sys/bus/pci/devices` cannot be listed
  */
@@ -59,9 +59,13 @@ export function readSnapshot(
       skipped.push({ address, why: error.message });
     }
   };
-  for (const address of files.list(DEVICES)) {
+  const listed = files.list(DEVICES);
+  for (const address of listed) {
     if (!isPciAddress(address)) skipped.push({ address, why: "the name is no PCI address" });
     else if (wanted(address)) read(address);
+  }
+  if (tried.size + skipped.length < listed.length) {
+    for (const entry of [...functions.values()]) resetTogether(files, entry).forEach(read);
   }
   // Resets of what is above hit what is below. What is added here is walked through in its turn.
   for (const { parent, physfn } of functions.values()) {
@@ -120,6 +124,25 @@ export function readFunction(files: Files, address: string): SnapshotFunction {
     bars: readBars(files, folder),
     unreadable,
   };
+}
+
+/** Functions of the same bus, unless it is a root bus, and of the same physical function. */
+function resetTogether(files: Files, { address, parent, physfn }: SnapshotFunction): string[] {
+  const beside = isPciAddress(parent) ? listOr(files, `${DEVICES}/${parent}`) : [];
+  return [...beside.filter(isPciAddress), ...virtualFunctions(files, physfn ?? address)];
+}
+
+/**
+ * The virtual functions that a physical one has now.
+ *
+ * @param files where to read
+ * @param physfn address of the physical function
+ * @returns their addresses; none where it has none, or is not there
+ */
+export function virtualFunctions(files: Files, physfn: string): string[] {
+  const folder = `${DEVICES}/${physfn}`;
+  return listOr(files, folder).filter((name) => /^virtfn[0-9]+$/.test(name))
+    .flatMap((name) => linkName(files, `${folder}/${name}`) ?? []);
 }
 
 /** Slots by the address of what sits in them, which has no function number. */

@@ -7,6 +7,7 @@ import { EventLog } from "../../engine/event.ts";
 import type { Fd } from "../../engine/fd.ts";
 import type { DmaRange, Lane } from "../../engine/kernel.ts";
 import { GroupAccess } from "../../engine/group_access.ts";
+import { SharedIommufd } from "../../engine/shared_iommufd.ts";
 import { KernelError } from "../../engine/kernel_error.ts";
 import type { PlannedGrant } from "../../engine/plan.ts";
 import { makePlan } from "../../engine/plan.ts";
@@ -78,10 +79,11 @@ async function openSession(
   target: DeviceTarget,
 ): Promise<{ session: DeviceSession; lane: Lane }> {
   const lane = kernel.openLane(target.address);
-  const group = new GroupAccess(kernel);
+  const iommufd = new SharedIommufd(kernel);
+  const group = new GroupAccess(kernel, iommufd);
   context.defer(async () => {
     await lane.end();
-    group.close();
+    iommufd.close();
   });
   return { session: await DeviceSession.open(kernel, lane, group, target), lane };
 }

@@ -1,6 +1,7 @@
 import "../../ffi/preload.ts";
 import assert from "node:assert/strict";
 import { askGuardian } from "../../cmd/ask_guardian.ts";
+import { askAround, resetDomain } from "../../cmd/domain_round.ts";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { listenForOperators, removeSocket } from "../../cmd/operator_socket.ts";
 import { ensureRuntimeFolder, runtimeFolder } from "../../cmd/runtime_folder.ts";
@@ -23,15 +24,22 @@ const DEVICE = `${DOMAIN}:ff:1f.6`;
 
 /** What `bargate reset` says to a guardian that answers so. */
 async function reset(reply: ControlReply, ...flags: readonly string[]) {
+  return await resetAs({ type: "reach", functions: [], hits: [] }, reply, ...flags);
+}
+
+/** The same where it has told what the reset would hit. */
+async function resetAs(reach: ControlReply, reply: ControlReply, ...flags: readonly string[]) {
   const own = await Deno.makeTempDir({ prefix: "bargate-test-" });
   const folder = runtimeFolder(kernel.uid, own);
   await ensureRuntimeFolder(kernel.uid, folder);
   const { path, listener } = await listenForOperators(kernel, folder);
   const asked: ControlRequest[] = [];
   const server = new ControlServer(kernel, listener, (request) => {
-    if (request.device !== DEVICE) return Promise.resolve({ type: "absent" });
+    if (!("device" in request) || request.device !== DEVICE) {
+      return Promise.resolve({ type: "absent" });
+    }
     asked.push(request);
-    return Promise.resolve(reply);
+    return Promise.resolve(request.type === "reach" ? reach : reply);
   });
   const ran = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-prompt", MAIN, "reset", DEVICE, ...flags],
@@ -47,24 +55,126 @@ async function reset(reply: ControlReply, ...flags: readonly string[]) {
 }
 
 Deno.test("reset says what became of the grants", async () => {
-  const reply: ControlReply = { type: "done", ended: 2, failed: 0, restored: 1 };
+  const reply: ControlReply = { type: "done", ended: 2, failed: 0, restored: 1, devices: [] };
   const human = await reset(reply, "--method", "decode");
-  assert.deepEqual(human.asked, [{ type: "reset", device: DEVICE, method: "decode" }]);
+  assert.deepEqual(human.asked, [
+    { type: "reach", device: DEVICE, method: "decode" },
+    { type: "reset", device: DEVICE, method: "decode", domain: false },
+  ]);
   assert.deepEqual([human.status, human.stderr], [ExitStatus.done, ""]);
   assert.match(human.stdout, /grants ended: 2, restored or renewed: 1\n$/);
   const json = await reset(reply, "--format", "json");
-  assert.deepEqual(JSON.parse(json.stdout), { device: DEVICE, ended: 2, failed: 0, restored: 1 });
+  assert.deepEqual(JSON.parse(json.stdout), {
+    device: DEVICE,
+    ended: 2,
+    failed: 0,
+    restored: 1,
+    devices: [],
+  });
   assert.equal(json.status, ExitStatus.done);
 });
 
 Deno.test("reset exits with 6 when an end could not be seen", async () => {
-  const reply: ControlReply = { type: "done", ended: 2, failed: 1, restored: 0 };
+  const reply: ControlReply = { type: "done", ended: 2, failed: 1, restored: 0, devices: [] };
   const human = await reset(reply);
   assert.equal(human.status, ExitStatus.revokeFailed);
   assert.match(human.stdout, /COULD NOT BE SEEN: 1\n$/);
   const json = await reset(reply, "--format", "json");
   assert.equal(json.status, ExitStatus.revokeFailed);
   assert.equal(JSON.parse(json.stdout).failed, 1);
+});
+
+const HITS = [{
+  export: "lab/one",
+  importer: "lab/engine\x1b[2J",
+  device: `${DOMAIN}:ff:1f.7`,
+  through: "0000:00:16.0",
+}];
+const REACH: ControlReply = {
+  type: "reach",
+  functions: [{ address: `${DOMAIN}:ff:1f.7`, through: "0000:00:16.0" }],
+  hits: HITS,
+};
+
+Deno.test("reset does nothing where it would hit grants of others, and lists them", async () => {
+  const human = await resetAs(REACH, { type: "absent" }, "--method", "bus");
+  assert.deepEqual([human.status, human.stderr], [ExitStatus.denied, ""]);
+  assert.deepEqual(human.asked.map(({ type }) => type), ["reach"]);
+  assert.match(
+    human.stdout,
+    /^denied: a reset of .* nothing was done\n {2}lab\/one to lab\/engine</,
+  );
+  assert.match(
+    human.stdout,
+    /on [0-9a-f]{4}:ff:1f\.7, by the reset of 0000:00:16\.0\nsay --domain/,
+  );
+  const json = await resetAs(REACH, { type: "absent" }, "--method", "bus", "--format", "json");
+  assert.equal(json.status, ExitStatus.denied);
+  assert.deepEqual(JSON.parse(json.stdout), {
+    device: DEVICE,
+    method: "bus",
+    denied: true,
+    hits: HITS,
+  });
+});
+
+Deno.test("a guardian that refuses what has changed since it was asked is believed", async () => {
+  const alone: ControlReply = { type: "reach", functions: [], hits: [] };
+  const json = await resetAs(alone, { type: "denied", hits: HITS }, "--format", "json");
+  assert.equal(json.status, ExitStatus.denied);
+  assert.deepEqual(JSON.parse(json.stdout).hits, HITS);
+});
+
+Deno.test("reset with --domain says what became of the grants of each device", async () => {
+  const grants = [{ export: "lab/one", importer: "lab/engine", became: "restored" }] as const;
+  const devices = [{ device: DEVICE, grants: [] }, { device: `${DOMAIN}:ff:1f.7`, grants }];
+  const reply: ControlReply = { type: "done", ended: 0, failed: 0, restored: 1, devices };
+  const human = await resetAs(REACH, reply, "--method", "bus", "--domain");
+  assert.equal(human.status, ExitStatus.done);
+  assert.deepEqual(human.asked.at(-1), {
+    type: "reset",
+    device: DEVICE,
+    method: "bus",
+    domain: true,
+  });
+  assert.match(human.stdout, /1f\.7 {2}lab\/one to lab\/engine: restored, or renewed\n$/);
+});
+
+Deno.test("askAround and resetDomain go to each guardian of the account", async () => {
+  const sim = new SimKernel({ functions: [] });
+  const asked: string[] = [];
+  const answers: Readonly<Record<string, ControlReply>> = {
+    "1 reach": { type: "absent" },
+    "2 reach": REACH,
+    "1 hit-by": { type: "hits", hits: [{ ...HITS[0], export: "far/two" }] as never },
+    "3 hit-by": { type: "refused", message: "too old" },
+    "1 make-way": { type: "done", ended: 1, failed: 0, restored: 0, devices: [] },
+    "2 reset": { type: "done", ended: 2, failed: 0, restored: 0, devices: [] },
+  };
+  const servers = [1, 2, 3].map((pid) =>
+    new ControlServer(sim, sim.listen(`/run/${pid}`), ({ type }) => {
+      asked.push(`${pid} ${type}`);
+      return Promise.resolve(answers[`${pid} ${type}`] ?? { type: "absent" });
+    })
+  );
+  const sockets = [1, 2, 3, 4].map((pid) => ({ pid, path: `/run/${pid}` }));
+  const request = { device: DEVICE, method: "bus" } as const;
+  const round = await askAround(sim, sockets, request);
+  assert.ok(round !== undefined);
+  assert.deepEqual(round.hits.map((hit) => hit.export), ["lab/one", "far/two"]);
+  assert.deepEqual(round.silent, ["too old"]);
+  const done = await resetDomain(sim, request, round, true);
+  assert.ok("ended" in done);
+  assert.equal(done.ended, 3);
+  assert.deepEqual(asked, [
+    "1 reach",
+    "2 reach",
+    "1 hit-by",
+    "3 hit-by",
+    "1 make-way",
+    "2 reset",
+  ]);
+  for (const server of servers) server.close();
 });
 
 Deno.test("a refusal is the guardian's words, and moves no cursor", async () => {
@@ -80,10 +190,15 @@ Deno.test("the help of reset says whose guardians it reaches", async () => {
   assert.match(new TextDecoder().decode(stdout), /Root's and each other\s+account's are apart/);
 });
 
-const REQUEST: ControlRequest = { type: "reset", device: DEVICE, method: "function" };
+const REQUEST: ControlRequest = {
+  type: "reset",
+  device: DEVICE,
+  method: "function",
+  domain: false,
+};
 
 Deno.test("askGuardian believes nobody but root and its own account", async () => {
-  const done = encodeControl({ type: "done", ended: 1, failed: 0, restored: 0 });
+  const done = encodeControl({ type: "done", ended: 1, failed: 0, restored: 0, devices: [] });
   for (const [uid, believed] of [[0, true], [1000, true], [1001, false]] as const) {
     const sim = new SimKernel({ functions: [], uid: 1000 });
     sim.peerCredentials = () => ({ pid: 7, uid, gid: 7 });

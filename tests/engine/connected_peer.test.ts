@@ -11,7 +11,7 @@ import type { ImporterRule } from "../../policy/model.ts";
 import type { Files } from "../../host/files.ts";
 import { SimDmaBuf } from "../../sim/vfio.ts";
 import { SimSocket } from "../../sim/sockets.ts";
-import { AT, type GrantSpec, planned, Scene, settle, SSD } from "./support.ts";
+import { AT, countsOf, type GrantSpec, planned, Scene, settle, SSD } from "./support.ts";
 
 const PATH = "/run/importer.sock";
 const PEER = { pid: 500, uid: 65534, gid: 65534 };
@@ -180,7 +180,7 @@ Deno.test("send: Bargate ends when nothing is granted any more, by reset or by e
   const byReset = new PeerScene([{ onReset: "revoke" }]);
   await byReset.deliver();
   const [buffer] = byReset.buffers();
-  assert.deepEqual(await byReset.guardian.reset(SSD, "function", "test"), {
+  assert.deepEqual(countsOf(await byReset.guardian.reset(SSD, "function", "test")), {
     ended: 1,
     failed: 0,
     restored: 0,

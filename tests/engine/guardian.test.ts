@@ -9,7 +9,7 @@ import {
 import { EventLog } from "../../engine/event.ts";
 import { Guardian } from "../../engine/guardian.ts";
 import { SimDmaBuf } from "../../sim/vfio.ts";
-import { planned, Scene, settle, simFunction, SSD } from "./support.ts";
+import { countsOf, planned, Scene, settle, simFunction, SSD } from "./support.ts";
 
 /** Every grant has one start and one end, and nothing of Bargate is left open. */
 function assertClean(scene: Scene): void {
@@ -69,7 +69,7 @@ for (const method of ["function", "decode"] as const) {
     const buffer = scene.buffer();
     assert.ok(mapped.iommufd.lands(mapped.ioas, mapped.iova));
     scene.packets();
-    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), {
+    assert.deepEqual(countsOf(await scene.guardian.reset(SSD, method, "test")), {
       ended: 1,
       failed: 0,
       restored: 0,
@@ -90,7 +90,7 @@ for (const method of ["function", "decode"] as const) {
     const mapped = scene.importBuffer();
     const buffer = scene.buffer();
     scene.packets();
-    assert.deepEqual(await scene.guardian.reset(SSD, method, "test"), {
+    assert.deepEqual(countsOf(await scene.guardian.reset(SSD, method, "test")), {
       ended: 0,
       failed: 0,
       restored: 1,
@@ -511,7 +511,7 @@ Deno.test("Guardian restores for an importer that has changed its address space"
   const { iommufd, ioas, number } = importerIommufd(scene);
   await scene.send({ type: "request", export: "data", ioas, iova: "0x100000" }, [number]);
   iommufd.unmap(ioas, 0x100000n, 0x2000n);
-  assert.deepEqual(await scene.guardian.reset(SSD, "function", "test"), {
+  assert.deepEqual(countsOf(await scene.guardian.reset(SSD, "function", "test")), {
     ended: 0,
     failed: 0,
     restored: 1,
@@ -532,6 +532,7 @@ Deno.test("Guardian gives one program the grants of one importer only", () => {
     host: { release: "7.3", pageSize: 4096 },
     policy: "sha256:x",
     grants: [planned(), { ...planned(), importerName: "other/engine" }],
+    neighbours: new Map(),
     diagnostics: [],
     denied: false,
   };

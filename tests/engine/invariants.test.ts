@@ -8,7 +8,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { SimIommufd } from "../../sim/iommufd.ts";
 import type { SimDmaBuf } from "../../sim/vfio.ts";
-import { BRIDGE, type GrantSpec, Scene, settle, SSD } from "./support.ts";
+import { RESET_METHODS, type ResetMethod } from "../../engine/reset_outcome.ts";
+import { BRIDGE, type GrantSpec, Scene, settle, simFunction, SSD } from "./support.ts";
 
 const OTHER = "0000:02:00.0";
 
@@ -16,7 +17,7 @@ const OTHER = "0000:02:00.0";
 type Step =
   | { readonly do: "map" | "keep" | "letGo" | "request" | "copy"; readonly name: string }
   | { readonly do: "release" | "ack"; readonly name: string }
-  | { readonly do: "reset"; readonly address: string; readonly method: "function" | "decode" }
+  | { readonly do: "reset"; readonly address: string; readonly method: ResetMethod }
   | { readonly do: "signal"; readonly address: string; readonly which: "request" | "error" }
   | { readonly do: "fault" | "stall"; readonly call: string }
   | { readonly do: "sysfs"; readonly address: string; readonly file: string }
@@ -30,6 +31,7 @@ const address = fc.constantFrom(SSD, OTHER);
 
 const CALLS = [
   "VFIO_DEVICE_RESET",
+  "VFIO_DEVICE_PCI_HOT_RESET",
   "IOMMU_IOAS_UNMAP",
   "IOMMU_IOAS_MAP_FILE",
   "VFIO_DEVICE_FEATURE_DMA_BUF",
@@ -48,7 +50,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
     do: fc.constant("reset"),
     address,
-    method: fc.constantFrom("function", "decode"),
+    method: fc.constantFrom(...RESET_METHODS),
   }),
   fc.record({ do: fc.constant("signal"), address, which: fc.constantFrom("request", "error") }),
   fc.record({ do: fc.constantFrom("fault", "stall"), call: fc.constantFrom(...CALLS) }),
@@ -85,7 +87,13 @@ class History {
   readonly scene: Scene;
 
   constructor(private readonly grants: readonly GrantSpec[]) {
-    this.scene = new Scene(grants);
+    const hotResetDomain = [SSD, OTHER];
+    this.scene = new Scene(
+      grants,
+      hotResetDomain.map((address) =>
+        simFunction(address, { virtual: address === OTHER, hotResetDomain })
+      ),
+    );
     for (const device of this.scene.kernel.devices.values()) {
       const made = device.export.bind(device);
       device.export = (...args) => {
@@ -142,7 +150,7 @@ class History {
       case "reset":
         // A refusal (a fault, a closed device) is an answer; it must not break an invariant. Nobody
         // waits for the answer: what comes next comes in between.
-        void Promise.allSettled([scene.guardian.reset(what.address, what.method, "test")]);
+        void Promise.allSettled([this.#reset(what.address, what.method)]);
         return;
       case "stall":
         this.#stalled.push(scene.kernel.stall(what.call));
@@ -173,6 +181,11 @@ class History {
       case "exit":
         scene.kernel.exit(scene.child);
     }
+  }
+
+  /** Of a bus with the whole domain: both devices are reset together. */
+  #reset(address: string, method: ResetMethod) {
+    return this.scene.guardian.reset(address, method, "test", method === "bus");
   }
 
   /**

@@ -263,17 +263,27 @@ Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same 
   assert.equal(JSON.stringify(value), JSON.stringify(planJson(plan(policy()), encode)));
 });
 
-Deno.test("planJson lists what would be reset together with a device", () => {
-  const other = "0000:01:00.1";
-  const both = host([nvme(SSD), nvme(other)]);
-  const made = plan(policy({ match: `{ address: ["${SSD}"] }` }), both);
-  const second = plan(policy({ match: `{ address: ["${other}"] }` }), both);
-  const value = planJson({ ...made, grants: [...made.grants, ...second.grants] }, () => ({
-    request: "",
-    bytes: "",
-  }));
-  const { grants } = JSON.parse(JSON.stringify(value));
-  assert.deepEqual(grants[0].resetDomain, [{ address: other, through: "0000:00:10.0" }]);
+Deno.test("planJson lists the grants, and the functions without, that are reset with a device", () => {
+  const [other, native, far] = ["0000:01:00.1", "0000:01:00.2", "0000:02:00.0"] as const;
+  const all = host([
+    nvme(SSD),
+    nvme(other),
+    { ...nvme(native), driver: "nvme" },
+    { ...nvme(far), parent: "0000:00:11.0" },
+  ]);
+  const made = plan(policy({ match: `{ address: ["${SSD}"] }` }), all);
+  const second = plan(policy({ match: `{ address: ["${other}"] }` }), all);
+  const [first] = made.grants;
+  assert.ok(first !== undefined);
+  const grants = [first, { ...first, export: "demo/more" }, ...second.grants];
+  const value = planJson({ ...made, grants }, () => ({ request: "", bytes: "" }));
+  const { grants: [json] } = JSON.parse(JSON.stringify(value));
+  const importer = "demo/engine";
+  assert.deepEqual(json.resetDomain, [
+    { address: SSD, through: SSD, grants: [{ export: "demo/more", importer }] },
+    { address: other, through: "0000:00:10.0", grants: [{ export: "demo/data", importer }] },
+    { address: native, through: "0000:00:10.0", driver: "nvme", grants: [] },
+  ]);
 });
 
 Deno.test("makePlan promises nothing but the importer's help for a borrowed device", () => {

@@ -3,11 +3,13 @@ import fc from "fast-check";
 import { ImporterChannel, PacketError, parseImporterPacket } from "../../engine/channel.ts";
 import {
   type ControlReply,
+  type ControlRequest,
   ControlServer,
   encodeControl,
   parseControlReply,
   parseControlRequest,
 } from "../../engine/control.ts";
+import { DomainError } from "../../engine/reset_outcome.ts";
 import { SimKernel } from "../../sim/sim_kernel.ts";
 import { settle } from "./support.ts";
 
@@ -70,10 +72,24 @@ Deno.test("no bytes from a peer do anything but parse or throw PacketError", () 
 });
 
 Deno.test("control packets are read as they were written", () => {
-  const request = { type: "reset", device: "0000:01:00.0", method: "decode" } as const;
-  assert.deepEqual(parseControlRequest(encodeControl(request)), request);
+  const device = "0000:01:00.0";
+  const requests: readonly ControlRequest[] = [
+    { type: "reset", device, method: "decode", domain: false },
+    { type: "reset", device, method: "bus", domain: true },
+    { type: "reach", device, method: "function" },
+    { type: "hit-by", functions: [device, "0000:01:00.1"] },
+    { type: "make-way", functions: [device] },
+  ];
+  for (const request of requests) {
+    assert.deepEqual(parseControlRequest(encodeControl(request)), request);
+  }
+  const hits = [{ export: "p/e", importer: "p/i", device, through: "0000:00:01.0" }];
+  const grants = [{ export: "p/e", importer: "p/i", became: "failed" }] as const;
   const replies: readonly ControlReply[] = [
-    { type: "done", ended: 1, failed: 3, restored: 2 },
+    { type: "done", ended: 1, failed: 3, restored: 2, devices: [{ device, grants }] },
+    { type: "reach", functions: [{ address: device, through: "0000:00:01.0" }], hits },
+    { type: "hits", hits },
+    { type: "denied", hits },
     { type: "absent" },
     { type: "refused", message: "because" },
   ];
@@ -82,7 +98,30 @@ Deno.test("control packets are read as they were written", () => {
     () => parseControlRequest(bytes(`{"type":"reset","device":"d","method":"x"}`)),
     PacketError,
   );
+  for (const text of [`{"type":"hit-by"}`, `{"type":"make-way","functions":[["0000:01:00.0"]]}`]) {
+    assert.throws(() => parseControlRequest(bytes(text)), PacketError);
+  }
   assert.throws(() => parseControlReply(bytes(`{"type":"done"}`)), PacketError);
+  assert.throws(() => parseControlReply(bytes(`{"type":"denied","hits":[null]}`)), PacketError);
+});
+
+Deno.test("a request without a domain is one that must hit no other device", () => {
+  const old = bytes(`{"type":"reset","device":"0000:01:00.0","method":"function"}`);
+  const request = parseControlRequest(old);
+  assert.ok(request.type === "reset" && !request.domain);
+});
+
+Deno.test("what was done is told without its lists where they do not fit a packet", () => {
+  const grants = Array.from({ length: 2000 }, (_, index) => ({
+    export: `policy/export-${index}`,
+    importer: "policy/importer",
+    became: "ended" as const,
+  }));
+  const devices = [{ device: "0000:01:00.0", grants }];
+  const done = { type: "done", ended: 2000, failed: 0, restored: 0, devices } as const;
+  assert.deepEqual(parseControlReply(encodeControl(done)), { ...done, devices: [] });
+  const hits = grants.map((grant) => ({ ...grant, device: "0000:01:00.1", through: "x" }));
+  assert.equal(parseControlReply(encodeControl({ type: "hits", hits })).type, "refused");
 });
 
 /** Runs one request against a server. */
@@ -105,10 +144,10 @@ async function ask(
   return parseControlReply(packet.bytes);
 }
 
-const RESET = encodeControl({ type: "reset", device: "d", method: "function" });
+const RESET = encodeControl({ type: "reset", device: "d", method: "function", domain: false });
 
 Deno.test("ControlServer answers its operator, and turns failures into words", async () => {
-  const done = { type: "done", ended: 1, failed: 0, restored: 0 } as const;
+  const done = { type: "done", ended: 1, failed: 0, restored: 0, devices: [] } as const;
   assert.deepEqual(
     await ask(new SimKernel({ functions: [] }), RESET, () => Promise.resolve(done)),
     done,
@@ -119,6 +158,12 @@ Deno.test("ControlServer answers its operator, and turns failures into words", a
     () => Promise.reject(new Error("no reset")),
   );
   assert.deepEqual(failed, { type: "refused", message: "no reset" });
+  const hits = [{ export: "p/e", importer: "p/i", device: "d", through: "t" }];
+  const denied = () => Promise.reject(new DomainError("d", hits));
+  assert.deepEqual(await ask(new SimKernel({ functions: [] }), RESET, denied), {
+    type: "denied",
+    hits,
+  });
   const nonsense = await ask(new SimKernel({ functions: [] }), bytes("{}"), () => assert.fail());
   assert.equal(nonsense.type, "refused");
 });

@@ -1,4 +1,5 @@
 /** A simulated host, a policy and a clock for the engine's tests. @module */
+import assert from "node:assert/strict";
 import type { Clock } from "../../engine/clock.ts";
 import { type Event, EventLog } from "../../engine/event.ts";
 import { Guardian } from "../../engine/guardian.ts";
@@ -6,6 +7,7 @@ import type { ObserverChoice } from "../../engine/observation_post.ts";
 import type { FileEventKind } from "../../engine/kernel.ts";
 import { StartedProgram } from "../../engine/started_program.ts";
 import type { Plan, PlannedGrant } from "../../engine/plan.ts";
+import type { ResetOutcome } from "../../engine/reset_outcome.ts";
 import type { ExportRule, ImporterRule, OwnerIdentity } from "../../policy/model.ts";
 import { MemoryFiles } from "../support/memory_files.ts";
 import type { Span } from "../../policy/position.ts";
@@ -132,6 +134,11 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
   };
 }
 
+function byGroup(grant: PlannedGrant): PlannedGrant {
+  const { device, iommuGroup } = grant;
+  return { ...grant, device: { ...device, route: "group", node: `/dev/vfio/${iommuGroup}` } };
+}
+
 /** A guardian over a simulated host, with a child that the test plays. */
 export class Scene {
   readonly events: Event[] = [];
@@ -145,8 +152,13 @@ export class Scene {
     specs: readonly GrantSpec[],
     functions?: readonly SimFunction[],
     observe: ObserverChoice = {},
+    route: "cdev" | "group" = "cdev",
   ) {
-    const grants = specs.map(planned);
+    const groupOf = new Map(functions?.map(({ address, group }) => [address, group]));
+    const grants = specs.map(planned).map((grant) => {
+      const iommuGroup = groupOf.get(grant.device.address) ?? grant.iommuGroup;
+      return route === "cdev" ? { ...grant, iommuGroup } : byGroup({ ...grant, iommuGroup });
+    });
     const addresses = new Map(specs.map((spec) => [spec.address ?? SSD, spec.virtual ?? false]));
     this.kernel = new SimKernel({
       functions: functions ??
@@ -157,6 +169,7 @@ export class Scene {
       host: { release: "7.3.0-sim", pageSize: 4096 },
       policy: "sha256:test",
       grants,
+      neighbours: new Map(),
       diagnostics: [],
       denied: false,
     };
@@ -278,4 +291,11 @@ export class Scene {
     const childs = new Set(this.kernel.children.flatMap(({ fds }) => [...fds.values()]));
     return this.kernel.table.open().filter(({ number }) => !childs.has(number)).length;
   }
+}
+
+/** Without the lists. */
+export function countsOf(outcome: ResetOutcome | undefined) {
+  assert.ok(outcome !== undefined);
+  const { ended, failed, restored } = outcome;
+  return { ended, failed, restored };
 }

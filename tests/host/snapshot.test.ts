@@ -97,6 +97,36 @@ Deno.test("readSnapshot reads what is above a wanted function too, and slots, ea
   ]);
 });
 
+Deno.test("readSnapshot reads what is reset together with a wanted function", () => {
+  const devices = "/sys/bus/pci/devices";
+  const port = "0000:00:10.0";
+  const at = (address: string) =>
+    Object.fromEntries(
+      Object.entries(nvmeTree()).map(([path, value]) => [
+        path.replace("0000:01:00.0", address),
+        value,
+      ]),
+    );
+  const files = new MemoryFiles({
+    ...at("0000:01:00.0"),
+    [`${devices}/0000:01:00.0`]: `->/sys/devices/pci0000:00/${port}/0000:01:00.0`,
+    ...at("0000:01:00.1"),
+    ...at("0000:05:00.0"),
+    ...at("0000:06:00.0"),
+    ...at(port),
+    [`${devices}/${port}/0000:01:00.0/uevent`]: "",
+    [`${devices}/${port}/0000:01:00.1/uevent`]: "",
+    [`${devices}/0000:01:00.0/virtfn0`]: "->../0000:05:00.0",
+  });
+  const { snapshot } = readSnapshot(files, KERNEL, (address) => address === "0000:01:00.0");
+  assert.deepEqual(snapshot.functions.map(({ address }) => address), [
+    port,
+    "0000:01:00.0",
+    "0000:01:00.1",
+    "0000:05:00.0",
+  ]);
+});
+
 Deno.test("readSnapshot leaves out what makes no sense, and says so", () => {
   const files = new MemoryFiles(nvmeTree({
     "/sys/bus/pci/devices/evil\nname/vendor": "0x1234\n",

@@ -1,0 +1,136 @@
+/**
+ * Asking all guardians of this account about one reset: who has the device, and whose grants it would
+ * hit.
+ *
+ * @module
+ */
+import type { ControlReply } from "../engine/control.ts";
+import { RefusedError } from "../engine/errors.ts";
+import type { Kernel } from "../engine/kernel.ts";
+import {
+  type GrantHit,
+  outcomeOf,
+  type ResetMethod,
+  type ResetOutcome,
+} from "../engine/reset_outcome.ts";
+import { askGuardian } from "./ask_guardian.ts";
+import type { OperatorSocket } from "./operator_socket.ts";
+
+/** A reset that an operator asks for. */
+export interface AskedReset {
+  /** PCI address. */
+  readonly device: string;
+  readonly method: ResetMethod;
+}
+
+/** Another guardian with grants that the reset would hit. */
+interface OtherGuardian {
+  readonly path: string;
+  readonly hits: readonly GrantHit[];
+}
+
+/** What is known before anything is done. */
+export interface DomainRound {
+  /** Socket of the guardian that has the device open. */
+  readonly owner: string;
+  /** All functions that are reset, the device included. */
+  readonly functions: readonly string[];
+  /** Grants of other devices that would be hit, of whichever guardian. */
+  readonly hits: readonly GrantHit[];
+  readonly others: readonly OtherGuardian[];
+  /** Guardians that did not say, and why. */
+  readonly silent: readonly string[];
+}
+
+/**
+ * Asks around, and does nothing.
+ *
+ * @param kernel the port
+ * @param sockets of the account's guardians
+ * @param asked the reset
+ * @returns absent: nobody has the device open
+ * @throws {RefusedError} if who has it cannot reset it so
+ */
+export async function askAround(
+  kernel: Kernel,
+  sockets: readonly OperatorSocket[],
+  { device, method }: AskedReset,
+): Promise<DomainRound | undefined> {
+  for (const { path } of sockets) {
+    const reply = await askGuardian(kernel, path, { type: "reach", device, method });
+    if (reply === undefined || reply.type === "absent") continue;
+    if (reply.type !== "reach") throw refusal(reply, path);
+    const functions = [device, ...reply.functions.map(({ address }) => address)];
+    const rest = functions.length === 1 ? [] : sockets.filter((socket) => socket.path !== path);
+    const told = await Promise.all(rest.map((socket) => hitsAt(kernel, socket, functions)));
+    const others = told.filter((each) => typeof each !== "string");
+    return {
+      owner: path,
+      functions,
+      hits: [...reply.hits, ...others.flatMap(({ hits }) => hits)],
+      others: others.filter(({ hits }) => hits.length > 0),
+      silent: told.filter((each) => typeof each === "string"),
+    };
+  }
+  return undefined;
+}
+
+/**
+ * Resets: first the other guardians end what the reset ends of theirs, then it is made.
+ *
+ * @param kernel the port
+ * @param asked the reset
+ * @param round what {@linkcode askAround} found
+ * @param domain whether grants of other devices may be hit
+ * @returns what became of the grants of all of them; or the grants that would be hit, and must not
+ * @throws {RefusedError} if a guardian refuses
+ */
+export async function resetDomain(
+  kernel: Kernel,
+  { device, method }: AskedReset,
+  { owner, functions, others }: DomainRound,
+  domain: boolean,
+): Promise<ResetOutcome | { readonly hits: readonly GrantHit[] }> {
+  const ways: ResetOutcome[] = [];
+  for (const { path } of others) {
+    const reply = await askGuardian(kernel, path, { type: "make-way", functions });
+    // It has gone meanwhile, and its grants with it.
+    if (reply === undefined) continue;
+    if (reply.type !== "done") throw refusal(reply, path);
+    ways.push(reply);
+  }
+  const reply = await askGuardian(kernel, owner, { type: "reset", device, method, domain });
+  if (reply?.type === "denied") return { hits: reply.hits };
+  if (reply?.type !== "done") throw refusal(reply, owner);
+  return sumOf([reply, ...ways]);
+}
+
+/** The numbers are the guardians' own, for a list that was too long is left out. */
+function sumOf(outcomes: readonly ResetOutcome[]): ResetOutcome {
+  const { devices } = outcomeOf(outcomes.flatMap((outcome) => outcome.devices));
+  const sum = (name: "ended" | "failed" | "restored") =>
+    outcomes.reduce((total, outcome) => total + outcome[name], 0);
+  return { ended: sum("ended"), failed: sum("failed"), restored: sum("restored"), devices };
+}
+
+/** @returns why it did not say, as text */
+async function hitsAt(
+  kernel: Kernel,
+  { path }: OperatorSocket,
+  functions: readonly string[],
+): Promise<OtherGuardian | string> {
+  try {
+    const reply = await askGuardian(kernel, path, { type: "hit-by", functions });
+    if (reply === undefined) return { path, hits: [] };
+    return reply.type === "hits" ? { path, hits: reply.hits } : refusal(reply, path).message;
+  } catch (error) {
+    if (error instanceof RefusedError) return error.message;
+    throw error;
+  }
+}
+
+function refusal(reply: ControlReply | undefined, path: string): RefusedError {
+  if (reply?.type === "refused") return new RefusedError(reply.message);
+  const what = reply === undefined ? "it has gone" : `its answer is "${reply.type}"`;
+  return new RefusedError(`Cannot get an answer of ${path} that can be used: ${what}`);
+}
