@@ -13,7 +13,7 @@ import {
 import { RefusedError } from "../engine/errors.ts";
 import type { Fd } from "../engine/fd.ts";
 import type { Kernel } from "../engine/kernel.ts";
-import { connectToGuardian } from "./operator_socket.ts";
+import { connectToGuardian, kindOfSocket } from "./operator_socket.ts";
 
 /** How long a guardian may take to answer. A function reset alone may take 60 s (PCIe). */
 const LIMIT_MS = 90_000;
@@ -38,7 +38,7 @@ export async function askGuardian(
   try {
     checkPeer(kernel, socket, path);
     const answered = nextPacket(kernel, socket, path);
-    kernel.send(socket, encodeControl(request));
+    kernel.send(socket, encodeControl(request, kindOfSocket(path) === "simulated"));
     return replyIn(await answered, path);
   } finally {
     kernel.close(socket);

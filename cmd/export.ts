@@ -12,11 +12,9 @@ import { ConnectedPeer } from "../engine/connected_peer.ts";
 import { Guardian } from "../engine/guardian.ts";
 import type { ImporterSource } from "../engine/importer_process.ts";
 import { StartedProgram } from "../engine/started_program.ts";
-import type { ChildEnd } from "../engine/kernel.ts";
+import type { ChildEnd, Kernel } from "../engine/kernel.ts";
 import type { Plan } from "../engine/plan.ts";
 import { checkRecipient } from "../engine/recipient.ts";
-import { LinuxFiles } from "../ffi/linux_files.ts";
-import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import { type AskedVariable, childEnvironment, parseVariable } from "./child_environment.ts";
 import type { Context } from "./context.ts";
@@ -24,6 +22,7 @@ import { CommandError, SIGNALLED } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { findProgram } from "./find_program.ts";
 import { operatorHandler } from "./operator_handler.ts";
+import { type OpenHost, openHost } from "./host.ts";
 import { listenForOperators, removeSocket } from "./operator_socket.ts";
 import { ExportReport, type ReportFormat } from "./output/export_report.ts";
 import { jsonDiagnostics } from "./output/json.ts";
@@ -52,7 +51,8 @@ const LIMIT_MS = 5_000;
 async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   const { command } = this;
   const way = wayTo(flags, command);
-  const host = { kernel: new LinuxKernel(), files: new LinuxFiles() };
+  refuseUnsimulated(flags);
+  const host = await openHost(this, flags.sim);
   const { release, pageSize } = host.kernel;
   const prepared = await preparePlan(this, { files: host.files, release, pageSize }, paths, {
     ...(flags.importer === undefined ? {} : { importer: flags.importer }),
@@ -65,10 +65,11 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
     this.exitWith(prepared.status);
     return;
   }
+  refuseBorrowed(host.kernel, plan);
   const report = reportFor(this, flags.format);
   const status = await report.conclude(async () => {
     const source = await importerSource(host, onlyImporter(plan), way, flags);
-    return await guard(this, host.kernel, { plan, source, flags }, report);
+    return await guard(this, host, { plan, source, flags }, report);
   });
   // A call that does not return keeps its thread, and would keep this process from ending by itself.
   this.exitNow(status);
@@ -93,6 +94,25 @@ function wayTo({ exec, send, env }: Flags, command: readonly string[]): Way {
   );
 }
 
+/** @throws {CommandError} usage: only the operator of a simulated host does anything to its devices */
+function refuseUnsimulated({ sim, gateResets, traceRevokes }: Flags): void {
+  if (sim === undefined || !(gateResets || traceRevokes)) return;
+  throw new CommandError(
+    "Cannot export: --sim goes without --gate-resets and --trace-revokes, for nobody else resets a simulated device",
+    ExitStatus.usage,
+  );
+}
+
+/** @throws {CommandError} host not ready: no process of this machine has a simulated device open */
+function refuseBorrowed({ simulated }: Kernel, { grants }: Plan): void {
+  const borrowed = grants.find(({ device }) => device.owner !== undefined);
+  if (simulated !== true || borrowed === undefined) return;
+  throw new CommandError(
+    `Cannot borrow ${borrowed.device.address}: on a simulated host no other process has a device open`,
+    ExitStatus.hostNotReady,
+  );
+}
+
 function hasProgram(command: readonly string[]): command is Argv {
   return command.length > 0;
 }
@@ -112,21 +132,26 @@ interface Task {
 /** Everything that is around a guardian's run: signals, and the operator's socket. */
 async function guard(
   context: Context,
-  kernel: LinuxKernel,
+  { kernel, files }: OpenHost,
   { plan, source, flags }: Task,
   report: ExportReport,
 ): Promise<number> {
   const folder = runtimeFolder(kernel.uid);
   await ensureRuntimeFolder(kernel.uid, folder);
   const socket = await listenForOperators(kernel, folder);
-  const log = new EventLog(plan.policy, Date.now, (event) => report.event(event));
+  const marked = kernel.simulated === true ? { simulated: true } as const : {};
+  const log = new EventLog(
+    plan.policy,
+    Date.now,
+    (event) => report.event({ ...event, ...marked }),
+  );
   const { gateResets, traceRevokes } = flags;
   const guardian = new Guardian(plan, {
     kernel,
     clock: systemClock,
     log,
     limitMs: LIMIT_MS,
-    files: new LinuxFiles(),
+    files,
     observe: { gateResets, traceRevokes },
   });
   const control = new ControlServer(kernel, socket.listener, operatorHandler(guardian));
@@ -182,7 +207,7 @@ function onlyImporter(plan: Plan): ImporterRule {
 
 /** Settles who gets the slices, and what is started with what, before anything is exported. */
 async function importerSource(
-  { kernel, files }: { readonly kernel: LinuxKernel; readonly files: LinuxFiles },
+  { kernel, files }: OpenHost,
   importer: ImporterRule,
   way: Way,
   { allowSameUser, env = [], format }: Flags,

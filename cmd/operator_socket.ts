@@ -1,5 +1,6 @@
 /**
- * The socket of a running guardian in the runtime folder: `PID.sock`.
+ * The socket of a running guardian in the runtime folder: `PID.sock`, or `PID.sim.sock` where its devices
+ * are simulated.
  *
  * @module
  */
@@ -16,17 +17,34 @@ export interface OperatorSocket {
   readonly pid: number;
 }
 
+/** Of guardians of this host's devices, or of simulated ones: who asks for one never gets the other. */
+export type GuardianKind = "real" | "simulated";
+
+const NAMES: Readonly<Record<GuardianKind, RegExp>> = {
+  real: /^([0-9]{1,9})\.sock$/,
+  simulated: /^([0-9]{1,9})\.sim\.sock$/,
+};
+
+/** Of which kind a guardian is, by the name of its socket. */
+export function kindOfSocket(path: string): GuardianKind {
+  return NAMES.simulated.test(path.slice(path.lastIndexOf("/") + 1)) ? "simulated" : "real";
+}
+
 /**
  * Lists the sockets of guardians, running or not.
  *
  * @param folder the runtime folder
+ * @param kind of guardian
  * @returns in order of process ids; none where the folder is not there
  */
-export async function operatorSockets(folder: string): Promise<readonly OperatorSocket[]> {
+export async function operatorSockets(
+  folder: string,
+  kind: GuardianKind = "real",
+): Promise<readonly OperatorSocket[]> {
   const found: OperatorSocket[] = [];
   try {
     for await (const { name } of Deno.readDir(folder)) {
-      const [, pid] = /^([0-9]{1,9})\.sock$/.exec(name) ?? [];
+      const [, pid] = NAMES[kind].exec(name) ?? [];
       if (pid !== undefined) found.push({ path: `${folder}/${name}`, pid: Number(pid) });
     }
   } catch (error) {
@@ -47,10 +65,11 @@ export async function listenForOperators(
   kernel: Kernel,
   folder: string,
 ): Promise<{ readonly path: string; readonly listener: Fd }> {
-  for (const socket of await operatorSockets(folder)) {
+  const kind = kernel.simulated === true ? "simulated" : "real";
+  for (const socket of await operatorSockets(folder, kind)) {
     if (isStale(kernel, socket)) await removeSocket(socket.path);
   }
-  const path = `${folder}/${kernel.pid}.sock`;
+  const path = `${folder}/${kernel.pid}${kind === "simulated" ? ".sim" : ""}.sock`;
   return { path, listener: listen(kernel, path) };
 }
 

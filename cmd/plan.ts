@@ -6,18 +6,17 @@
  */
 import { buildCommand } from "@stricli/core";
 import { resetDomainOf } from "../engine/plan_domain.ts";
-import { type IoctlBytes, planJson } from "../engine/plan_json.ts";
+import { type IoctlBytes, planJson, type PlanPlace } from "../engine/plan_json.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
 import type { DmaRange } from "../engine/kernel.ts";
 import { C } from "../ffi/layouts.ts";
 import { exportArgument } from "../ffi/vfio.ts";
-import { LinuxFiles } from "../ffi/linux_files.ts";
-import { kernelRelease, pageSize } from "../ffi/process.ts";
 import type { Context } from "./context.ts";
 import { jsonDiagnostics } from "./output/json.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
 import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
+import { planningHost } from "./planning_host.ts";
 import { type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
 
 interface Flags extends PlanFlags {
@@ -26,37 +25,41 @@ interface Flags extends PlanFlags {
 }
 
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
-  const host = { files: new LinuxFiles(), release: kernelRelease(), pageSize: pageSize() };
-  const { importer, acceptUnwaitedRevoke, route } = flags;
+  const { importer, acceptUnwaitedRevoke, route, sim } = flags;
+  const host = await planningHost(this, sim);
   const prepared = await preparePlan(this, host, paths, {
     ...(importer === undefined ? {} : { importer }),
     ...(route === undefined ? {} : { route }),
     acceptUnwaitedRevoke,
   });
-  if (flags.format === "json") this.process.stdout.write(asJson(prepared));
-  else forPeople(this, prepared);
+  const place: PlanPlace = sim === undefined ? {} : { simulated: true };
+  if (flags.format === "json") this.process.stdout.write(asJson(prepared, place));
+  else forPeople(this, prepared, place);
   this.exitWith(prepared.status);
 }
 
-function asJson({ loaded, plan }: Prepared): string {
+function asJson({ loaded, plan }: Prepared, place: PlanPlace): string {
   if (plan === undefined) {
     return jsonDiagnostics(loaded.diagnostics, summarize(loaded.diagnostics, loaded));
   }
   const whole = { ...plan, diagnostics: [...loaded.diagnostics, ...plan.diagnostics] };
-  return `${JSON.stringify(planJson(whole, exportIoctl), null, 2)}\n`;
+  return `${JSON.stringify(planJson(whole, exportIoctl, place), null, 2)}\n`;
 }
 
-function forPeople(context: Context, prepared: Prepared): void {
+function forPeople(context: Context, prepared: Prepared, place: PlanPlace): void {
   const { loaded, plan } = prepared;
   showDiagnostics(context, prepared, [...loaded.diagnostics, ...plan?.diagnostics ?? []]);
-  if (plan !== undefined && plan.grants.length > 0) context.process.stdout.write(planText(plan));
+  if (plan === undefined || plan.grants.length === 0) return;
+  context.process.stdout.write(planText(plan, place));
 }
 
-function planText(plan: Plan): string {
+/** @returns the plan, for people */
+export function planText(plan: Plan, { simulated }: PlanPlace): string {
   const grants = plan.grants.map((grant) =>
     grantText(grant, plan, exportIoctl(grant.bar, grant.ranges))
   );
-  return `${grants.join("\n")}\npolicy ${plan.policy}\n`;
+  const where = simulated === true ? "on a simulated host\n" : "";
+  return `${grants.join("\n")}\n${where}policy ${plan.policy}\n`;
 }
 
 function grantText(grant: PlannedGrant, plan: Plan, ioctl: IoctlBytes): string {

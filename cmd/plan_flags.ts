@@ -4,11 +4,14 @@
  * @module
  */
 import type { Route } from "../engine/group_access.ts";
+import { pathArgument } from "./path_argument.ts";
 
 /** How to plan. */
 export interface PlanFlags {
   readonly acceptUnwaitedRevoke: boolean;
   readonly route?: Route;
+  /** Snapshot of the host to simulate. */
+  readonly sim?: string;
 }
 
 /** The options, as the command line knows them. */
@@ -23,5 +26,12 @@ export const PLAN_FLAGS = {
     kind: "boolean",
     default: false,
     brief: "Accept Linux 6.19 to 7.0, whose revoke does not wait for importers to unmap",
+  },
+  sim: {
+    kind: "parsed",
+    parse: pathArgument,
+    optional: true,
+    placeholder: "snapshot",
+    brief: "On a simulated host, made from a snapshot: no device is touched",
   },
 } as const;

@@ -19,7 +19,7 @@ import type { Context } from "./context.ts";
 import { askAround, type AskedReset, type DomainRound, resetDomain } from "./domain_round.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { operatorSockets } from "./operator_socket.ts";
+import { type GuardianKind, operatorSockets } from "./operator_socket.ts";
 import { visible } from "./output/visible.ts";
 import { checkRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
 
@@ -27,6 +27,7 @@ interface Flags {
   readonly method: ResetMethod;
   readonly domain: boolean;
   readonly format: "human" | "json";
+  readonly sim: boolean;
 }
 
 async function reset(this: Context, flags: Flags, device: string): Promise<void> {
@@ -34,10 +35,12 @@ async function reset(this: Context, flags: Flags, device: string): Promise<void>
   const folder = runtimeFolder(kernel.uid);
   await checkRuntimeFolder(kernel.uid, folder);
   const asked: AskedReset = { device, method: flags.method };
-  const round = await askAround(kernel, await operatorSockets(folder), asked);
+  const round = await askAround(kernel, await operatorSockets(folder, kindOf(flags)), asked);
   if (round === undefined) {
     throw new CommandError(
-      `Cannot reset ${device}: no running bargate of this account has it open`,
+      `Cannot reset ${device}: no running bargate of this account has it open${
+        flags.sim ? " on a simulated host" : ""
+      }`,
       ExitStatus.hostNotReady,
     );
   }
@@ -46,6 +49,10 @@ async function reset(this: Context, flags: Flags, device: string): Promise<void>
     : round;
   if ("devices" in done) tellDone(this, flags, device, done);
   else tellDenied(this, flags, device, done.hits);
+}
+
+function kindOf({ sim }: Flags): GuardianKind {
+  return sim ? "simulated" : "real";
 }
 
 /** Grants of a guardian that does not answer may be hit too: that needs the same consent. */
@@ -64,7 +71,10 @@ function knownTo(context: Context, round: DomainRound, { domain }: Flags): Domai
 }
 
 function tellDone(context: Context, flags: Flags, device: string, done: ResetOutcome): void {
-  const text = flags.format === "json" ? resultJson(device, done) : resultText(device, done);
+  const kind = kindOf(flags);
+  const text = flags.format === "json"
+    ? resultJson(device, done, kind)
+    : resultText(device, done, kind);
   context.process.stdout.write(text);
   context.exitWith(done.failed > 0 ? ExitStatus.revokeFailed : ExitStatus.done);
 }
@@ -99,9 +109,14 @@ export function deniedText(device: string, hits: readonly GrantHit[]): string {
 }
 
 /** One JSON value. */
-export function resultJson(device: string, done: ResetOutcome): string {
+export function resultJson(
+  device: string,
+  done: ResetOutcome,
+  kind: GuardianKind = "real",
+): string {
   const { ended, failed, restored, devices } = done;
-  return `${JSON.stringify({ device, ended, failed, restored, devices })}\n`;
+  const marked = kind === "simulated" && { simulated: true };
+  return `${JSON.stringify({ device, ended, failed, restored, devices, ...marked })}\n`;
 }
 
 const FATES: Readonly<Record<GrantFate["became"], string>> = {
@@ -111,7 +126,11 @@ const FATES: Readonly<Record<GrantFate["became"], string>> = {
 };
 
 /** The same for people: a line, and one for each grant where several devices were hit. */
-export function resultText(device: string, done: ResetOutcome): string {
+export function resultText(
+  device: string,
+  done: ResetOutcome,
+  kind: GuardianKind = "real",
+): string {
   const { ended, failed, restored, devices } = done;
   const unseen = failed === 0 ? "" : `, ENDS THAT COULD NOT BE SEEN: ${failed}`;
   const grants = devices.length < 2
@@ -122,7 +141,8 @@ export function resultText(device: string, done: ResetOutcome): string {
       )
     );
   const counts = `grants ended: ${ended}, restored or renewed: ${restored}${unseen}`;
-  return [`${device} has been reset; ${counts}`, ...grants, ""].join("\n");
+  const subject = kind === "simulated" ? `${device} (simulated)` : device;
+  return [`${subject} has been reset; ${counts}`, ...grants, ""].join("\n");
 }
 
 function parseDevice(text: string): string {
@@ -155,6 +175,11 @@ export const command = buildCommand<Flags, [string], Context>({
         values: ["human", "json"],
         default: "human",
         brief: "How to print the result",
+      },
+      sim: {
+        kind: "boolean",
+        default: false,
+        brief: "Of a bargate that runs with --sim; without this, such ones are never asked",
       },
     },
     positional: {

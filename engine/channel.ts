@@ -217,7 +217,10 @@ export class ImporterChannel {
    */
   send(packet: BargatePacket, fds: readonly Fd[] = []): boolean {
     if (!this.socket.open) return false;
-    const bytes = new TextEncoder().encode(JSON.stringify({ v: PROTOCOL, ...packet }));
+    // An importer that is told of simulated memory must not take it for a device's.
+    const simulated = this.kernel.simulated === true && { simulated: true };
+    const whole = { v: PROTOCOL, ...simulated, ...packet };
+    const bytes = new TextEncoder().encode(JSON.stringify(whole));
     return this.kernel.send(this.socket, bytes, fds);
   }
 

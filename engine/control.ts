@@ -59,17 +59,28 @@ const ROOT = 0;
  * packet; any other reply that does not fit is a refusal that says so.
  *
  * @param packet a request or a reply
+ * @param simulated whether it is about a simulated host
  * @returns its bytes
  */
-export function encodeControl(packet: ControlRequest | ControlReply): Uint8Array {
-  const bytes = encode(packet);
+export function encodeControl(
+  packet: ControlRequest | ControlReply,
+  simulated = false,
+): Uint8Array {
+  const bytes = encode(packet, simulated);
   if (bytes.length <= PACKET_LIMIT) return bytes;
-  if (packet.type === "done") return encode({ ...packet, devices: [] });
-  return encode({ type: "refused", message: `the answer does not fit ${PACKET_LIMIT} bytes` });
+  if (packet.type === "done") return encode({ ...packet, devices: [] }, simulated);
+  const message = `the answer does not fit ${PACKET_LIMIT} bytes`;
+  return encode({ type: "refused", message }, simulated);
 }
 
-function encode(packet: ControlRequest | ControlReply): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ v: 1, ...packet }));
+function encode(packet: ControlRequest | ControlReply, simulated: boolean): Uint8Array {
+  const marked = simulated && { simulated };
+  return new TextEncoder().encode(JSON.stringify({ v: 1, ...marked, ...packet }));
+}
+
+/** Whether a request is meant for devices that are simulated. */
+function meansSimulated(bytes: Uint8Array): boolean {
+  return parseObject(bytes)["simulated"] === true;
 }
 
 /**
@@ -229,7 +240,7 @@ export class ControlServer {
     if (socket === undefined) return;
     const peer = this.kernel.peerCredentials(socket);
     if (peer.uid !== ROOT && peer.uid !== this.kernel.uid) {
-      this.kernel.send(socket, encodeControl(stranger(peer)));
+      this.kernel.send(socket, this.#encode(stranger(peer)));
       this.kernel.close(socket);
       return;
     }
@@ -256,7 +267,7 @@ export class ControlServer {
     for (const fd of packet.fds) this.kernel.close(fd);
     this.#reply(packet, peer).then((reply) =>
       this.#guarded(() => {
-        if (socket.open) this.kernel.send(socket, encodeControl(reply));
+        if (socket.open) this.kernel.send(socket, this.#encode(reply));
       })
     );
   }
@@ -267,12 +278,33 @@ export class ControlServer {
       return stranger(packet.sender);
     }
     try {
-      return await this.handler(parseControlRequest(packet.bytes), peer);
+      const request = parseControlRequest(packet.bytes);
+      this.#refuseMistaken(packet.bytes);
+      return await this.handler(request, peer);
     } catch (error) {
       if (error instanceof DomainError) return { type: "denied", hits: error.hits };
       const message = error instanceof Error ? error.message : String(error);
       return { type: "refused", message: message.slice(0, 255) };
     }
+  }
+
+  /**
+   * An address can be a real device's and a simulated one's: an operator says which is meant.
+   *
+   * @throws {PacketError} if the other is
+   */
+  #refuseMistaken(bytes: Uint8Array): void {
+    const simulated = this.kernel.simulated === true;
+    if (meansSimulated(bytes) === simulated) return;
+    throw new PacketError(
+      simulated
+        ? 'the devices here are simulated: say "simulated": true'
+        : "the devices here are not simulated",
+    );
+  }
+
+  #encode(reply: ControlReply): Uint8Array {
+    return encodeControl(reply, this.kernel.simulated === true);
   }
 
   #hangUp(socket: Fd): void {

@@ -58,10 +58,12 @@ export interface Event {
   readonly cause?: Cause;
   readonly means?: Means;
   readonly after?: After;
+  /** It happened on a simulated host: to no real device. */
+  readonly simulated?: true;
 }
 
 /** What an event says beyond its number, time and policy. */
-export type EventFacts = Omit<Event, "v" | "seq" | "time" | "policy">;
+export type EventFacts = Omit<Event, "v" | "seq" | "time" | "policy" | "simulated">;
 
 /** Numbers and dates events, and hands them to whoever writes them. */
 export class EventLog {

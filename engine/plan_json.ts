@@ -15,6 +15,12 @@ export interface IoctlBytes {
   readonly bytes: string;
 }
 
+/** Where the plan is for. */
+export interface PlanPlace {
+  /** A simulated host. */
+  readonly simulated?: true;
+}
+
 /** Lays out `VFIO_DEVICE_FEATURE_DMA_BUF`: layouts are `ffi/`'s affair. */
 export type ExportEncoder = (bar: number, ranges: readonly DmaRange[]) => IoctlBytes;
 
@@ -23,12 +29,18 @@ export type ExportEncoder = (bar: number, ranges: readonly DmaRange[]) => IoctlB
  *
  * @param plan the plan
  * @param encode lays out the export ioctl
+ * @param place where it is for; absent: this host
  * @returns Plan v1, to be given to `JSON.stringify`
  */
-export function planJson(plan: Plan, encode: ExportEncoder): Record<string, unknown> {
+export function planJson(
+  plan: Plan,
+  encode: ExportEncoder,
+  place: PlanPlace = {},
+): Record<string, unknown> {
   return {
     apiVersion: "bargate/v1",
     kind: "ExportPlan",
+    ...place,
     host: plan.host,
     policy: plan.policy,
     grants: plan.grants.map((grant) => grantJson(grant, plan, encode)),

@@ -33,7 +33,6 @@ import { refusal } from "./errno.ts";
 import { SimInotify, SimUevents } from "./event_queue.ts";
 import type { SimFile } from "./file_table.ts";
 import { SimFileWatches } from "./file_watches.ts";
-import { SimGate, SimHeldOpen } from "./gate.ts";
 import { HostedTable } from "./hosted_table.ts";
 import { SimIommufd } from "./iommufd.ts";
 import { SimLane } from "./lane.ts";
@@ -81,7 +80,6 @@ export class HostedKernel implements Kernel, SimWorld {
   readonly fileWatches = new SimFileWatches();
   readonly #real: Kernel;
   readonly #uevents = new Set<SimUevents>();
-  readonly #gates = new Map<string, SimGate>();
 
   /** @param parts see there */
   constructor(private readonly parts: HostedParts) {
@@ -185,26 +183,17 @@ export class HostedKernel implements Kernel, SimWorld {
     return events;
   }
 
+  /** No other process can open a simulated file. */
   openGate(path: string): Fd {
-    if (!this.parts.files.exists(path)) throw refusal("fanotify_mark", "ENOENT", path);
-    const gate = new SimGate("fanotify gate", () => this.#gates.delete(path));
-    this.#gates.set(path, gate);
-    return new Fd(this.table.install(gate), `gate before ${path}`);
+    throw refusal("fanotify_init", "EOPNOTSUPP", path);
   }
 
   readGate(gate: Fd): readonly GateEvent[] {
-    const events = this.file(gate, SimGate).queue.splice(0);
-    this.table.drained(gate);
-    return events.map((event) => {
-      if (event === "overrun" || event.kind === "closed") return event;
-      const waiting = new Fd(this.table.install(event.waiting), `open held by ${gate.what}`);
-      return { kind: "open", pid: event.pid, waiting };
-    });
+    throw refusal("read", "EBADF", gate.what);
   }
 
-  answerGate(_gate: Fd, waiting: Fd, allow: boolean): void {
-    this.file(waiting, SimHeldOpen).answer(allow);
-    this.close(waiting);
+  answerGate(gate: Fd): void {
+    throw refusal("write", "EBADF", gate.what);
   }
 
   openRevokeTrace(): RevokeTrace {

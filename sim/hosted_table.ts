@@ -52,6 +52,11 @@ export class HostedTable implements Descriptors {
     private readonly memory: MemoryFiles,
   ) {}
 
+  /** Files that stand for something. */
+  get size(): number {
+    return this.#buffers.size + this.#pairs.size + this.#queues.size;
+  }
+
   install(file: SimFile): number {
     take(file);
     if (file instanceof SimDmaBuf) return this.#installBuffer(file);

@@ -17,6 +17,8 @@ type Entry =
 
 const PCI = "/sys/bus/pci";
 const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
+/** Class of PCI bridges. */
+const BRIDGE = "0604";
 const DEFAULT_LIMIT = 64 * 1024;
 /** A longer way is a loop. */
 const MOST_LINKS = 40;
@@ -108,7 +110,9 @@ export class SnapshotFiles implements Files {
     this.#file(`${folder}/class`, `0x${fn.class}\n`);
     this.#file(`${folder}/config`, fn.config);
     this.#file(`${folder}/resource`, resourceText(fn.bars));
+    this.#file(`${folder}/numa_node`, `${fn.numaNode ?? -1}\n`);
     this.#file(`${folder}/remove`, "");
+    if (fn.class.startsWith(BRIDGE)) this.#file(`${folder}/reset_subordinate`, "");
     if (fn.driver !== undefined) {
       this.#file(`${PCI}/drivers/${fn.driver}/unbind`, "");
       this.#link(`${folder}/driver`, `${PCI}/drivers/${fn.driver}`);

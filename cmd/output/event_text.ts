@@ -48,7 +48,10 @@ export function eventText(event: Event, style: Style): string {
   ].filter((part) => part !== undefined);
   const verb = event.type === "late" ? style.error(SAYS.late) : style.strong(SAYS[event.type]);
   const tail = details.length === 0 ? "" : ` (${details.join(", ")})`;
-  return `${style.faint(event.time.slice(11, 23))} ${visible(subject)}: ${verb}${oneLine(tail)}`;
+  const simulated = event.simulated === true ? `${style.faint("simulated")} ` : "";
+  return `${style.faint(event.time.slice(11, 23))} ${simulated}${visible(subject)}: ${verb}${
+    oneLine(tail)
+  }`;
 }
 
 /** Details can come from peers and from the kernel: no control character, no second line. */

@@ -168,6 +168,18 @@ Deno.test("ControlServer answers its operator, and turns failures into words", a
   assert.equal(nonsense.type, "refused");
 });
 
+Deno.test("ControlServer takes no request that means the other kind of devices", async () => {
+  const request = { type: "reset", device: "d", method: "function", domain: false } as const;
+  const simulated = new (class extends SimKernel {
+    readonly simulated = true;
+  })({ functions: [] });
+  const never = () => assert.fail("was asked");
+  const forReal = await ask(new SimKernel({ functions: [] }), encodeControl(request, true), never);
+  assert.deepEqual(forReal, { type: "refused", message: "the devices here are not simulated" });
+  const forSimulated = await ask(simulated, encodeControl(request), never);
+  assert.ok(forSimulated.type === "refused" && /here are simulated/.test(forSimulated.message));
+});
+
 Deno.test("ControlServer does not listen to other accounts", async () => {
   const kernel = new SimKernel({ functions: [], uid: 1000 });
   kernel.peerCredentials = () => ({ pid: 7, uid: 1001, gid: 7 });

@@ -10,7 +10,7 @@ import { port, snapshotOf, SSD, ssd } from "./hosted_support.ts";
 
 const snapshot = snapshotOf([
   port(),
-  ssd({ slot: "5" }),
+  ssd({ slot: "5", numaNode: 1 }),
   ssd({ address: "0000:01:00.4", physfn: SSD, slot: "5", iommuGroup: 8, groupNode: "/dev/vfio/8" }),
   ssd({ address: "0000:02:00.0", parent: "pci0000:00", cdev: "/dev/vfio/devices/vfio3" }),
 ]);

@@ -1,0 +1,31 @@
+/**
+ * The host that a verb works on: this one, or a simulated one (`--sim`).
+ *
+ * @module
+ */
+import type { Kernel } from "../engine/kernel.ts";
+import { LinuxFiles } from "../ffi/linux_files.ts";
+import { LinuxKernel } from "../ffi/linux_kernel.ts";
+import type { Files } from "../host/files.ts";
+import type { Context } from "./context.ts";
+import { loadSimulation } from "./load_simulation.ts";
+
+/** A host that devices can be opened on. */
+export interface OpenHost {
+  readonly kernel: Kernel;
+  readonly files: Files;
+}
+
+/**
+ * Gives the host that is asked for. A simulated one is announced on standard error before anything
+ * else is.
+ *
+ * @param context of the verb
+ * @param sim path of the snapshot to simulate; absent: this host
+ * @throws {CommandError} the snapshot cannot be used
+ */
+export async function openHost(context: Context, sim: string | undefined): Promise<OpenHost> {
+  if (sim === undefined) return { kernel: new LinuxKernel(), files: new LinuxFiles() };
+  const { openSimulatedHost } = await loadSimulation();
+  return await openSimulatedHost(sim, (line) => context.process.stderr.write(`${line}\n`));
+}

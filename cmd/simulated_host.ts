@@ -1,0 +1,137 @@
+/**
+ * A simulated host for the verbs: its devices are simulated from a snapshot; processes, sockets and
+ * programs are this machine's.
+ *
+ * @module
+ */
+import type { Account } from "../engine/kernel.ts";
+import { findAccount, findGroupId } from "../ffi/account.ts";
+import { LinuxFiles } from "../ffi/linux_files.ts";
+import { LinuxKernel } from "../ffi/linux_kernel.ts";
+import { LinuxMemoryFiles } from "../ffi/memory_files.ts";
+import type { Files } from "../host/files.ts";
+import { parseSnapshot } from "../host/parse_snapshot.ts";
+import type { HostSnapshot } from "../host/snapshot.ts";
+import { HostedKernel } from "../sim/hosted_kernel.ts";
+import { SnapshotFiles } from "../sim/snapshot_files.ts";
+import { functionsOf } from "../sim/snapshot_functions.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+
+const ROOT = 0;
+
+/**
+ * Who the accounts of a policy are. `real`: root becomes those that exist here, and plays the others, as
+ * anybody else plays all. `own`: whoever runs this plays them all.
+ */
+export type Players = "real" | "own";
+
+/** A host whose devices are simulated. */
+export interface SimulatedHost {
+  readonly kernel: HostedKernel;
+  readonly files: Files;
+  readonly snapshot: HostSnapshot;
+}
+
+/**
+ * Makes a simulated host, and says so.
+ *
+ * @param path of a snapshot (`bargate inventory`)
+ * @param tell takes lines for people
+ * @param players who the accounts are
+ * @throws {CommandError} usage: the file cannot be read, or is no snapshot
+ */
+export async function openSimulatedHost(
+  path: string,
+  tell: (line: string) => void,
+  players: Players = "real",
+): Promise<SimulatedHost> {
+  const snapshot = await readSnapshotFile(path);
+  const host = simulatedHost(snapshot, tell, players);
+  const devices = functionsOf(snapshot).length;
+  tell(
+    `simulated: Linux ${snapshot.kernel.release} with ${devices} device(s) on vfio-pci, from ${path}; no device of this machine is touched`,
+  );
+  return host;
+}
+
+/**
+ * Makes a simulated host of a snapshot.
+ *
+ * @param snapshot of a host
+ * @param tell takes lines for people
+ * @param players who the accounts are
+ */
+export function simulatedHost(
+  snapshot: HostSnapshot,
+  tell: (line: string) => void,
+  players: Players = "real",
+): SimulatedHost {
+  const files = new SnapshotFiles(snapshot, new LinuxFiles());
+  const kernel = new HostedKernel({
+    real: new LinuxKernel(),
+    memory: new LinuxMemoryFiles(),
+    files,
+    functions: functionsOf(snapshot),
+    release: snapshot.kernel.release,
+    pageSize: snapshot.pageSize,
+    hasIommufd: snapshot.functions.some(({ cdev }) => cdev !== undefined),
+    ...accounts(tell, players),
+  });
+  return { kernel, files, snapshot };
+}
+
+function accounts(tell: (line: string) => void, players: Players): {
+  readonly account: (user: string) => Account | undefined;
+  readonly groupId: (group: string) => number | undefined;
+} {
+  const played = new Set<string>();
+  const becomes = players === "real" && Deno.uid() === ROOT;
+  return {
+    account(user) {
+      const own = ownAccount();
+      const real = findAccount(user);
+      if (real?.uid === own.uid || (real !== undefined && becomes)) return real;
+      if (!played.has(user)) {
+        tell(`simulated: account ${user} is played by ${own.name} (uid ${own.uid})`);
+      }
+      played.add(user);
+      return own;
+    },
+    groupId(group) {
+      const real = findGroupId(group);
+      return becomes && real !== undefined ? real : Deno.gid() ?? undefined;
+    },
+  };
+}
+
+/** An account that the system has no name for is one all the same. */
+function ownAccount(): Account {
+  const [uid, gid] = [Deno.uid() ?? ROOT, Deno.gid() ?? ROOT];
+  const known = findAccount(String(uid));
+  const home = Deno.env.get("HOME");
+  return {
+    name: `uid ${uid}`,
+    ...known,
+    uid,
+    gid,
+    ...(home === undefined ? {} : { home }),
+  };
+}
+
+async function readSnapshotFile(path: string): Promise<HostSnapshot> {
+  const { snapshot, problems } = parseSnapshot(await readBytes(path));
+  if (snapshot !== undefined) return snapshot;
+  throw new CommandError(
+    `Cannot simulate the host of ${path}: ${problems.map(({ message }) => message).join("; ")}`,
+    ExitStatus.usage,
+  );
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await Deno.readFile(path);
+  } catch (cause) {
+    throw new CommandError(`Cannot read ${path}`, ExitStatus.usage, { cause });
+  }
+}

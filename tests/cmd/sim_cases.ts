@@ -1,0 +1,205 @@
+/**
+ * Verbs on a simulated host: real processes, and no device. Run by `sim.test.ts`, all by one ordinary
+ * user, for who sends to whom is checked.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { ExitStatus } from "../../cmd/exit_status.ts";
+import { plainEnvironment } from "../support/ordinary_user.ts";
+import { withFolder } from "./run_verb.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const MAIN = `${ROOT}cmd/main.ts`;
+const POLICY = `${ROOT}examples/policies/cmb-to-edu.yaml`;
+const HOST = `${ROOT}examples/hosts/laboratory.json`;
+const RECEIVER = `${ROOT}examples/clients/receiver.ts`;
+const SSD = "0000:01:00.0";
+const ANNOUNCED = /^simulated: Linux 7\.3\.4 .*no device of this machine is touched\n/;
+/** Root cannot be played by anybody else. */
+const USER = Deno.uid() === 0 ? "root" : "nobody";
+
+function start(folder: string, args: readonly string[]): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    clearEnv: true,
+    env: { ...plainEnvironment(), XDG_RUNTIME_DIR: folder },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+function bargate(folder: string, ...args: readonly string[]): Deno.ChildProcess {
+  return start(folder, ["run", "-A", "--no-prompt", MAIN, ...args]);
+}
+
+async function answer(child: Deno.ChildProcess) {
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { status: code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** The example's policy, for whoever runs this. */
+async function policyIn(folder: string): Promise<string> {
+  const path = `${folder}/policy.yaml`;
+  const text = await Deno.readTextFile(POLICY);
+  await Deno.writeTextFile(path, text.replace("user: nobody", `user: ${USER}`));
+  return path;
+}
+
+/** Lines of a stream, as they come. */
+class Lines {
+  readonly all: string[] = [];
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  #rest = "";
+
+  constructor(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+    this.#reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** Reads until a line is as wanted. */
+  async until(wanted: (line: string) => boolean): Promise<void> {
+    while (!this.all.some(wanted)) {
+      if (!await this.#more()) assert.fail(`it ended: ${this.all.join("\n")}`);
+    }
+  }
+
+  /** Reads to the end. */
+  async end(): Promise<readonly string[]> {
+    while (await this.#more());
+    return this.all;
+  }
+
+  async #more(): Promise<boolean> {
+    const { value, done } = await this.#reader.read();
+    const lines = `${this.#rest}${value ?? ""}`.split("\n");
+    this.#rest = lines.pop() ?? "";
+    this.all.push(...lines);
+    return !done;
+  }
+}
+
+Deno.test("plan --sim says that it is of a simulated host, to people and to programs", async () => {
+  await withFolder(async (folder) => {
+    const told = await answer(bargate(folder, "plan", "--sim", HOST, POLICY));
+    assert.equal(told.status, ExitStatus.done, told.stderr);
+    assert.match(told.stderr, ANNOUNCED);
+    assert.match(told.stdout, /^on a simulated host$/m);
+    const json = await answer(bargate(folder, "plan", "--sim", HOST, "--format", "json", POLICY));
+    assert.equal(JSON.parse(json.stdout).simulated, true);
+    assert.equal(JSON.parse(json.stdout).grants.length, 1);
+  });
+});
+
+Deno.test("export --sim gives a real process its slice, and reset --sim takes it back", async () => {
+  await withFolder(async (folder) => {
+    const policy = await policyIn(folder);
+    const guardian = bargate(
+      folder,
+      ...["export", "--sim", HOST, policy, "--format", "jsonl", "--allow-same-user"],
+      ...["--exec", "--", Deno.execPath(), "run", "-A", "--quiet", RECEIVER],
+    );
+    // The program's words go to standard error: standard output is for events.
+    const [events, words] = [new Lines(guardian.stdout), new Lines(guardian.stderr)];
+    await words.until((line) => line === `read: BAR 2 of ${SSD}, byte 0x1000 (simulated)`);
+
+    const real = await answer(bargate(folder, "reset", SSD));
+    assert.equal(real.status, ExitStatus.hostNotReady);
+    assert.match(real.stderr, /no running bargate of this account has it open/);
+    const reset = await answer(bargate(folder, "reset", "--sim", SSD));
+    assert.equal(
+      reset.stdout,
+      `${SSD} (simulated) has been reset; grants ended: 1, restored or renewed: 0\n`,
+    );
+
+    const said = await words.end();
+    assert.match(`${said[0]}\n`, ANNOUNCED);
+    const GRANTED = "granted cmb-to-edu/cmb-data 0x2000, 8192 bytes here";
+    assert.deepEqual(said.slice(said.indexOf(GRANTED)), [
+      GRANTED,
+      `read: BAR 2 of ${SSD}, byte 0x1000 (simulated)`,
+      "revoked device-reset",
+      "read: nothing",
+      "let go of cmb-to-edu/cmb-data",
+      "end",
+    ]);
+    const told = (await events.end()).map((line) => JSON.parse(line));
+    assert.ok(told.every(({ simulated }) => simulated === true), "every event says so");
+    assert.deepEqual(told.filter(({ type }) => type === "ended").map(({ reason }) => reason), [
+      "device-reset",
+    ]);
+    assert.equal((await guardian.status).code, ExitStatus.done);
+    if (Deno.uid() === 0) return;
+    assert.deepEqual([...Deno.readDirSync(`${folder}/bargate`)], [], "no socket is left");
+  });
+});
+
+Deno.test("export --sim --send: a process that was there before gets a real descriptor", async () => {
+  await withFolder(async (folder) => {
+    const socket = `${folder}/importer.sock`;
+    const importer = start(folder, ["run", "-A", "--quiet", RECEIVER, socket]);
+    const words = new Lines(importer.stdout);
+    await words.until((line) => line === "listening");
+    const policy = await policyIn(folder);
+    const guardian = bargate(
+      folder,
+      ...["export", "--sim", HOST, policy, "--format", "json", "--allow-same-user"],
+      ...["--send", socket],
+    );
+    await words.until((line) => line.startsWith("read: BAR 2"));
+    const reset = await answer(
+      bargate(folder, "reset", "--sim", "--method", "decode", "--format", "json", SSD),
+    );
+    const done = JSON.parse(reset.stdout);
+    assert.deepEqual([done.device, done.ended, done.failed, done.simulated], [SSD, 1, 0, true]);
+    const { status, stdout } = await answer(guardian);
+    assert.equal(status, ExitStatus.done);
+    const { events } = JSON.parse(stdout) as { events: { simulated?: boolean }[] };
+    assert.ok(events.length > 0 && events.every(({ simulated }) => simulated === true));
+    const said = await words.end();
+    assert.deepEqual(said.slice(said.indexOf("revoked decode-off")), [
+      "revoked decode-off",
+      "read: nothing",
+      "let go of cmb-to-edu/cmb-data",
+      "end",
+    ]);
+    assert.equal((await importer.status).code, 0);
+    await importer.stderr.cancel();
+  });
+});
+
+Deno.test("what a simulated host cannot have is refused, and said", async () => {
+  await withFolder(async (folder) => {
+    const policy = await policyIn(folder);
+    const borrowing = `${folder}/borrowing.yaml`;
+    const text = await Deno.readTextFile(POLICY);
+    const owner = "acquire: borrow\n    owner: { user: nobody, executable: /usr/bin/spdk_tgt }";
+    await Deno.writeTextFile(
+      borrowing,
+      text.replace("    match:", `    ${owner}\n    match:`)
+        .replace("    onReset: revoke", "    revocation: cooperative"),
+    );
+    const TRUE = ["--exec", "--", "/bin/true"];
+    const wrong: readonly (readonly [readonly string[], ExitStatus, RegExp])[] = [
+      [["export", "--sim", HOST, policy, ...TRUE], ExitStatus.hostNotReady, /--allow-same-user/],
+      [
+        ["export", "--sim", HOST, borrowing, ...TRUE],
+        ExitStatus.hostNotReady,
+        /on a simulated host no other process has a device open/,
+      ],
+      [
+        ["export", "--sim", HOST, POLICY, "--gate-resets", ...TRUE],
+        ExitStatus.usage,
+        /--sim goes without --gate-resets/,
+      ],
+      [["plan", "--sim", POLICY, POLICY], ExitStatus.usage, /Cannot simulate the host of/],
+      [["plan", "--sim", "/nonexistent", POLICY], ExitStatus.usage, /Cannot read \/nonexistent/],
+    ];
+    for (const [args, status, message] of wrong) {
+      const ran = await answer(bargate(folder, ...args));
+      assert.match(ran.stderr, message);
+      assert.equal(ran.status, status, args.join(" "));
+    }
+  });
+});
