@@ -58,6 +58,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     brief: "Reset a device that is exported from; its grants end or are restored",
     load: () => loadUnlinked("./reset.ts"),
   },
+  demo: {
+    brief: "Show the whole way on a simulated host: no device, no root, some seconds",
+    load: () => loadUnlinked("./demo.ts"),
+  },
   lab: {
     brief: "Try Bargate on a real kernel under QEMU: a story, the test cases, or a shell",
     load: () => loadUnlinked("./lab.ts"),
