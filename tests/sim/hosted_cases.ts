@@ -5,9 +5,16 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { demoImporter, Words } from "../../cmd/demo_importer.ts";
+import { systemClock } from "../../engine/clock.ts";
+import { type Event, EventLog } from "../../engine/event.ts";
 import type { Fd } from "../../engine/fd.ts";
+import { Guardian } from "../../engine/guardian.ts";
+import { makePlan } from "../../engine/plan.ts";
+import { loadPolicySet } from "../../policy/load.ts";
 import type { HostedKernel } from "../../sim/hosted_kernel.ts";
 import {
+  filesOf,
   hosted,
   LABEL,
   leavingNothing,
@@ -15,8 +22,12 @@ import {
   NODE,
   openDevice,
   Orderly,
+  port,
   ready,
   real,
+  snapshotOf,
+  SSD,
+  ssd,
 } from "./hosted_support.ts";
 
 const RANGES = [{ offset: 0x1000n, length: LENGTH }];
@@ -166,6 +177,84 @@ Deno.test("a device descriptor that somebody else has keeps the device open", as
     assert.equal(await child.ask(FIRST_LINE), REVOKED);
     for (const fd of [a, b, iommufd, dmaBuf]) kernel.close(fd);
     await child.end();
+  });
+});
+
+Deno.test("an eventfd that a simulated device signals is a real one", async () => {
+  await leavingNothing(async () => {
+    const kernel = hosted();
+    const { lane, device, iommufd } = await openDevice(kernel);
+    const eventFd = kernel.eventFd("request");
+    await lane.armInterrupt(device, "request", eventFd);
+    kernel.devices.get(NODE)?.interrupts.get("request")?.signal();
+    await ready(kernel, eventFd);
+    assert.equal(kernel.readEventFd(eventFd), 1n);
+    await lane.close(device);
+    for (const fd of [eventFd, iommufd]) kernel.close(fd);
+  });
+});
+
+Deno.test("queues of events are readable while something waits in them", async () => {
+  await leavingNothing(async () => {
+    const kernel = hosted();
+    const inotify = kernel.openInotify("files");
+    const reset = `/sys/bus/pci/devices/${SSD}/reset`;
+    const watch = kernel.addFileWatch(inotify, reset, ["modify"]);
+    assert.throws(() => kernel.addFileWatch(inotify, "/etc/passwd", ["modify"]), /ENOENT/);
+    assert.throws(() => kernel.addFileWatch(inotify, `${reset}x`, ["modify"]), /ENOENT/);
+    kernel.fileWatches.tell(reset, "modify");
+    await ready(kernel, inotify);
+    assert.deepEqual(kernel.readFileEvents(inotify), [{ watch, kind: "modify" }]);
+    assert.deepEqual(kernel.readFileEvents(inotify), []);
+    const uevents = kernel.openUevents();
+    assert.equal(kernel.receiveUevent(uevents), "empty");
+    for (const fd of [inotify, uevents]) kernel.close(fd);
+  });
+});
+
+Deno.test("a guardian sees a reset by somebody else, and takes a real process's slice back", async () => {
+  const policy = new URL("../../examples/policies/cmb-to-edu.yaml", import.meta.url);
+  const text = await Deno.readTextFile(policy);
+  const { set } = loadPolicySet([{ file: "p.yaml", text }], { pageSize: 4096 });
+  assert.ok(set !== undefined);
+  const snapshot = snapshotOf([port(), ssd()]);
+  await leavingNothing(async () => {
+    const kernel = hosted(snapshot);
+    const events: Event[] = [];
+    const plan = makePlan(set, snapshot);
+    const log = new EventLog(plan.policy, Date.now, (event) => events.push(event));
+    const files = filesOf(snapshot);
+    const guardian = new Guardian(plan, {
+      kernel,
+      clock: systemClock,
+      log,
+      limitMs: 30_000,
+      files,
+    });
+    const [ours, theirs] = kernel.socketPair("words");
+    const words = new Words(kernel, ours);
+    const me = {
+      uid: kernel.uid,
+      gid: Deno.gid() ?? 0,
+      name: "me",
+      home: Deno.env.get("HOME") ?? "/",
+    };
+    const source = demoImporter("engine", me, theirs);
+    await guardian.meet(source);
+    await guardian.open();
+    const end = guardian.run(source);
+    await words.waitFor(`read: ${LABEL}`);
+
+    kernel.fileWatches.tell(`/sys/bus/pci/devices/${SSD}/reset`, "modify");
+    for (const said of ["revoked device-reset", "read: nothing", "end"]) await words.waitFor(said);
+    assert.deepEqual(await end, { child: { how: "exited", status: 0 }, trouble: false });
+    const [revoking] = events.filter(({ type }) => type === "revoking");
+    assert.equal(revoking?.cause?.source, "sysfs");
+    const [ended] = events.filter(({ type }) => type === "ended");
+    assert.deepEqual([ended?.reason, ended?.means], ["device-reset", "close"]);
+    kernel.close(theirs);
+    words.close();
+    assert.equal(kernel.table.size, 0);
   });
 });
 

@@ -78,12 +78,17 @@ export function snapshotOf(functions: readonly SnapshotFunction[]): HostSnapshot
 
 export const real = new LinuxKernel();
 
+/** Files of a simulated host. */
+export function filesOf(snapshot: HostSnapshot): SnapshotFiles {
+  return new SnapshotFiles(snapshot, new LinuxFiles());
+}
+
 /** @returns a simulated host of its own */
 export function hosted(snapshot = snapshotOf([port(), ssd()])): HostedKernel {
   return new HostedKernel({
     real,
     memory: new LinuxMemoryFiles(),
-    files: new SnapshotFiles(snapshot, new LinuxFiles()),
+    files: filesOf(snapshot),
     functions: functionsOf(snapshot),
     release: snapshot.kernel.release,
     pageSize: snapshot.pageSize,
