@@ -17,13 +17,13 @@ import type { After, Cause } from "./event.ts";
 import type { Fd } from "./fd.ts";
 import { Grant } from "./grant.ts";
 import { type GuardContext, GuardRecorder, messageOf } from "./guard_context.ts";
-import { type HeldGrant, isActive, isEnding, type Mapping } from "./held_grant.ts";
+import { type HeldGrant, isActive, isEnding, isSuspended, type Mapping } from "./held_grant.ts";
 import type { Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import type { PlannedGrant } from "./plan.ts";
 import { endFate, fateOf, type GrantFate } from "./reset_outcome.ts";
 import { explained } from "./refusal.ts";
-import type { GuardedSession } from "./guarded_session.ts";
+import type { GuardedSession, Liveness } from "./guarded_session.ts";
 
 /** Whether an end asks first. */
 export type Urgency = "graceful" | "immediate";
@@ -70,6 +70,8 @@ export class DeviceGuard {
   readonly #deadlines = new Map<PlannedGrant, number>();
   readonly #record: GuardRecorder;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Of a borrowed device: what has revoked its buffers, until they are validated. */
+  #revokedBy: Cause | undefined;
   /** Once set, nothing is exported any more. */
   #final: { readonly reason: EndReason; readonly cause: Cause } | undefined;
 
@@ -199,7 +201,9 @@ export class DeviceGuard {
    */
   endOnReset(reason: EndReason, cause: Cause): Promise<void> {
     const victims = () => this.#held.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
-    return this.#tracked(this.#end(victims, reason, cause, "immediate"));
+    // Where nothing but the importer's help can end them, it is given the time for that.
+    const urgency = this.session.revocable ? "immediate" : "graceful";
+    return this.#tracked(this.#end(victims, reason, cause, urgency));
   }
 
   /**
@@ -231,6 +235,38 @@ export class DeviceGuard {
     await this.endOnReset("decode-off", cause);
   }
 
+  /** The kernel revokes all buffers: of a borrowed device by its owner's doing. */
+  revokeSeen(cause: Cause): void {
+    this.looked(cause);
+    if (!this.session.revocable) this.#revokedBy ??= cause;
+  }
+
+  /**
+   * The kernel validates all buffers. Of a borrowed device that they were revoked before means that
+   * mappings are dead: grants with `onReset: revoke` end, the others are restored. An owner who writes
+   * to the command register causes this without a revoke, and then it is nothing.
+   */
+  async unrevokeSeen(cause: Cause): Promise<void> {
+    this.looked(cause);
+    const revokedBy = this.#revokedBy;
+    if (revokedBy === undefined) return;
+    if (this.session.isOpen) this.#record.device("device-reset", { cause: revokedBy });
+    const ends = this.endOnReset("device-reset", revokedBy);
+    await this.#exclusive(async () => {
+      this.#revokedBy = undefined;
+      for (const held of this.#held) this.#suspend(held, revokedBy);
+      for (const held of this.#held.filter(isSuspended)) {
+        // The un-revoke is told when it begins; one that is not over is for the next look.
+        if (await this.#alive(held) === "live") await this.#restore(held);
+      }
+    });
+    await ends;
+  }
+
+  #alive({ dmaBuf, grant }: HeldGrant): Promise<Liveness | undefined> {
+    return this.#record.attempt(`probe ${grant.plan.export}`, () => this.session.probe(dmaBuf));
+  }
+
   /** Something was seen that ends nothing by itself. */
   looked(cause: Cause): void {
     if (this.session.isOpen) this.#record.device("observed", { cause });
@@ -249,7 +285,7 @@ export class DeviceGuard {
         else if (liveness === "revoked" && held.grant.state === "delivered") {
           if (this.#mayEnd(held)) lost.push(held);
           else this.#suspend(held, cause);
-        } else if (liveness === "live" && held.grant.state === "suspended") {
+        } else if (liveness === "live" && isSuspended(held) && this.#revokedBy === undefined) {
           await this.#restore(held);
         }
       }
@@ -495,10 +531,7 @@ export class DeviceGuard {
    * stays as it is, and the next means is tried.
    */
   async #finishDead(held: HeldGrant, means: Means): Promise<void> {
-    const liveness = await this.#record.attempt(
-      `probe ${held.grant.plan.export}`,
-      () => this.session.probe(held.dmaBuf),
-    );
+    const liveness = await this.#alive(held);
     const dead = liveness === "revoked" || liveness === "unknown";
     if (dead && this.#taken(held, means)) {
       await this.#finish(held, means);
@@ -713,10 +746,7 @@ export class DeviceGuard {
   }
 
   async #restore(held: HeldGrant): Promise<void> {
-    const liveness = await this.#record.attempt(
-      `probe ${held.grant.plan.export}`,
-      () => this.session.probe(held.dmaBuf),
-    );
+    const liveness = await this.#alive(held);
     if (liveness === "revoked" || liveness === undefined) {
       this.#begin([held], "device-error", {
         source: "probe",

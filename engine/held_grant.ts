@@ -42,3 +42,8 @@ export function isActive({ grant }: HeldGrant): boolean {
 export function isEnding({ grant }: HeldGrant): boolean {
   return grant.state === "revoking";
 }
+
+/** Whether a bounce of its device has taken it away for a while. */
+export function isSuspended({ grant }: HeldGrant): boolean {
+  return grant.state === "suspended";
+}

@@ -58,6 +58,11 @@ async function follow(guard: DeviceGuard, kind: ObservationKind, cause: Cause): 
       return await guard.resetSeen(cause);
     case "config-write":
       return await guard.configWritten(cause);
+    case "revoke":
+      guard.revokeSeen(cause);
+      return;
+    case "unrevoke":
+      return await guard.unrevokeSeen(cause);
     case "look":
       guard.looked(cause);
   }

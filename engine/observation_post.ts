@@ -68,6 +68,10 @@ export class ObservationPost implements Observer {
     const { target } = guard.session;
     const { address } = target;
     this.#observers.push(await observeInterrupts(this.context, guard));
+    if (target.owner !== undefined && !this.choice.traceRevokes) {
+      const detail = "resets by the owner are not seen without --trace-revokes";
+      this.#missing("revoke-trace", detail, address);
+    }
     const refusals = this.#files?.add(address, [...filesOf(target), ...ownersFiles(target)]) ?? [];
     if (refusals.length > 0) this.#missing("sysfs", refusals.map(messageOf).join("; "), address);
     await ready(

@@ -9,10 +9,18 @@ import type { Kernel } from "../kernel.ts";
 
 /**
  * What was seen. `removal`: the device is asked for, or has gone; `error`: it has failed; `reset`: it
- * was reset past VFIO; `config-write`: somebody wrote to its configuration space past VFIO; `look`:
- * nothing by itself, but a reason to compare what is with what should be.
+ * was reset past VFIO; `config-write`: somebody wrote to its configuration space past VFIO; `revoke`,
+ * `unrevoke`: the kernel has begun to revoke its buffers, or to validate them again; `look`: nothing
+ * by itself, but a reason to compare what is with what should be.
  */
-export type ObservationKind = "removal" | "error" | "reset" | "config-write" | "look";
+export type ObservationKind =
+  | "removal"
+  | "error"
+  | "reset"
+  | "config-write"
+  | "revoke"
+  | "unrevoke"
+  | "look";
 
 /** Something that was seen. */
 export interface Observation {

@@ -1,7 +1,8 @@
 /**
  * A kprobe on the kernel's revoke routine, by consent (`--trace-revokes`): every revoke and
- * un-revoke of a device's buffers, with the thread that caused it. Bargate's own are among them;
- * nothing ends by them, but each is a reason to look.
+ * un-revoke of a device's buffers, with the thread that caused it. Of an own device they are
+ * Bargate's doing, and no more than a reason to look; of a borrowed one they are its owner's, and
+ * nothing else tells of them.
  *
  * @module
  */
@@ -19,7 +20,7 @@ export function observeRevokes(context: ObserverContext): Observer {
   const trace = context.kernel.openRevokeTrace();
   const watch = context.kernel.watch(trace.fd, () => {
     try {
-      for (const record of trace.read()) context.tell(meaningOf(record));
+      for (const record of trace.read()) meaningsOf(record).forEach(context.tell);
     } catch (error) {
       context.failed(error);
     }
@@ -32,13 +33,15 @@ export function observeRevokes(context: ObserverContext): Observer {
   };
 }
 
-function meaningOf(record: RevokeRecord): Observation {
+/** What was lost may have been a revoke with its un-revoke, of which no probe tells afterwards. */
+function meaningsOf(record: RevokeRecord): readonly Observation[] {
   const source = "revoke-trace";
   if (record === "overrun") {
-    return { devices: "all", kind: "look", cause: { source, detail: "records were lost" } };
+    const cause = { source, detail: "records were lost, and with them perhaps a reset" };
+    return (["revoke", "unrevoke"] as const).map((kind) => ({ devices: "all", kind, cause }));
   }
   const what = record.revoked ? "revoked" : "valid again";
   const detail = `all buffers ${what}, by thread ${record.pid} (${record.task})`;
   const devices = record.device === undefined ? "all" : [record.device];
-  return { devices, kind: "look", cause: { source, detail } };
+  return [{ devices, kind: record.revoked ? "revoke" : "unrevoke", cause: { source, detail } }];
 }

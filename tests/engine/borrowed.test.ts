@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { DeniedError, HostNotReadyError, RefusedError } from "../../engine/errors.ts";
 import type { SimProcess } from "../../sim/process.ts";
 import { SimDeviceFile } from "../../sim/vfio.ts";
-import { AT, type GrantSpec, Scene, SSD } from "./support.ts";
+import type { ObserverChoice } from "../../engine/observation_post.ts";
+import { AT, type GrantSpec, Scene, settle, SSD } from "./support.ts";
 
 const OWNER_PID = 77;
 const OWNER = { unit: { value: "tgt.service", at: AT }, user: { value: "nobody", at: AT } };
@@ -20,8 +21,12 @@ interface Owned {
   end(): void;
 }
 
-async function owned(spec: GrantSpec = {}, unit = "tgt.service"): Promise<Owned> {
-  const scene = new Scene([{ owner: OWNER, graceMs: 100, ...spec }]);
+async function owned(
+  spec: GrantSpec = {},
+  unit = "tgt.service",
+  observe: ObserverChoice = {},
+): Promise<Owned> {
+  const scene = new Scene([{ owner: OWNER, graceMs: 100, ...spec }], undefined, observe);
   const { kernel, files } = scene;
   const lane = kernel.openLane("owner");
   const node = await lane.openNode(`/dev/vfio/devices/${SSD}`);
@@ -111,6 +116,113 @@ Deno.test("what the owner holds revoked for a while is suspended, and comes back
   await scene.clock.advance(6_000);
   assert.ok(scene.story().includes("restored"));
   assert.equal((await scene.finish()).trouble, false);
+});
+
+/** The owner resets, and the kernel's revoke routine is traced. */
+async function bounce({ scene, device }: Owned): Promise<void> {
+  device.device.bounce();
+  for (const revoked of [true, false]) trace(scene, revoked);
+  await settle();
+}
+
+function trace(scene: Scene, revoked: boolean): void {
+  for (const each of scene.kernel.revokeTraces) {
+    each.push({ device: SSD, revoked, pid: OWNER_PID, task: "tgt" });
+  }
+}
+
+const TRACED = { traceRevokes: true };
+const CAUSE = {
+  source: "revoke-trace",
+  detail: `all buffers revoked, by thread ${OWNER_PID} (tgt)`,
+};
+
+Deno.test("a reset by the owner ends the grant when the importer has let go", async () => {
+  const it = await owned({}, undefined, TRACED);
+  const { scene } = it;
+  const child = await scene.start();
+  await bounce(it);
+  const revoking = scene.packets().find(({ type }) => type === "revoking");
+  assert.deepEqual([revoking?.["reason"], revoking?.["withinMs"]], ["device-reset", 100]);
+  assert.deepEqual(scene.events.find(({ type }) => type === "revoking")?.cause, CAUSE);
+  scene.kernel.table.close(child.fds.get("data") ?? -1);
+  await scene.clock.advance(50);
+  assert.ok(scene.story().includes("ended device-reset release"), scene.story().join("\n"));
+  assert.equal((await scene.finish()).trouble, false);
+  it.end();
+  assert.equal(scene.ownFds, 0);
+});
+
+Deno.test("a reset by the owner suspends and restores, and mappings of Bargate's work again", async () => {
+  const it = await owned({ onReset: "restore", mapping: "bargate" }, undefined, TRACED);
+  const { scene } = it;
+  const child = await scene.start();
+  const { iommufd, ioas } = scene.kernelIommufd();
+  const number = scene.kernel.table.install(iommufd);
+  (child.fds as Map<string, number>).set("iommufd", number);
+  await scene.send({ type: "request", export: "data", ioas }, [number]);
+  const granted = scene.packets().find(({ type, iova }) => type === "granted" && iova);
+  const iova = BigInt(String(granted?.["iova"]));
+  await bounce(it);
+  assert.ok(iommufd.lands(ioas, iova));
+  const told = scene.packets().map(({ type, after }) => [type, after]);
+  assert.deepEqual(told, [["suspended", undefined], ["restored", "resumable"]]);
+  assert.deepEqual(scene.events.find(({ type }) => type === "suspended")?.cause, CAUSE);
+  assert.equal((await scene.finish()).trouble, false);
+});
+
+Deno.test("a reset by the owner that takes its time suspends, and restores only once", async () => {
+  const { scene, device } = await owned({ onReset: "restore" }, undefined, TRACED);
+  await scene.start();
+  device.device.write(7, 4n, new Uint8Array([0, 0]));
+  trace(scene, true);
+  await settle();
+  assert.ok(scene.story().includes("suspended"));
+  device.device.write(7, 4n, new Uint8Array([2, 0]));
+  await scene.clock.advance(6_000);
+  assert.ok(!scene.story().includes("restored"), "the trace has not told of it yet");
+  trace(scene, false);
+  await settle();
+  const words = ["suspended", "restored"];
+  assert.deepEqual(scene.story().filter((line) => words.includes(line)), words);
+  await scene.finish();
+});
+
+Deno.test("an un-revoke that is told before it is done is taken up by the next look", async () => {
+  const { scene, device } = await owned({ onReset: "restore" }, undefined, TRACED);
+  await scene.start();
+  device.device.write(7, 4n, new Uint8Array([0, 0]));
+  for (const revoked of [true, false]) trace(scene, revoked);
+  await settle();
+  assert.ok(!scene.story().includes("restored"));
+  device.device.write(7, 4n, new Uint8Array([2, 0]));
+  await scene.clock.advance(6_000);
+  assert.ok(scene.story().includes("restored"));
+  assert.equal((await scene.finish()).trouble, false);
+});
+
+Deno.test("an un-revoke without a revoke is nothing, and records that were lost may be a reset", async () => {
+  const { scene } = await owned({}, undefined, TRACED);
+  const child = await scene.start();
+  trace(scene, false);
+  await settle();
+  assert.ok(!scene.story().some((line) => line.startsWith("revoking")));
+  for (const each of scene.kernel.revokeTraces) each.push("overrun");
+  await settle();
+  assert.ok(scene.story().includes("revoking device-reset"));
+  scene.kernel.table.close(child.fds.get("data") ?? -1);
+  assert.equal((await scene.finish()).trouble, false);
+});
+
+Deno.test("without the trace it is said that resets by the owner are not seen", async () => {
+  const it = await owned();
+  await it.scene.start();
+  const unseen = it.scene.events.find(({ type }) => type === "unobserved");
+  assert.equal(unseen?.device, SSD);
+  assert.match(unseen?.cause?.detail ?? "", /--trace-revokes/);
+  await bounce(it);
+  assert.ok(!it.scene.story().some((line) => line.startsWith("revoking")));
+  await it.scene.finish();
 });
 
 Deno.test("an importer that does not let go of a borrowed buffer is trouble, said once", async () => {

@@ -12,11 +12,17 @@ Deno.test("observeRevokes tells who revoked what, and looks everywhere when it d
     trace.push("overrun");
   }
   await settle();
-  assert.deepEqual(brief(told), [`look ${SSD}`, "look all", "look all"]);
+  assert.deepEqual(brief(told), [
+    `revoke ${SSD}`,
+    "unrevoke all",
+    "revoke all",
+    "unrevoke all",
+  ]);
   assert.deepEqual(told.map(({ cause }) => cause.detail), [
     "all buffers revoked, by thread 7 (qemu)",
     "all buffers valid again, by thread 7 (qemu)",
-    "records were lost",
+    "records were lost, and with them perhaps a reset",
+    "records were lost, and with them perhaps a reset",
   ]);
   observer.stop();
   assert.equal(kernel.revokeTraces.size, 0);
