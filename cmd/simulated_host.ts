@@ -48,9 +48,10 @@ export async function openSimulatedHost(
 ): Promise<SimulatedHost> {
   const snapshot = await readSnapshotFile(path);
   const host = simulatedHost(snapshot, tell, players);
-  const devices = functionsOf(snapshot).length;
+  const count = functionsOf(snapshot).length;
+  const devices = `${count} ${count === 1 ? "device" : "devices"} on vfio-pci`;
   tell(
-    `simulated: Linux ${snapshot.kernel.release} with ${devices} device(s) on vfio-pci, from ${path}; no device of this machine is touched`,
+    `simulated: Linux ${snapshot.kernel.release} with ${devices}, from ${path}; no device of this machine is touched`,
   );
   return host;
 }
