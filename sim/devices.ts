@@ -16,8 +16,12 @@ export interface SimDevices {
 export function devicesOf(functions: readonly SimFunction[]): SimDevices {
   const devices = new Map<string, SimVfioDevice>();
   const groups = new Map<string, SimGroup>();
-  for (const fn of functions) {
-    const device = new SimVfioDevice(fn);
+  const byAddress = new Map<string, SimVfioDevice>();
+  // Physical functions first: their virtual functions belong to them.
+  const order = functions.toSorted((a, b) => Number(isVirtual(a)) - Number(isVirtual(b)));
+  for (const fn of order) {
+    const device = new SimVfioDevice(fn, byAddress.get(fn.physfn ?? ""));
+    byAddress.set(fn.address, device);
     devices.set(fn.node, device);
     if (fn.group === undefined) continue;
     const node = `/dev/vfio/${fn.group}`;
@@ -26,4 +30,8 @@ export function devicesOf(functions: readonly SimFunction[]): SimDevices {
     groups.set(node, group);
   }
   return { devices, groups };
+}
+
+function isVirtual({ physfn }: SimFunction): boolean {
+  return physfn !== undefined;
 }

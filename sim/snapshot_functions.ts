@@ -32,6 +32,8 @@ function functionOf(fn: SnapshotFunction, { functions }: HostSnapshot): SimFunct
     ),
     resettable: fn.resetMethods.length > 0,
     virtual: fn.physfn !== undefined,
+    sriov: functions.some(({ physfn }) => physfn === fn.address),
+    ...(fn.physfn === undefined ? {} : { physfn: fn.physfn }),
     ...(fn.iommuGroup === undefined ? {} : { group: fn.iommuGroup }),
     ...(domain === undefined ? {} : { hotResetDomain: domain }),
   };

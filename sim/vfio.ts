@@ -5,7 +5,7 @@
  * @module
  */
 import type { DmaRange } from "../engine/kernel.ts";
-import { refusal } from "./errno.ts";
+import { refusal, type SimErrno } from "./errno.ts";
 import type { SimFile } from "./file_table.ts";
 
 const PCI_COMMAND = 4;
@@ -33,8 +33,21 @@ export interface SimFunction {
   readonly group?: number;
   /** Addresses of what a hot reset hits, itself included; absent: there is no slot or bus reset. */
   readonly hotResetDomain?: readonly string[];
-  /** What `BIND_IOMMUFD` and `GET_DEVICE_FD` must be given. */
-  readonly vfToken?: string;
+  /** A physical function: it has a token, which those who open its virtual functions must give. */
+  readonly sriov?: boolean;
+  /** Of a virtual function: its physical function, which counts if it is a device of this host too. */
+  readonly physfn?: string;
+}
+
+/** The token of a physical function: a random one, until somebody opens the function with one. */
+class SimVfToken {
+  value: string = crypto.randomUUID();
+  /** Virtual functions that are open: the token stays while there are any. */
+  users = 0;
+
+  refusal(given: string | undefined): SimErrno | undefined {
+    return given?.toLowerCase() === this.value ? undefined : "EACCES";
+  }
 }
 
 /** The driver's side of one function. */
@@ -51,8 +64,18 @@ export class SimVfioDevice {
   deviceId: number | undefined;
   /** Eventfds armed on interrupts. */
   readonly interrupts = new Map<"error" | "request", SimEventFd>();
+  readonly #token: SimVfToken | undefined;
+  /** Virtual functions that it has. */
+  #virtualFunctions = 0;
 
-  constructor(readonly fn: SimFunction) {}
+  /**
+   * @param fn the function
+   * @param physical its physical function, if it is a virtual one and that is bound to vfio-pci
+   */
+  constructor(readonly fn: SimFunction, private readonly physical?: SimVfioDevice) {
+    this.#token = fn.sriov === true ? new SimVfToken() : undefined;
+    if (physical !== undefined) physical.#virtualFunctions++;
+  }
 
   /** Whether the driver answers memory accesses. */
   get enabled(): boolean {
@@ -85,20 +108,34 @@ export class SimVfioDevice {
   }
 
   #open(): void {
-    this.#opens++;
+    if (this.#opens++ === 0) this.physical?.lend(1);
     this.#command |= PCI_COMMAND_MEMORY;
     this.#powerState = 0;
   }
 
-  #checkToken(call: string, vfToken: string | undefined): void {
-    if (vfToken === this.fn.vfToken) return;
-    const errno = this.fn.vfToken === undefined ? "EINVAL" : "EACCES";
-    throw refusal(call, errno, this.fn.address);
+  /** A virtual function of it was opened (1) or closed (-1). */
+  lend(users: 1 | -1): void {
+    if (this.#token !== undefined) this.#token.users += users;
+  }
+
+  #checkToken(call: string, given: string | undefined): void {
+    const errno = this.physical === undefined
+      ? this.#ownTokenRefusal(given)
+      : this.physical.#token?.refusal(given);
+    if (errno !== undefined) throw refusal(call, errno, this.fn.address);
+  }
+
+  #ownTokenRefusal(given: string | undefined): SimErrno | undefined {
+    if (this.#token === undefined) return given === undefined ? undefined : "EINVAL";
+    if (this.#token.users > 0) return this.#token.refusal(given);
+    if (given !== undefined) this.#token.value = given.toLowerCase();
+    return undefined;
   }
 
   /** The last reference to a bound file has gone: everything exported is dead for good. */
   closed(): void {
     if (--this.#opens > 0) return;
+    this.physical?.lend(-1);
     for (const buffer of this.#buffers) buffer.die();
     this.#buffers.clear();
     this.interrupts.clear();
@@ -185,10 +222,11 @@ export class SimVfioDevice {
     else if (Number(offset) === this.#pmcsr) this.#writePowerState((bytes[0] ?? 0) & D3HOT);
   }
 
+  /** D3hot revokes first, and is then refused while there are virtual functions. */
   #writePowerState(state: number): void {
-    this.#powerState = state;
     if (state === D3HOT) this.#move(true);
-    else if (this.enabled) this.#move(false);
+    if (this.#virtualFunctions === 0) this.#powerState = state;
+    if (this.enabled) this.#move(false);
   }
 
   #writeCommand(bytes: Uint8Array): void {

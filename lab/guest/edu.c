@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -21,6 +22,9 @@
 #define REGISTERS_BYTES (1 << 20)
 
 #define DMA_LIMIT_MS 5000
+
+/* Where the engine finds the process's own memory: far from where buffers are mapped. */
+#define MEMORY_IOVA 0x8000000
 
 static const char *map_registers(struct edu *edu)
 {
@@ -135,4 +139,49 @@ const char *edu_dma(struct edu *edu, enum edu_direction direction, uint64_t iova
 	write_register(edu, REGISTER_DMA_COUNT, length);
 	write_register(edu, REGISTER_DMA_COMMAND, DMA_START | direction << 1);
 	return wait_until_done(edu) ? "dma" : NULL;
+}
+
+static const char *map_memory(struct edu *edu)
+{
+	struct iommu_ioas_map map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+			 IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = edu->ioas,
+		.length = EDU_BUFFER_BYTES,
+		.iova = MEMORY_IOVA,
+	};
+	uint8_t *memory;
+
+	if (edu->memory)
+		return NULL;
+	memory = mmap(NULL, EDU_BUFFER_BYTES, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (memory == MAP_FAILED)
+		return "mmap";
+	map.user_va = (uintptr_t)memory;
+	if (ioctl(edu->iommufd, IOMMU_IOAS_MAP, &map))
+		return "IOMMU_IOAS_MAP";
+	edu->memory = memory;
+	return NULL;
+}
+
+const char *edu_fill(struct edu *edu, uint8_t byte, uint32_t length)
+{
+	const char *failed = map_memory(edu);
+
+	if (failed)
+		return failed;
+	memset(edu->memory, byte, EDU_BUFFER_BYTES);
+	return edu_dma(edu, EDU_FROM_MEMORY, MEMORY_IOVA, 0, length);
+}
+
+const char *edu_peek(struct edu *edu, const uint8_t **bytes, uint32_t length)
+{
+	const char *failed = map_memory(edu);
+
+	if (!failed)
+		failed = edu_dma(edu, EDU_TO_MEMORY, MEMORY_IOVA, 0, length);
+	*bytes = edu->memory;
+	return failed;
 }

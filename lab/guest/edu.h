@@ -13,6 +13,8 @@ struct edu {
 	uint32_t device_id;
 	uint32_t ioas;
 	volatile uint8_t *registers;
+	/* A page of this process's memory that the engine reaches, once it was asked for. */
+	uint8_t *memory;
 };
 
 /* The engine's own buffer, as its DMA registers name it. */
@@ -27,5 +29,10 @@ enum edu_direction { EDU_FROM_MEMORY = 0, EDU_TO_MEMORY = 1 };
 /* Moves bytes between the engine's buffer and an I/O address; waits until it is done. */
 const char *edu_dma(struct edu *edu, enum edu_direction direction, uint64_t iova,
 		    uint32_t offset, uint32_t length);
+
+/* Fills the engine's buffer. */
+const char *edu_fill(struct edu *edu, uint8_t byte, uint32_t length);
+/* Shows what is in the engine's buffer; the bytes are there until the next call. */
+const char *edu_peek(struct edu *edu, const uint8_t **bytes, uint32_t length);
 
 #endif

@@ -18,6 +18,8 @@
  *   copy SOURCE LENGTH IOVA    IOMMU_IOAS_COPY inside the IOAS
  *   dma-read IOVA LENGTH [AT]  the engine reads into its buffer, at offset AT
  *   dma-write IOVA LENGTH [AT] the engine writes from its buffer
+ *   engine-fill BYTE LENGTH    fills the engine's buffer
+ *   engine-peek LENGTH         what is in the engine's buffer, in hexadecimal
  *   channel-connect PATH       connects to a listening Bargate instead of the inherited channel
  *   channel-listen PATH        listens for a Bargate that connects
  *   channel-accept MS          waits for one; the connection is the channel
@@ -243,6 +245,39 @@ static void dma(enum edu_direction direction)
 	answer_ok();
 }
 
+static void fill_engine(void)
+{
+	uint8_t byte = number();
+	uint32_t length = number();
+	const char *failed;
+
+	if (!engine)
+		return answer_usage("setup-edu comes first");
+	failed = edu_fill(engine, byte, length);
+	if (failed)
+		return answer_errno(failed, errno);
+	answer_ok();
+}
+
+static void peek_engine(void)
+{
+	static char text[2 * EDU_BUFFER_BYTES + 1];
+	uint32_t length = number();
+	const uint8_t *bytes;
+	const char *failed;
+
+	if (!engine)
+		return answer_usage("setup-edu comes first");
+	failed = edu_peek(engine, &bytes, length);
+	if (failed)
+		return answer_errno(failed, errno);
+	for (uint32_t i = 0; i < length; i++)
+		sprintf(text + 2 * i, "%02x", bytes[i]);
+	answer_begin(1);
+	answer_string("bytes", text);
+	answer_end();
+}
+
 static void connect_channel(void)
 {
 	int fd = channel_connect(word());
@@ -460,6 +495,8 @@ static const struct {
 	{ "copy", copy },
 	{ "dma-read", dma_read },
 	{ "dma-write", dma_write },
+	{ "engine-fill", fill_engine },
+	{ "engine-peek", peek_engine },
 	{ "channel-connect", connect_channel },
 	{ "channel-listen", listen_for_channel },
 	{ "channel-accept", accept_channel },

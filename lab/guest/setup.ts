@@ -30,6 +30,7 @@ export async function setUp(tools: string): Promise<Devices> {
     nvme: deviceByRole(devices, "nvme"),
     nvme2: deviceByRole(devices, "nvme2"),
     nativeNvme: deviceByRole(devices, "nativeNvme"),
+    sriov: deviceByRole(devices, "sriov"),
     dual0: deviceByRole(devices, "dual0"),
     dual1: deviceByRole(devices, "dual1"),
     edu: deviceByRole(devices, "edu"),

@@ -8,7 +8,15 @@
  */
 
 /** What a test case calls a device. */
-export type Role = "nvme" | "nvme2" | "nativeNvme" | "dual0" | "dual1" | "edu" | "ivshmem";
+export type Role =
+  | "nvme"
+  | "nvme2"
+  | "nativeNvme"
+  | "sriov"
+  | "dual0"
+  | "dual1"
+  | "edu"
+  | "ivshmem";
 
 /** A device of the laboratory. */
 export interface LabDevice {
@@ -33,12 +41,29 @@ const CMB_MIB = CMB_BYTES / 1024 / 1024;
 /** Bytes of `ivshmem`'s memory (BAR 2). */
 export const IVSHMEM_BYTES = 1024 * 1024;
 
+/** Virtual functions that `sriov` can have at most. */
+export const MOST_VFS = 2;
+
+/**
+ * What SR-IOV takes of the controller: a subsystem, queues and vectors for the virtual functions.
+ * QEMU gives such a controller no memory buffer.
+ */
+const SRIOV_OPTIONS = [
+  "subsys=sriov-subsys",
+  `sriov_max_vfs=${MOST_VFS}`,
+  `sriov_vq_flexible=${2 * MOST_VFS}`,
+  `sriov_vi_flexible=${MOST_VFS}`,
+  `max_ioqpairs=${2 * MOST_VFS + 2}`,
+  `msix_qsize=${MOST_VFS + 1}`,
+].join(",");
+
 function nvme(
   role: Role,
   slot: number,
   serial: string,
   driver: LabDevice["driver"],
   about: string,
+  options = `cmb_size_mb=${CMB_MIB}`,
 ): LabDevice {
   const port = `${role}-port`;
   return {
@@ -58,7 +83,7 @@ function nvme(
       ],
       [
         "-device",
-        `nvme,id=${role},bus=${port},serial=${serial},cmb_size_mb=${CMB_MIB}`,
+        `nvme,id=${role},bus=${port},serial=${serial},${options}`,
       ],
     ],
   };
@@ -85,6 +110,13 @@ function dual(slot: number, rootAddress: string): readonly LabDevice[] {
   });
 }
 
+/** Its virtual functions are 04:00.1 and 04:00.2, once somebody has asked the driver for them. */
+function sriov(): LabDevice {
+  const about = "physical function: virtual functions are made of it";
+  const device = nvme("sriov", 4, "bargate-4", "nvme", about, SRIOV_OPTIONS);
+  return { ...device, qemu: [["-device", "nvme-subsys,id=sriov-subsys"], ...device.qemu] };
+}
+
 /**
  * @param sharedMemory file on the host that backs `ivshmem`'s BAR 2
  * @returns the devices, in slot order
@@ -94,7 +126,8 @@ export function labDevices(sharedMemory: string): readonly LabDevice[] {
     nvme("nvme", 1, "bargate-1", "vfio-pci", "exporter: NVMe controller, memory buffer in BAR 2"),
     nvme("nvme2", 2, "bargate-2", "vfio-pci", "a second exporter with the same id"),
     nvme("nativeNvme", 3, "bargate-3", "nvme", "a controller in use by the kernel's own driver"),
-    ...dual(4, "0x16"),
+    sriov(),
+    ...dual(5, "0x16"),
     {
       role: "edu",
       address: "0000:00:14.0",

@@ -15,7 +15,7 @@ function config(): Uint8Array {
   return bytes;
 }
 
-function kernelWith(more: { vfToken?: string; hotResetDomain?: readonly string[] } = {}) {
+function kernelWith(more: { hotResetDomain?: readonly string[] } = {}) {
   return new SimKernel({
     functions: [{
       address: ADDRESS,
@@ -67,19 +67,6 @@ Deno.test("SimKernel: a group with an iommufd opens devices at once, and shuts t
   await lane.close(group);
   await lane.bindIommufd(node, iommufd);
   await rejects(lane.openNode("/dev/vfio/7"), { errnoName: "EBUSY" });
-});
-
-Deno.test("SimKernel demands a VF token where one is set, and refuses one where none is", async () => {
-  const lane = kernelWith({ vfToken: "right" }).openLane("sim");
-  const open = async (kernel: SimKernel, token?: string) => {
-    const own = kernel.openLane("sim");
-    await own.bindIommufd(await own.openNode(NODE), kernel.openIommufd(), token);
-  };
-  await rejects(open(kernelWith({ vfToken: "right" })), { errnoName: "EACCES" });
-  await rejects(open(kernelWith({ vfToken: "right" }), "wrong"), { errnoName: "EACCES" });
-  await rejects(open(kernelWith(), "any"), { errnoName: "EINVAL" });
-  await open(kernelWith({ vfToken: "right" }), "right");
-  await lane.end();
 });
 
 Deno.test("SimKernel holds buffers revoked by low power and by D3hot, and a hot reset bounces", async () => {
