@@ -15,6 +15,7 @@ import { StartedProgram } from "../engine/started_program.ts";
 import type { ChildEnd, Kernel } from "../engine/kernel.ts";
 import type { Plan } from "../engine/plan.ts";
 import { checkRecipient } from "../engine/recipient.ts";
+import type { VfTokenSource } from "../engine/vf_token.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import { type AskedVariable, childEnvironment, parseVariable } from "./child_environment.ts";
 import type { Context } from "./context.ts";
@@ -33,6 +34,7 @@ import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
 import { type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
 import { ensureRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
 import { ShutdownSignals } from "./shutdown_signals.ts";
+import { readVfTokens } from "./vf_token_file.ts";
 
 interface Flags extends PlanFlags {
   readonly exec: boolean;
@@ -43,6 +45,7 @@ interface Flags extends PlanFlags {
   readonly allowSameUser: boolean;
   readonly gateResets: boolean;
   readonly traceRevokes: boolean;
+  readonly vfTokenFile?: string;
 }
 
 /** How long a call of an end may take before it is reported as late. */
@@ -53,6 +56,7 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const way = wayTo(flags, command);
   refuseUnsimulated(flags);
   const host = await openHost(this, flags.sim);
+  const vfTokens = await vfTokensOf(flags, host.kernel);
   const { release, pageSize } = host.kernel;
   const prepared = await preparePlan(this, { files: host.files, release, pageSize }, paths, {
     ...(flags.importer === undefined ? {} : { importer: flags.importer }),
@@ -69,10 +73,20 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const report = reportFor(this, flags.format);
   const status = await report.conclude(async () => {
     const source = await importerSource(host, onlyImporter(plan), way, flags);
-    return await guard(this, host, { plan, source, flags }, report);
+    return await guard(this, host, { plan, source, flags, ...vfTokens }, report);
   });
   // A call that does not return keeps its thread, and would keep this process from ending by itself.
   this.exitNow(status);
+}
+
+/** From here on nobody of the same account can look into this process. */
+async function vfTokensOf(
+  { vfTokenFile }: Flags,
+  kernel: Kernel,
+): Promise<{ readonly vfTokenFor?: VfTokenSource }> {
+  if (vfTokenFile === undefined) return {};
+  kernel.makeNonDumpable();
+  return { vfTokenFor: await readVfTokens(vfTokenFile, kernel.uid) };
 }
 
 type Argv = readonly [string, ...string[]];
@@ -95,10 +109,10 @@ function wayTo({ exec, send, env }: Flags, command: readonly string[]): Way {
 }
 
 /** @throws {CommandError} usage: only the operator of a simulated host does anything to its devices */
-function refuseUnsimulated({ sim, gateResets, traceRevokes }: Flags): void {
-  if (sim === undefined || !(gateResets || traceRevokes)) return;
+function refuseUnsimulated({ sim, gateResets, traceRevokes, vfTokenFile }: Flags): void {
+  if (sim === undefined || !(gateResets || traceRevokes || vfTokenFile !== undefined)) return;
   throw new CommandError(
-    "Cannot export: --sim goes without --gate-resets and --trace-revokes, for nobody else resets a simulated device",
+    "Cannot export: --sim goes without --gate-resets, --trace-revokes and --vf-token-file, for nobody else resets a simulated device, or has its physical function",
     ExitStatus.usage,
   );
 }
@@ -127,13 +141,14 @@ interface Task {
   readonly plan: Plan;
   readonly source: ImporterSource;
   readonly flags: Flags;
+  readonly vfTokenFor?: VfTokenSource;
 }
 
 /** Everything that is around a guardian's run: signals, and the operator's socket. */
 async function guard(
   context: Context,
   { kernel, files }: OpenHost,
-  { plan, source, flags }: Task,
+  { plan, source, flags, ...vfTokens }: Task,
   report: ExportReport,
 ): Promise<number> {
   const folder = runtimeFolder(kernel.uid);
@@ -153,6 +168,7 @@ async function guard(
     limitMs: LIMIT_MS,
     files,
     observe: { gateResets, traceRevokes },
+    ...vfTokens,
   });
   const control = new ControlServer(kernel, socket.listener, operatorHandler(guardian));
   const stopListening = shutdownSignals(context, guardian, report).listen();
@@ -292,6 +308,14 @@ export const command = buildCommand<Flags, string[], Context>({
         kind: "boolean",
         default: false,
         brief: "Tell of every revoke in the kernel, by a kprobe (root)",
+      },
+      vfTokenFile: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        placeholder: "file",
+        brief:
+          "Open virtual functions with the tokens of this private file: one UUID, or lines ADDRESS UUID",
       },
       ...PLAN_FLAGS,
     },

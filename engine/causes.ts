@@ -21,7 +21,8 @@ export const CAUSES: Readonly<Record<string, Readonly<Record<string, string>>>> 
     EBUSY: "its IOMMU group is open through the group node, or attached to another domain",
     EPERM:
       "the DMA ownership of its IOMMU group is taken: a native driver is bound to a member, another iommufd holds it, or interrupts are not isolated",
-    EACCES: "it is a virtual function and asks for the token of its physical function",
+    EACCES:
+      "it asks for a VF token, for its PF is bound to vfio-pci, and got none or a wrong one (--vf-token-file)",
     EAGAIN: "the device was locked for a reset or an unbind; try again",
     ENODEV: "the device is going away",
   },

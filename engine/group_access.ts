@@ -9,13 +9,13 @@ import type { Fd } from "./fd.ts";
 import type { Kernel, Lane } from "./kernel.ts";
 import { ready } from "./refusal.ts";
 import type { SharedIommufd } from "./shared_iommufd.ts";
+import { tokenCause, type TokenTarget, type VfTokenSource } from "./vf_token.ts";
 
 /** How a device is opened. */
 export type Route = "cdev" | "group";
 
 /** What is opened: a device's own node, or its group's. */
-export interface RouteTarget {
-  readonly address: string;
+export interface RouteTarget extends TokenTarget {
   readonly route: Route;
   /** `/dev/vfio/devices/vfioN`, or `/dev/vfio/G`. */
   readonly node: string;
@@ -32,8 +32,13 @@ export class GroupAccess {
   /**
    * @param kernel the port
    * @param shared the iommufd of all groups
+   * @param tokenFor what virtual functions are opened with
    */
-  constructor(private readonly kernel: Kernel, private readonly shared: SharedIommufd) {}
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly shared: SharedIommufd,
+    private readonly tokenFor: VfTokenSource = () => undefined,
+  ) {}
 
   /** What buffers are probed through; absent where the kernel has no iommufd. */
   get iommufd(): Fd | undefined {
@@ -76,12 +81,13 @@ export class GroupAccess {
     this.#container = undefined;
   }
 
-  async #openBound(lane: Lane, { node, address }: RouteTarget): Promise<Fd> {
+  async #openBound(lane: Lane, target: RouteTarget): Promise<Fd> {
+    const { node } = target;
     const iommufd = this.iommufd;
     const device = await ready(`open ${node}`, () => lane.openNode(node));
     try {
       if (iommufd !== undefined) {
-        await ready(`take device ${address}`, () => lane.bindIommufd(device, iommufd));
+        await this.#take(target, (token) => lane.bindIommufd(device, iommufd, token));
       }
       return device;
     } catch (error) {
@@ -90,9 +96,18 @@ export class GroupAccess {
     }
   }
 
-  async #openByGroup(lane: Lane, { node, address }: RouteTarget): Promise<Fd> {
-    const group = this.#group ??= await this.#openGroup(lane, node);
-    return await ready(`take device ${address}`, () => lane.groupDevice(group, address));
+  async #openByGroup(lane: Lane, target: RouteTarget): Promise<Fd> {
+    const group = this.#group ??= await this.#openGroup(lane, target.node);
+    return await this.#take(target, (token) => lane.groupDevice(group, target.address, token));
+  }
+
+  async #take<T>(target: TokenTarget, open: (token?: string) => Promise<T>): Promise<T> {
+    const token = this.tokenFor(target);
+    return await ready(
+      `take device ${target.address}`,
+      () => open(token),
+      (error) => tokenCause(error, target, token !== undefined),
+    );
   }
 
   async #openGroup(lane: Lane, node: string): Promise<Fd> {

@@ -43,6 +43,7 @@ import { BorrowedSession } from "./borrowed_session.ts";
 import type { GuardedSession } from "./guarded_session.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import { DeviceSession } from "./session.ts";
+import type { VfTokenSource } from "./vf_token.ts";
 
 /** How often what is and what should be are compared, ms. */
 const RECONCILE_EVERY_MS = 5_000;
@@ -60,6 +61,8 @@ export interface GuardianContext {
   readonly files: Files;
   /** What is watched by consent. */
   readonly observe?: ObserverChoice;
+  /** What virtual functions are opened with. */
+  readonly vfTokenFor?: VfTokenSource;
 }
 
 /** How a guarded run ended. */
@@ -362,7 +365,7 @@ export class Guardian {
   #groupOf(grant: PlannedGrant): GroupAccess {
     const key = grant.iommuGroup === undefined ? grant.device.address : `group ${grant.iommuGroup}`;
     const known = this.#groups.get(key) ??
-      new GroupAccess(this.context.kernel, this.#iommufd);
+      new GroupAccess(this.context.kernel, this.#iommufd, this.context.vfTokenFor);
     this.#groups.set(key, known);
     return known;
   }

@@ -50,14 +50,20 @@ export async function explained<T>(what: string, step: () => Promise<T> | T): Pr
 /**
  * The same for a step that fails because of the state of the host.
  *
+ * @param known what the refusal means here, where that is known better than from call and errno
  * @throws {HostNotReadyError}
  */
-export async function ready<T>(what: string, step: () => Promise<T> | T): Promise<T> {
+export async function ready<T>(
+  what: string,
+  step: () => Promise<T> | T,
+  known: (error: KernelError) => string | undefined = () => undefined,
+): Promise<T> {
   try {
     return await step();
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    throw new HostNotReadyError(`Cannot ${what}: ${causeOf(error)} (${error.errnoName})`, {
+    const cause = known(error) ?? causeOf(error);
+    throw new HostNotReadyError(`Cannot ${what}: ${cause} (${error.errnoName})`, {
       cause: error,
     });
   }

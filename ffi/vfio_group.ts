@@ -74,7 +74,12 @@ export function setType1Iommu(container: Fd): void {
  */
 export function groupDevice(group: Fd, address: string, vfToken?: string): Fd {
   const name = toCString(deviceName(address, vfToken));
-  return new Fd(ioctl(group, "VFIO_GROUP_GET_DEVICE_FD", name), address);
+  try {
+    return new Fd(ioctl(group, "VFIO_GROUP_GET_DEVICE_FD", name), address);
+  } finally {
+    // It may hold the token.
+    name.fill(0);
+  }
 }
 
 function deviceName(address: string, vfToken: string | undefined): string {

@@ -11,7 +11,8 @@ const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 
 /**
  * The functions that can be opened: those that are bound to a VFIO driver. They behave as the rules of
- * VFIO say for what the snapshot tells of them; nothing else is known of them.
+ * VFIO say for what the snapshot tells of them; nothing else is known of them. It tells no VF token, and
+ * so none is asked for.
  *
  * @param snapshot of a host
  * @returns its devices
@@ -32,8 +33,6 @@ function functionOf(fn: SnapshotFunction, { functions }: HostSnapshot): SimFunct
     ),
     resettable: fn.resetMethods.length > 0,
     virtual: fn.physfn !== undefined,
-    sriov: functions.some(({ physfn }) => physfn === fn.address),
-    ...(fn.physfn === undefined ? {} : { physfn: fn.physfn }),
     ...(fn.iommuGroup === undefined ? {} : { group: fn.iommuGroup }),
     ...(domain === undefined ? {} : { hotResetDomain: domain }),
   };

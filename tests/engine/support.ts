@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Clock } from "../../engine/clock.ts";
 import { type Event, EventLog } from "../../engine/event.ts";
-import { Guardian } from "../../engine/guardian.ts";
+import { Guardian, type GuardianContext } from "../../engine/guardian.ts";
 import type { ObserverChoice } from "../../engine/observation_post.ts";
 import type { FileEventKind } from "../../engine/kernel.ts";
 import { StartedProgram } from "../../engine/started_program.ts";
@@ -153,6 +153,7 @@ export class Scene {
     functions?: readonly SimFunction[],
     observe: ObserverChoice = {},
     route: "cdev" | "group" = "cdev",
+    more: Partial<GuardianContext> = {},
   ) {
     const groupOf = new Map(functions?.map(({ address, group }) => [address, group]));
     const grants = specs.map(planned).map((grant) => {
@@ -180,6 +181,7 @@ export class Scene {
       limitMs: 1000,
       files: this.files,
       observe,
+      ...more,
     });
   }
 
