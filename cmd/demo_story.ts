@@ -51,7 +51,7 @@ export interface DemoFiles {
 /** What must happen in each step, and nothing else. */
 const EVENTS = {
   export: ["device-opened", "planned", "exported", "importer-started", "delivered"],
-  reset: ["revoking", "ended", "device-reset", "device-closed"],
+  reset: ["revoking", "device-held", "ended", "device-reset", "device-closed"],
   end: ["importer-ended"],
 } as const satisfies Partial<Record<DemoStep, readonly EventType[]>>;
 

@@ -8,6 +8,7 @@ import { buildCommand } from "@stricli/core";
 import { resetDomainOf } from "../engine/plan_domain.ts";
 import { type IoctlBytes, planJson, type PlanPlace } from "../engine/plan_json.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
+import { HOLD_NAMES, holdsOver } from "../engine/device_hold.ts";
 import type { DmaRange } from "../engine/kernel.ts";
 import { C } from "../ffi/layouts.ts";
 import { exportArgument } from "../ffi/vfio.ts";
@@ -73,10 +74,22 @@ function grantText(grant: PlannedGrant, plan: Plan, ioctl: IoctlBytes): string {
     `  BAR ${grant.bar}    ${ranges.join(" ")}`,
     `  access   ${rule.access}, on reset: ${rule.onReset}`,
     `  ended by ${grant.revocation.join(", then ")}`,
+    ...holdText(grant),
     ...resetText(grant, plan),
     `  ioctl    ${ioctl.request} ${ioctl.bytes}`,
     "",
   ].join("\n");
+}
+
+/** What can be tried; which of it works is seen when it is. */
+function holdText({ device: { holds } }: PlannedGrant): readonly string[] {
+  if (holds.length === 0) return [];
+  const texts = holds.map((kind) =>
+    holdsOver([kind], "reset").length > 0
+      ? `${HOLD_NAMES[kind]} (over a reset too)`
+      : HOLD_NAMES[kind]
+  );
+  return [`  held by  ${texts.join(", else ")}`];
 }
 
 /** Every grant, and every function without one, that a reset of this device's domain would hit. */

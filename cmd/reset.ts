@@ -163,7 +163,7 @@ export const command = buildCommand<Flags, [string], Context>({
         values: RESET_METHODS,
         default: "function",
         brief:
-          "function: VFIO_DEVICE_RESET; bus: of all functions of its slot or bus (VFIO_DEVICE_PCI_HOT_RESET); decode: memory decode off and on again",
+          "function: VFIO_DEVICE_RESET; bus: of all functions of its slot or bus (VFIO_DEVICE_PCI_HOT_RESET); decode: memory decode off and on again (of a virtual function: D3hot and back)",
       },
       domain: {
         kind: "boolean",

@@ -27,7 +27,7 @@ export interface BorrowContext {
 /** A device of somebody else. */
 export class BorrowedSession implements GuardedSession {
   readonly generation = 1;
-  readonly held = false;
+  readonly held = undefined;
   readonly revocable = false;
   readonly group = undefined;
   #over = false;

@@ -12,6 +12,7 @@
 import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { BargatePacket } from "./channel.ts";
 import type { EndReason, Means } from "./end.ts";
+import { HOLD_NAMES, holdsOver, type HoldSpan } from "./device_hold.ts";
 import { RefusedError } from "./errors.ts";
 import type { After, Cause } from "./event.ts";
 import type { Fd } from "./fd.ts";
@@ -35,7 +36,7 @@ export interface ResetAct {
   /**
    * Resets.
    *
-   * @param held whether memory decode of the device is kept off over it
+   * @param held whether the device was held, or its generation ended, before it
    */
   make(held: boolean): Promise<void>;
 }
@@ -276,7 +277,7 @@ export class DeviceGuard {
   reconcile(): Promise<void> {
     return this.#exclusive(async () => {
       await this.#enforce("failed");
-      if (!this.session.isOpen || this.session.held) return;
+      if (!this.session.isOpen || this.session.held !== undefined) return;
       const cause: Cause = { source: "probe" };
       const lost: HeldGrant[] = [];
       for (const held of this.#held.filter(isActive)) {
@@ -526,7 +527,7 @@ export class DeviceGuard {
 
   /**
    * Ends a grant whose buffer must be dead by now, and for good, if it is: the means was taken (the
-   * generation is over, or the command register keeps the memory bit off), and nobody can import it.
+   * generation is over, or the device is held), and nobody can import it.
    * Where there is no iommufd to try that with, the means alone decides. What is not seen to be dead
    * stays as it is, and the next means is tried.
    */
@@ -541,7 +542,7 @@ export class DeviceGuard {
   }
 
   #taken(held: HeldGrant, means: Means): boolean {
-    return means === "hold" ? this.session.held : this.#outlived(held);
+    return means === "hold" ? this.session.held !== undefined : this.#outlived(held);
   }
 
   /** The end was seen: record it, tell the importer, give the buffer back. */
@@ -659,6 +660,12 @@ export class DeviceGuard {
 
   // ── resetting ───────────────────────────────────────────────────────────────────────────────────
 
+  /** Holds the device and lets go of it again: all its buffers are revoked, and validated. */
+  async holdAndLetGo(): Promise<void> {
+    await this.#hold("now", this.#held.filter(isActive));
+    await this.session.unhold();
+  }
+
   async #aroundReset(act: ResetAct, cause: Cause): Promise<readonly GrantFate[]> {
     const active = this.#held.filter(isActive);
     const victims = active.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
@@ -681,13 +688,14 @@ export class DeviceGuard {
     const { reason } = act;
     for (const held of victims) held.acknowledged = true;
     this.#begin(victims, reason, cause);
-    if (!this.session.target.canHold) {
+    const span: HoldSpan = act.reason === "device-reset" ? "reset" : "now";
+    if (holdsOver(this.session.target.holds, span).length === 0) {
       // Nothing can keep buffers revoked over the reset: the generation ends first.
       await this.#renew(victims, keepers, reason, () => this.#make(act, cause, true));
       return;
     }
     try {
-      await this.limited("hold", this.session.hold());
+      await this.#hold(span, victims);
       for (const held of victims) await this.#finishDead(held, "hold");
       await this.#make(act, cause, true);
     } finally {
@@ -714,6 +722,13 @@ export class DeviceGuard {
     } finally {
       for (const held of suspended) await this.#restore(held);
     }
+  }
+
+  async #hold(span: HoldSpan, witnesses: readonly HeldGrant[]): Promise<void> {
+    await this.limited("hold", this.session.hold(span, witnesses[0]?.dmaBuf));
+    const { held } = this.session;
+    if (held === undefined) return;
+    this.#record.device("device-held", { cause: { source: "hold", detail: HOLD_NAMES[held] } });
   }
 
   /** Of a device that another process has open nothing can be held or closed. */

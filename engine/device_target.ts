@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { HoldKind } from "./device_hold.ts";
 import type { OwnerIdentity } from "../policy/model.ts";
 import type { RouteTarget } from "./group_access.ts";
 import type { DevicePlace } from "./observers/device_files.ts";
@@ -22,6 +23,6 @@ export interface DeviceTarget extends RouteTarget, DevicePlace {
   readonly owner?: OwnerIdentity;
   /** Bytes of each implemented memory BAR. */
   readonly barSizes: ReadonlyMap<number, bigint>;
-  /** Whether the memory bit of the command register can hold all its buffers revoked (not for VFs). */
-  readonly canHold: boolean;
+  /** What can be tried to hold all its buffers revoked, in order; of a borrowed device nothing. */
+  readonly holds: readonly HoldKind[];
 }

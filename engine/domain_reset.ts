@@ -111,8 +111,7 @@ export class DomainReset {
       case "decode":
         // What was held over the reset was bounced by that already.
         if (held) return;
-        await this.target.limited("hold", session.hold());
-        await session.unhold();
+        return await this.target.holdAndLetGo();
     }
   }
 

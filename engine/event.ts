@@ -9,6 +9,7 @@ import type { EndReason, Means } from "./end.ts";
 export type EventType =
   | "device-opened"
   | "device-borrowed"
+  | "device-held"
   | "device-reset"
   | "device-closed"
   | "planned"

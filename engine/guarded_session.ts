@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { HoldKind, HoldSpan } from "./device_hold.ts";
 import type { Fd } from "./fd.ts";
 import type { DmaRange, EventInterrupt, HotResetInfo } from "./kernel.ts";
 import type { DeviceTarget } from "./device_target.ts";
@@ -17,8 +18,8 @@ export interface GuardedSession {
   readonly generation: number;
   /** Whether buffers of this generation can be alive. */
   readonly isOpen: boolean;
-  /** Whether memory decode is kept off, and with it every buffer of this generation revoked. */
-  readonly held: boolean;
+  /** What keeps every buffer of this generation revoked; absent: nothing does. */
+  readonly held: HoldKind | undefined;
   /** Whether Bargate can take buffers back without their importers; not of another process's device. */
   readonly revocable: boolean;
 
@@ -31,7 +32,8 @@ export interface GuardedSession {
   probe(dmaBuf: Fd): Promise<Liveness>;
   /** Whether memory decode is off in the device itself; of another process's device nobody asks. */
   decodesNothing(): Promise<boolean>;
-  hold(): Promise<void>;
+  /** Holds by the first kind that is seen to work; `witness` is a live buffer of the device. */
+  hold(span: HoldSpan, witness?: Fd): Promise<void>;
   unhold(): Promise<void>;
   reset(): Promise<void>;
   /** The group's descriptor; absent by the character-device route. */

@@ -28,6 +28,7 @@ import { kernelFindings } from "./kernel_version.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { type Neighbour, neighboursOf } from "./reset_domain.ts";
 import { FunctionIndex, idOf } from "./resolve.ts";
+import { holdKinds, holdsOver } from "./device_hold.ts";
 import type { DeviceTarget } from "./device_target.ts";
 
 /** One grant that would be made. */
@@ -274,7 +275,9 @@ class Planner {
         class: entry.class,
         protectedRanges: guarded,
         barSizes: new Map(memory.map((bar) => [bar.index, bar.size])),
-        canHold: entry.physfn === undefined && device.owner === undefined,
+        holds: device.owner === undefined
+          ? holdKinds(entry.config, entry.physfn !== undefined)
+          : [],
         ...(device.owner === undefined ? {} : { owner: device.owner }),
       },
     };
@@ -424,9 +427,10 @@ class Planner {
 function meansOf({ importer, device, rule }: PlannedGrant, alone: boolean): readonly Means[] {
   const precise: Means = importer.mapping === "bargate" ? "unmap" : "release";
   if (device.owner !== undefined) return [precise];
+  const overReset = holdsOver(device.holds, "reset").length > 0;
   return [
     precise,
-    ...(device.canHold && rule.onReset === "revoke" ? ["hold" as const] : []),
+    ...(overReset && rule.onReset === "revoke" ? ["hold" as const] : []),
     alone ? "close" : "new-generation",
   ];
 }

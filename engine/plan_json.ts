@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { holdsOver } from "./device_hold.ts";
 import type { DmaRange } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
 import { resetDomainOf } from "./plan_domain.ts";
@@ -65,6 +66,10 @@ function grantJson(
     })),
     access: grant.rule.access,
     revocation: grant.revocation,
+    holds: grant.device.holds.map((by) => ({
+      by,
+      overReset: holdsOver([by], "reset").length > 0,
+    })),
     resetDomain: resetDomainOf(grant, plan).map(({ grants, ...where }) => ({
       ...where,
       grants: grants.map((other) => ({ export: other.export, importer: other.importerName })),

@@ -5,7 +5,8 @@
  * @module
  */
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
-import { configHeader, PCI_COMMAND, PCI_COMMAND_MEMORY } from "../host/config_space.ts";
+import { configHeader } from "../host/config_space.ts";
+import { DeviceHold, HOLD_NAMES, type HoldKind, holdsOver, type HoldSpan } from "./device_hold.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { DeviceTarget } from "./device_target.ts";
@@ -18,8 +19,6 @@ import { explained, ready } from "./refusal.ts";
 
 /** Region index of PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
 const CONFIG_REGION = 7;
-/** Registers of the header (include/uapi/linux/pci_regs.h). */
-const COMMAND = BigInt(PCI_COMMAND);
 /** As much of configuration space as holds the header and the list of capabilities. */
 const CONFIG_BYTES = 256;
 
@@ -29,14 +28,17 @@ export class DeviceSession implements GuardedSession {
   #device: Fd | undefined;
   #probeIoas: number | undefined;
   #generation = 0;
-  #held = false;
+  #held: HoldKind | undefined;
+  readonly #hold: DeviceHold;
 
   private constructor(
     readonly target: DeviceTarget,
     private readonly kernel: Kernel,
     private readonly lane: Lane,
     private readonly access: GroupAccess,
-  ) {}
+  ) {
+    this.#hold = new DeviceHold(lane, target.address);
+  }
 
   /**
    * Opens the device and makes sure that it is the one that is meant.
@@ -69,8 +71,8 @@ export class DeviceSession implements GuardedSession {
     return this.#device !== undefined;
   }
 
-  /** Whether memory decode is kept off, and with it every buffer of this generation revoked. */
-  get held(): boolean {
+  /** What keeps every buffer of this generation revoked; absent: nothing does. */
+  get held(): HoldKind | undefined {
     return this.#held;
   }
 
@@ -98,7 +100,7 @@ export class DeviceSession implements GuardedSession {
     }
     this.#device = device;
     this.#generation++;
-    this.#held = false;
+    this.#held = undefined;
   }
 
   /**
@@ -166,24 +168,60 @@ export class DeviceSession implements GuardedSession {
   }
 
   /**
-   * Switches memory decode off. All buffers of the device are revoked when it returns, and stay so
-   * over a reset, until {@linkcode unhold} or for ever once the device is closed.
+   * Holds the device: all its buffers are revoked when this returns, and stay so until
+   * {@linkcode unhold}, or for ever once the device is closed. Of the kinds that it has the first is
+   * taken that is seen to work: by its register, if it has one, and by a buffer.
    *
-   * @throws {RefusedError} if the bit does not stay off
+   * @param span what the hold must outlive
+   * @param witness a live buffer of the device, which must then be revoked; absent, or where nobody
+   *   can probe, the register alone says so
+   * @throws {RefusedError} if none is seen to work; then nothing is held
    */
-  async hold(): Promise<void> {
-    await this.#setMemoryDecode(false);
-    this.#held = true;
+  async hold(span: HoldSpan, witness?: Fd): Promise<void> {
+    const device = this.#open("hold");
+    const failures: string[] = [];
+    for (const kind of holdsOver(this.target.holds, span)) {
+      try {
+        const failure = await this.#tryHold(device, kind, witness);
+        if (failure === undefined) {
+          this.#held = kind;
+          return;
+        }
+        failures.push(`${HOLD_NAMES[kind]}: ${failure}`);
+        await this.#hold.release(device, kind);
+      } catch (error) {
+        if (!(error instanceof RefusedError)) throw error;
+        failures.push(`${HOLD_NAMES[kind]}: ${error.message}`);
+      }
+    }
+    const why = failures.length === 0 ? "nothing holds it over a reset" : failures.join("; ");
+    throw new RefusedError(this.#cannot("hold", why));
+  }
+
+  /** @returns why it does not count; undefined if it holds */
+  async #tryHold(
+    device: Fd,
+    kind: HoldKind,
+    witness: Fd | undefined,
+  ): Promise<string | undefined> {
+    const told = await this.#hold.engage(device, kind);
+    if (told === false) return "its register does not keep it";
+    const liveness = witness === undefined ? "unknown" : await this.probe(witness);
+    if (liveness === "live") return "a buffer can be imported all the same";
+    if (liveness === "unknown" && told === undefined) return "nobody can see whether it does";
+    return undefined;
   }
 
   /**
-   * Switches memory decode on again: buffers of this generation can be imported again.
+   * Gives the hold up: buffers of this generation can be imported again.
    *
-   * @throws {RefusedError} if the bit does not stay on
+   * @throws {RefusedError} if that does not work; then the device stays held
    */
   async unhold(): Promise<void> {
-    await this.#setMemoryDecode(true);
-    this.#held = false;
+    const kind = this.#held;
+    if (kind === undefined) return;
+    await this.#hold.release(this.#open("let go of"), kind);
+    this.#held = undefined;
   }
 
   /**
@@ -193,17 +231,22 @@ export class DeviceSession implements GuardedSession {
    * @throws {RefusedError} if the command register cannot be read
    */
   async decodesNothing(): Promise<boolean> {
-    if (!this.target.canHold) return false;
-    return (await this.#command(this.#open("look at")) & PCI_COMMAND_MEMORY) === 0;
+    if (!this.#hasMemoryBit) return false;
+    return !await this.#hold.memoryBit(this.#open("look at"));
+  }
+
+  get #hasMemoryBit(): boolean {
+    return this.target.physfn === undefined;
   }
 
   /**
-   * `VFIO_DEVICE_RESET`: all buffers are revoked and, unless held, validated again.
+   * `VFIO_DEVICE_RESET`: all buffers are revoked and, unless held over a reset, validated again.
    *
    * @throws {RefusedError}
    */
   async reset(): Promise<void> {
     const device = this.#open("reset");
+    this.#loseHold();
     await explained(`reset ${this.target.address}`, () => this.lane.resetDevice(device));
   }
 
@@ -236,7 +279,14 @@ export class DeviceSession implements GuardedSession {
   async hotReset(groups: readonly Fd[]): Promise<void> {
     const device = this.#open("reset");
     const what = `reset the bus of ${this.target.address}`;
+    this.#loseHold();
     await explained(what, () => this.lane.hotReset(device, groups));
+  }
+
+  /** Not every hold outlives a reset; a reset that is refused validates too. */
+  #loseHold(): void {
+    const held = this.#held;
+    if (held !== undefined && holdsOver([held], "reset").length === 0) this.#held = undefined;
   }
 
   /** Ends the generation: every buffer of it is revoked for good when this returns. */
@@ -249,7 +299,7 @@ export class DeviceSession implements GuardedSession {
       // The kernel gives a descriptor up also when its close fails.
       if (!device.open) {
         this.#device = undefined;
-        this.#held = false;
+        this.#held = undefined;
       }
     }
   }
@@ -289,36 +339,6 @@ export class DeviceSession implements GuardedSession {
     await this.lane.end();
   }
 
-  async #setMemoryDecode(on: boolean): Promise<void> {
-    const device = this.#open(on ? "switch on memory decode of" : "hold");
-    const before = await this.#command(device);
-    const wanted = on ? before | PCI_COMMAND_MEMORY : before & ~PCI_COMMAND_MEMORY;
-    await explained(
-      `switch memory decode of ${this.target.address} ${on ? "on" : "off"}`,
-      () =>
-        this.lane.writeRegion(
-          device,
-          CONFIG_REGION,
-          COMMAND,
-          new Uint8Array([wanted & 0xff, wanted >> 8]),
-        ),
-    );
-    const after = await this.#command(device);
-    if (((after & PCI_COMMAND_MEMORY) !== 0) !== on) {
-      throw new RefusedError(
-        this.#cannot("hold", `its command register does not keep the memory bit (${after})`),
-      );
-    }
-  }
-
-  async #command(device: Fd): Promise<number> {
-    const bytes = await explained(
-      `read the command register of ${this.target.address}`,
-      () => this.lane.readRegion(device, CONFIG_REGION, COMMAND, 2),
-    );
-    return (bytes[0] ?? 0) | (bytes[1] ?? 0) << 8;
-  }
-
   async #checkFeature(device: Fd): Promise<void> {
     const answer = await explained(
       `ask ${this.target.address} whether it can export`,
@@ -336,13 +356,11 @@ export class DeviceSession implements GuardedSession {
   /** Where nobody can probe, the memory bit decides, for it is what the kernel goes by. */
   async #bornRevoked(dmaBuf: Fd): Promise<boolean> {
     const liveness = await this.probe(dmaBuf);
-    if (liveness !== "unknown" || !this.target.canHold) return liveness === "revoked";
-    return (await this.#command(this.#open("look at")) & PCI_COMMAND_MEMORY) === 0;
+    return liveness === "unknown" ? await this.decodesNothing() : liveness === "revoked";
   }
 
   async #whyBornRevoked(): Promise<string> {
-    const command = await this.#command(this.#open("look at"));
-    return (command & PCI_COMMAND_MEMORY) === 0
+    return await this.decodesNothing()
       ? `memory decode of ${this.target.address} is off, so that the buffer is born revoked; switch the memory bit of its command register on`
       : `the buffer is born revoked; ${this.target.address} is in low power, or is being reset`;
   }

@@ -45,7 +45,10 @@ const PCI_HEADER_TYPE = 0x0e;
 const PCI_SUBSYSTEM_VENDOR_ID = 0x2c;
 const PCI_SUBSYSTEM_ID = 0x2e;
 const PCI_CAPABILITY_LIST = 0x34;
+const PCI_CAP_ID_PM = 0x01;
 const PCI_CAP_ID_MSIX = 0x11;
+/** PCI_PM_CTRL, from the capability's start. */
+const PCI_PM_CTRL = 4;
 /** The standard area holds at most this many capabilities. */
 const MOST_CAPABILITIES = 48;
 const MSIX_ENTRY_BYTES = 16n;
@@ -92,6 +95,18 @@ export function findCapability(config: Uint8Array, id: number): number | undefin
     at = view.getUint8(at + 1) & ~3;
   }
   return undefined;
+}
+
+/**
+ * Where the power state is: the control and status register of power management.
+ *
+ * @param config configuration space, 256 bytes for a whole list
+ * @returns its offset, or undefined if the function has none
+ */
+export function powerRegister(config: Uint8Array): number | undefined {
+  const at = findCapability(config, PCI_CAP_ID_PM);
+  if (at === undefined || at + PCI_PM_CTRL + 2 > config.length) return undefined;
+  return at + PCI_PM_CTRL;
 }
 
 /**

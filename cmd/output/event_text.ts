@@ -12,6 +12,7 @@ const SAYS: Readonly<Record<Event["type"], string>> = {
   "device-borrowed": "device is its owner's",
   "device-reset": "device reset",
   "device-closed": "device closed",
+  "device-held": "device held",
   planned: "planned",
   exported: "exported, and seen to be alive",
   delivered: "delivered",

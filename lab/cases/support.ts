@@ -293,7 +293,7 @@ async function setUpEngine(context: GuestContext, importer: ImporterControl): Pr
 
 /** Waits for something that does not come if Bargate has ended. */
 async function unlessEnded(bargate: Running, wanted: Promise<unknown>): Promise<void> {
-  const ended = bargate.wait().then((ran) => {
+  const ended = bargate.wait(CONNECT_LIMIT_MS).then((ran) => {
     throw new Error(`bargate ended with status ${ran.status}: ${ran.stderr}${ran.stdout}`);
   });
   await Promise.race([wanted, ended]);

@@ -122,6 +122,29 @@ async function resetRestores(context: CaseContext): Promise<void> {
   assert.equal(await lab.finish(), 0);
 }
 
+async function heldInDecode(context: CaseContext): Promise<void> {
+  const { lab, address } = await exported(context, { onReset: "revoke" });
+  const reset = await context.bargate(["reset", "--method", "decode", address]);
+  assert.equal(reset.status, 0, reset.stderr);
+  assert.equal((await lab.packetOf("revoked"))["reason"], "decode-off");
+  const [end, held] = [endOf(lab.events), lab.events.find(({ type }) => type === "device-held")];
+  assert.deepEqual([end.reason, end.means, held?.cause?.detail], ["decode-off", "hold", "D3hot"]);
+  await isDead(context, lab);
+  assert.equal(await lab.finish(), 0);
+}
+
+async function heldAndLetGo(context: CaseContext): Promise<void> {
+  const { lab, address } = await exported(context, { onReset: "restore" });
+  const reset = await context.bargate(["reset", "--method", "decode", address]);
+  assert.equal(reset.status, 0, reset.stderr);
+  assert.equal((await lab.packetOf("restored"))["after"], "dead");
+  assert.equal(await lands(lab), false, "D3hot revoked it, and iommufd's mapping stays dead");
+  await lab.importer.must(`unmap ${IOVA} ${0x2000}`);
+  await lab.map();
+  assert.equal(await lands(lab), true);
+  assert.equal(await lab.finish(), 0);
+}
+
 /** A virtual function of a PF that another process has under vfio-pci, with a token. */
 async function guardedVf(context: CaseContext): Promise<string> {
   await preparePf(context, "vfio-pci");
@@ -202,6 +225,16 @@ export const cases: readonly LabCase[] = [
     name: "virtual: bargate reset of a VF with onReset: restore ends nothing",
     limitMs: 240_000,
     run: resetRestores,
+  },
+  {
+    name: "virtual: bargate reset --method decode holds a VF by D3hot, and ends its grant",
+    limitMs: 240_000,
+    run: heldInDecode,
+  },
+  {
+    name: "virtual: bargate reset --method decode with onReset: restore lets go of it again",
+    limitMs: 240_000,
+    run: heldAndLetGo,
   },
   {
     name: "virtual: without the PF's token, or with a wrong one, nothing is exported",

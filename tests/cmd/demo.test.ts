@@ -40,6 +40,7 @@ const EXPECTED =
      BAR 2    [0x1000, +0x2000)
      access   read-write, on reset: revoke
      ended by release, then hold, then close
+     held by  memory decode off (over a reset too), else low power
      ioctl    0x3b75 280000000b0001000200000002000800000000000100000000100000000000000020000000000000
 
    on a simulated host
@@ -60,6 +61,7 @@ const EXPECTED =
 4. reset
    of 0000:01:00.0, by VFIO_DEVICE_RESET, as bargate reset asks for it
    bargate   TIME simulated cmb-to-edu/cmb-data: revoking (device-reset, operator: the demo)
+   bargate   TIME simulated 0000:01:00.0: device held (hold: memory decode off)
    bargate   TIME simulated cmb-to-edu/cmb-data: ended (device-reset, by hold)
    bargate   TIME simulated 0000:01:00.0: device reset (operator: the demo)
    bargate   TIME simulated 0000:01:00.0: device closed

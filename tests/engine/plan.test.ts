@@ -106,7 +106,7 @@ Deno.test("makePlan resolves a rule to a grant with everything that the export n
       { what: "msix-pba", bar: 0, offset: 0x3000n, length: 0x1000n },
     ],
     barSizes: new Map([[0, 0x4000n], [2, 0x100_0000n], [5, 0x100n]]),
-    canHold: true,
+    holds: ["memory-decode", "low-power"],
   });
   assert.deepEqual(grant?.revocation, ["release", "hold", "close"]);
 });
@@ -239,11 +239,12 @@ Deno.test("makePlan demands collateral where two names are one device", () => {
   assert.deepEqual(codes(text), ["BG2012", "BG2012"]);
 });
 
-Deno.test("makePlan has no hold for a virtual function, nor where a reset ends nothing", () => {
+Deno.test("makePlan has no hold over a reset for a virtual function, nor where a reset ends nothing", () => {
   const restored = plan(policy({ more: "    onReset: restore\n" }));
   assert.deepEqual(restored.grants[0]?.revocation, ["release", "close"]);
   const made = plan(policy(), host([nvme(SSD, { physfn: "0000:00:01.0" })]));
   assert.deepEqual(made.grants[0]?.revocation, ["release", "close"]);
+  assert.deepEqual(made.grants[0]?.device.holds, ["low-power"], "which no reset leaves");
 });
 
 Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same plan", () => {
@@ -257,6 +258,7 @@ Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same 
     slices: [{ offset: "0x1000", length: "0x2000" }],
     access: "read-write",
     revocation: ["release", "hold", "close"],
+    holds: [{ by: "memory-decode", overReset: true }, { by: "low-power", overReset: false }],
     resetDomain: [],
     ioctl: { request: "0x3b75", bytes: "00" },
   }]);
@@ -294,7 +296,7 @@ Deno.test("makePlan promises nothing but the importer's help for a borrowed devi
   const [grant] = plan(text).grants;
   assert.deepEqual(grant?.revocation, ["release"]);
   assert.deepEqual(grant?.device.owner?.unit?.value, "tgt.service");
-  assert.equal(grant?.device.canHold, false);
+  assert.deepEqual(grant?.device.holds, []);
 });
 
 Deno.test("makePlan matches driver, IOMMU group and BAR sizes", () => {

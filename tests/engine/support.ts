@@ -6,6 +6,7 @@ import { Guardian, type GuardianContext } from "../../engine/guardian.ts";
 import type { ObserverChoice } from "../../engine/observation_post.ts";
 import type { FileEventKind } from "../../engine/kernel.ts";
 import { StartedProgram } from "../../engine/started_program.ts";
+import type { HoldKind } from "../../engine/device_hold.ts";
 import type { Plan, PlannedGrant } from "../../engine/plan.ts";
 import type { ResetOutcome } from "../../engine/reset_outcome.ts";
 import type { ExportRule, ImporterRule, OwnerIdentity } from "../../policy/model.ts";
@@ -77,6 +78,7 @@ export interface GrantSpec {
   readonly expiresMs?: number;
   readonly graceMs?: number;
   readonly virtual?: boolean;
+  readonly holds?: readonly HoldKind[];
   /** Address of its physical function. */
   readonly physfn?: string;
   /** The device is borrowed from this one. */
@@ -124,7 +126,8 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
       route: "cdev",
       node: `/dev/vfio/devices/${address}`,
       barSizes: new Map([[0, 0x4000n], [2, 0x100_0000n]]),
-      canHold: spec.virtual !== true && spec.owner === undefined,
+      holds: spec.owner !== undefined ? [] : spec.holds ??
+        (spec.virtual === true ? ["low-power"] : ["memory-decode", "low-power"]),
       ...(spec.owner === undefined ? {} : { owner: spec.owner }),
     },
     iommuGroup: Number.parseInt(address.slice(5, 7), 16),
