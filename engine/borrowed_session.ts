@@ -6,23 +6,17 @@
  *
  * @module
  */
-import type { Files } from "../host/files.ts";
 import type { OwnerIdentity } from "../policy/model.ts";
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
-import { type DeviceOwner, findOwner, hasDeviceOpen } from "./device_owner.ts";
+import type { BorrowContext, DeviceLender } from "./device_lender.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { GuardedSession, Liveness } from "./guarded_session.ts";
-import type { DmaRange, HotResetInfo, Kernel, Lane } from "./kernel.ts";
+import type { DmaRange, HotResetInfo } from "./kernel.ts";
 import { explained, ready } from "./refusal.ts";
 import type { DeviceTarget } from "./device_target.ts";
-
-/** What is around a borrowed device. */
-export interface BorrowContext {
-  readonly kernel: Kernel;
-  readonly files: Files;
-  readonly lane: Lane;
-}
+import { SentDescriptor } from "./sent_descriptor.ts";
+import { TakenDescriptor } from "./taken_descriptor.ts";
 
 /** A device of somebody else. */
 export class BorrowedSession implements GuardedSession {
@@ -35,7 +29,7 @@ export class BorrowedSession implements GuardedSession {
   private constructor(
     readonly target: DeviceTarget,
     private readonly context: BorrowContext,
-    readonly owner: DeviceOwner,
+    readonly owner: DeviceLender,
     private readonly iommufd: Fd,
     private readonly ioas: number,
   ) {}
@@ -55,10 +49,15 @@ export class BorrowedSession implements GuardedSession {
     owner: OwnerIdentity,
   ): Promise<BorrowedSession> {
     const { kernel, lane } = context;
-    const found = await findOwner(context, target.address, owner);
-    const iommufd = await ready("open /dev/iommu", () => kernel.openIommufd());
-    const ioas = await ready("allocate an IOAS to probe with", () => lane.ioasAlloc(iommufd));
-    return new BorrowedSession(target, context, found, iommufd, ioas);
+    const lender = await findLender(context, target.address, owner);
+    try {
+      const iommufd = await ready("open /dev/iommu", () => kernel.openIommufd());
+      const ioas = await ready("allocate an IOAS to probe with", () => lane.ioasAlloc(iommufd));
+      return new BorrowedSession(target, context, lender, iommufd, ioas);
+    } catch (error) {
+      await lender.dispose();
+      throw error;
+    }
   }
 
   /** Until the owner is seen to have closed the device, or to have ended. */
@@ -101,12 +100,11 @@ export class BorrowedSession implements GuardedSession {
 
   /** A revoked buffer can come back as long as the owner has the device open. */
   async probe(dmaBuf: Fd): Promise<Liveness> {
-    const { kernel, files, lane } = this.context;
-    const { iommufd, ioas, owner, target } = this;
+    const { kernel, lane } = this.context;
+    const { iommufd, ioas, owner } = this;
     const liveness = await probeBuffer(kernel, lane, { iommufd, ioas, dmaBuf });
     if (liveness === "revoked" && !this.#over) {
-      const gone = kernel.hasExited(owner.pidfd) ||
-        !hasDeviceOpen(files, owner.pid, target.address);
+      const gone = kernel.hasExited(owner.pidfd) || owner.hasDeviceOpen() === false;
       if (gone) this.#over = true;
     }
     return liveness;
@@ -151,8 +149,8 @@ export class BorrowedSession implements GuardedSession {
   }
 
   async dispose(): Promise<void> {
-    const { kernel, lane } = this.context;
-    if (this.owner.pidfd.open) kernel.close(this.owner.pidfd);
+    const { lane } = this.context;
+    await this.owner.dispose();
     await lane.iommuDestroy(this.iommufd, this.ioas);
     await lane.close(this.iommufd);
     await lane.end();
@@ -172,35 +170,22 @@ export class BorrowedSession implements GuardedSession {
   }
 
   async #withCopy<T>(use: (device: Fd) => Promise<T>): Promise<T> {
-    const { kernel, lane } = this.context;
-    const { owner, target } = this;
-    const what = `${target.address} of process ${owner.pid}`;
-    const device = await explained(
-      `borrow ${target.address}`,
-      () => kernel.borrow(owner.pidfd, owner.descriptor, what),
-    );
+    const { device, giveBack } = await this.owner.lend();
     try {
       return await use(device);
     } finally {
-      await lane.close(device);
+      await giveBack();
     }
   }
 
-  /** By the copy it is settled which device it is; the numbers of another process can change. */
   async #exportBy(
     device: Fd,
     what: string,
     region: number,
     ranges: readonly DmaRange[],
   ): Promise<Fd> {
-    const { lane } = this.context;
+    const { lane } = this.owner;
     const { address, barSizes } = this.target;
-    const told = await explained(`ask which device it is`, () => lane.deviceAddress(device));
-    if (told !== address) {
-      throw new IdentityDriftError(
-        `Cannot borrow ${address}: the owner's descriptor is of ${told ?? "no VFIO device"} by now`,
-      );
-    }
     for (const [bar, expected] of barSizes) {
       const { size } = await explained(
         `ask for BAR ${bar} of ${address}`,
@@ -219,4 +204,14 @@ export class BorrowedSession implements GuardedSession {
       `Cannot ${verb} ${this.target.address}: it is borrowed, and that is its owner's to do (process ${this.owner.pid})`,
     );
   }
+}
+
+function findLender(
+  context: BorrowContext,
+  address: string,
+  owner: OwnerIdentity,
+): Promise<DeviceLender> {
+  return owner.socket === undefined
+    ? TakenDescriptor.find(context, address, owner)
+    : SentDescriptor.find(context, address, owner, owner.socket.value);
 }

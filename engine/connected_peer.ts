@@ -11,10 +11,10 @@ import { DeniedError, HostNotReadyError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { GivenBuffer, ImporterContext, ImporterSource } from "./importer_process.ts";
 import type { Kernel, ProcessIdentity } from "./kernel.ts";
-import { KernelError } from "./kernel_error.ts";
 import type { Sender } from "./packet_sender.ts";
 import { checkPeer, type PeerContext } from "./peer_identity.ts";
 import { type Connection, PeerProcess } from "./peer_process.ts";
+import { connectToPeer, holdPeer } from "./peer_socket.ts";
 
 /** A process that wants buffers says hello within this time, ms. */
 const HELLO_LIMIT_MS = 10_000;
@@ -51,7 +51,7 @@ export class ConnectedPeer implements ImporterSource {
    */
   async meet(context: ImporterContext): Promise<void> {
     const { kernel } = context;
-    const socket = connect(kernel, this.address.path);
+    const socket = connectToPeer(kernel, this.address.path, "importer");
     let sender: Sender | undefined;
     const channel = new ImporterChannel(kernel, socket, {
       sender: () => sender,
@@ -59,7 +59,7 @@ export class ConnectedPeer implements ImporterSource {
       onError: context.onError,
     });
     try {
-      const pidfd = this.#hold(kernel, socket);
+      const pidfd = holdPeer(kernel, socket, this.address.path);
       this.#connection = { kernel, channel, pidfd };
       const { pid, uid } = await this.#check(kernel, pidfd);
       sender = { pid, uid, pidfd, ownChild: false };
@@ -97,16 +97,6 @@ export class ConnectedPeer implements ImporterSource {
     connection.kernel.close(connection.pidfd);
   }
 
-  /** Holds on to the process at the other end: a pid alone can come to mean another one. */
-  #hold(kernel: Kernel, socket: Fd): Fd {
-    const passes = kernel.passPidfds(socket);
-    const pidfd = passes ? peerOf(kernel, socket, this.address.path) : "unsupported";
-    if (pidfd !== "unsupported") return pidfd;
-    throw new HostNotReadyError(
-      `Cannot tell who listens on ${this.address.path}: this kernel has no SO_PEERPIDFD and SO_PASSPIDFD (Linux 6.5 or later), and a process id can be another process's by the time it is looked at`,
-    );
-  }
-
   #check(kernel: Kernel, pidfd: Fd): Promise<ProcessIdentity> {
     return checkPeer({ kernel, ...this.address }, this.address.importer, pidfd);
   }
@@ -142,38 +132,6 @@ export class ConnectedPeer implements ImporterSource {
 
   #cannot(): string {
     return `Cannot give importer ${this.name} its grants at ${this.address.path}`;
-  }
-}
-
-const REMEDIES: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such socket; is the importer running?",
-  ECONNREFUSED: "nobody listens there, or it is no socket; is the importer running?",
-  EACCES: "this account may not connect to it",
-  EPROTOTYPE: "it is a socket of another type; it must be SOCK_SEQPACKET",
-  EAGAIN: "its queue of connections is full; the importer does not accept them",
-  ENAMETOOLONG: "the path of a socket has at most 107 bytes",
-};
-
-function connect(kernel: Kernel, path: string): Fd {
-  try {
-    return kernel.connect(path);
-  } catch (cause) {
-    if (!(cause instanceof KernelError)) throw cause;
-    const why = REMEDIES[cause.errnoName] ?? `the kernel answered ${cause.errnoName}`;
-    throw new RefusedError(`Cannot connect to ${path}: ${why}`, { cause });
-  }
-}
-
-/** The process that listens: kernels before 6.16 cannot name one that has gone. */
-function peerOf(kernel: Kernel, socket: Fd, path: string): Fd | "unsupported" {
-  try {
-    return kernel.peerPidfd(socket);
-  } catch (cause) {
-    if (!(cause instanceof KernelError)) throw cause;
-    const why = cause.errnoName === "ESRCH"
-      ? "the process has ended"
-      : `the kernel answered ${cause.errnoName}`;
-    throw new RefusedError(`Cannot tell who listens on ${path}: ${why}`, { cause });
   }
 }
 

@@ -323,12 +323,16 @@ export class Guardian {
 
   /** Bargate's own, or the owner's. */
   async #session(grant: PlannedGrant, lane: Lane): Promise<GuardedSession> {
-    const { kernel, files } = this.context;
+    const { kernel, files, clock } = this.context;
     const target: DeviceTarget = grant.device;
     if (target.owner === undefined) {
       return await DeviceSession.open(kernel, lane, this.#groupOf(grant), target);
     }
-    const session = await BorrowedSession.open({ kernel, files, lane }, target, target.owner);
+    const session = await BorrowedSession.open(
+      { kernel, files, clock, lane },
+      target,
+      target.owner,
+    );
     this.#watchOwner(session);
     return session;
   }

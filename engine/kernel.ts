@@ -119,6 +119,16 @@ export interface Lane {
   openNode(path: string): Promise<Fd>;
   /** The same, of a node that several lanes use: an IOMMU group's, or a container. */
   openShared(path: string): Promise<Fd>;
+  /**
+   * Takes one packet of a SOCK_SEQPACKET socket, with its descriptors, into the lane's own table:
+   * the close of a stranger's file can wait as long as the stranger likes, and here it delays nobody.
+   */
+  receive(socket: Fd): Promise<LanePacket | "empty" | "end">;
+  /**
+   * Where the descriptor's link in `/proc` leads: `pipe:[7]`, `/dmabuf:`, a path. The file itself is
+   * not asked, so this does not wait; the text can be of the choice of whoever made the file.
+   */
+  fileTarget(fd: Fd): Promise<string>;
   /** PCI address that the fdinfo of a device fd tells (`vfio-device-syspath`); absent: it tells none. */
   deviceAddress(device: Fd): Promise<string | undefined>;
   /** Closes; resolves when the kernel's release is done. The `Fd` is given up even when it rejects. */
@@ -205,6 +215,12 @@ export interface Packet {
   readonly pidfd?: Fd;
   /** The packet, or its descriptors, did not fit the buffers: content cannot be trusted. */
   readonly truncated: boolean;
+}
+
+/** A packet that a lane took: its descriptors are in the lane's table, and serve there only. */
+export interface LanePacket extends Omit<Packet, "pidfd"> {
+  /** The sender's pid by its pidfd, when the packet was taken; absent: none came, or it had ended. */
+  readonly pid?: number;
 }
 
 /** A program to start with descriptors. */

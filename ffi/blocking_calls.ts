@@ -16,6 +16,7 @@ import {
   isIommufd,
   setCompatibleIoas,
 } from "./iommufd.ts";
+import { fileTarget, receiveInLane } from "./lane_packet.ts";
 import { C } from "./layouts.ts";
 import { enterLowPower, exitLowPower } from "./low_power.ts";
 import {
@@ -36,6 +37,8 @@ import { groupDevice, groupStatus, setContainer, setType1Iommu } from "./vfio_gr
 export const BLOCKING_CALLS = {
   openNode: (path: string): Fd => openPath(path, C.O_RDWR),
   openShared: (path: string): Fd => openPath(path, C.O_RDWR),
+  receive: receiveInLane,
+  fileTarget,
   deviceAddress,
   close: closeDescriptor,
   bindIommufd,
@@ -75,4 +78,8 @@ export type Arguments<K extends BlockingCall> = Parameters<(typeof BLOCKING_CALL
 export type Answer<K extends BlockingCall> = ReturnType<(typeof BLOCKING_CALLS)[K]>;
 
 /** Calls whose descriptors stay in the lane's own table; those of the others go to the process. */
-export const KEEPS_DESCRIPTORS: ReadonlySet<BlockingCall> = new Set(["openNode", "groupDevice"]);
+export const KEEPS_DESCRIPTORS: ReadonlySet<BlockingCall> = new Set([
+  "openNode",
+  "groupDevice",
+  "receive",
+]);

@@ -12,6 +12,7 @@ import type {
   GroupStatus,
   HotResetInfo,
   Lane,
+  LanePacket,
   MapRequest,
   RegionInfo,
 } from "../engine/kernel.ts";
@@ -115,6 +116,14 @@ export class LinuxLane implements Lane {
 
   openShared(path: string): Promise<Fd> {
     return this.#make("openShared", path);
+  }
+
+  receive(socket: Fd): Promise<LanePacket | "empty" | "end"> {
+    return this.#make("receive", socket);
+  }
+
+  fileTarget(fd: Fd): Promise<string> {
+    return this.#make("fileTarget", fd);
   }
 
   deviceAddress(device: Fd): Promise<string | undefined> {

@@ -55,18 +55,18 @@ export type AnswerMessage =
  * Replaces each `Fd`, at the top, in a list or as a property.
  *
  * @param value an argument or a result
- * @param table whose descriptors cross by their number
+ * @param table whose descriptors cross by their number; absent: in the thread, its own
  * @param sent gets the others, to be sent on the socket
  * @returns what structured cloning takes
  * @throws {ClosedFdError} for a descriptor of another thread's table
  */
-export function toMessage(value: unknown, table: string, sent: Fd[]): unknown {
+export function toMessage(value: unknown, table: string | undefined, sent: Fd[]): unknown {
   if (value instanceof Fd) return fdToMessage(value, table, sent);
   if (Array.isArray(value)) return value.map((entry) => toMessage(entry, table, sent));
   return isRecord(value) ? mapValues(value, (entry) => toMessage(entry, table, sent)) : value;
 }
 
-function fdToMessage(fd: Fd, table: string, sent: Fd[]): KeptFd | SentFd {
+function fdToMessage(fd: Fd, table: string | undefined, sent: Fd[]): KeptFd | SentFd {
   if (fd.table === table) return { keptFd: fd.numberIn(table), what: fd.what };
   // Throws here, and not in the thread, if it is nobody's to send.
   fd.numberIn(undefined);

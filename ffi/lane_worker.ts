@@ -78,9 +78,7 @@ function isSentMark(arg: unknown): boolean {
 function result(value: unknown, keeps: boolean): AnswerMessage {
   const sent: Fd[] = [];
   // A result that stays is told by its number; one that goes is sent, and closed here.
-  const message = keeps && value instanceof Fd
-    ? { keptFd: value.number, what: value.what }
-    : toMessage(value, table, sent);
+  const message = toMessage(value, keeps ? undefined : table, sent);
   if (sent.length > 0) give(sent);
   return { kind: "result", result: message, sent: sent.length };
 }

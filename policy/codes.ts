@@ -690,8 +690,8 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     severity: "error",
     title: "An owner that is no process in particular",
     why:
-      "An executable can be started by anybody, and an account runs many programs: neither singles out a process.",
-    fix: "Give `unit`, `pidFile`, or `executable` and `user`.",
+      "An executable can be started by anybody, an account runs many programs, and on a path may listen whoever can make files there: none of them singles out a process.",
+    fix: "Give `unit`, `pidFile`, or `user` with `executable` or `socket`.",
     wrong: {
       devices: device(
         'match: { id: "1b36:0010" }, acquire: borrow, owner: { executable: /usr/bin/spdk_tgt }',

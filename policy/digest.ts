@@ -51,8 +51,8 @@ function deviceForm({ name, match, acquire, owner }: DeviceRule): unknown {
   return [name, acquire, deviceKey(match), owner === undefined ? null : ownerForm(owner)];
 }
 
-function ownerForm({ unit, user, executable, pidFile }: OwnerIdentity): unknown {
-  return [unit, user, executable, pidFile].map((field) => field?.value ?? null);
+function ownerForm({ unit, user, executable, pidFile, socket }: OwnerIdentity): unknown {
+  return [unit, user, executable, pidFile, socket].map((field) => field?.value ?? null);
 }
 
 function importerForm({ name, identity, driver, mapping }: ImporterRule): unknown {

@@ -58,6 +58,8 @@ export interface OwnerIdentity {
   readonly executable?: Placed<string>;
   /** Absolute path of a file that holds its process id. */
   readonly pidFile?: Placed<string>;
+  /** Absolute path of a socket of its own, from which it sends its device fd; absent: it is taken. */
+  readonly socket?: Placed<string>;
 }
 
 /** Who a recipient process must be. Every field given must hold. */

@@ -95,6 +95,7 @@ export class DraftReader {
       ...optional("user", this.#account(field("user"))),
       ...optional("executable", this.#text(field("executable"))),
       ...optional("pidFile", this.#text(field("pidFile"))),
+      ...optional("socket", this.#text(field("socket"))),
       at: this.#span(owner.key),
     };
   }

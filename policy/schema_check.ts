@@ -238,6 +238,7 @@ const PATH_NAMES: Readonly<Record<string, string>> = {
   executable: "executable",
   pidFile: "pid file",
   cgroup: "control group",
+  socket: "socket",
 };
 
 function wrongIdentity(key: "unit" | "sha256", value: string, at: Span): Diagnostic {
@@ -276,7 +277,7 @@ function wrongForm(violation: Violation): Diagnostic {
       fix: "write a code of docs/diagnostics.md",
     });
   }
-  if (["executable", "pidFile", "cgroup"].includes(key)) {
+  if (PATH_NAMES[key] !== undefined) {
     const message = `Cannot accept the ${
       PATH_NAMES[key]
     }: it is not a plain path from the root (received ${text(value)})`;

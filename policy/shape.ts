@@ -46,7 +46,7 @@ const BAR_SIZES: Shape = {
 };
 const OWNER: Shape = {
   name: "an owner",
-  keys: ["unit", "user", "executable", "pidFile"],
+  keys: ["unit", "user", "executable", "pidFile", "socket"],
   later: [],
 };
 const IMPORTER: Shape = {

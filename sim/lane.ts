@@ -13,6 +13,7 @@ import type {
   HotResetFunction,
   HotResetInfo,
   Lane,
+  LanePacket,
   MapRequest,
   RegionInfo,
 } from "../engine/kernel.ts";
@@ -39,9 +40,31 @@ export class SimLane implements Lane {
     return this.openNode(path);
   }
 
+  receive(socket: Fd): Promise<LanePacket | "empty" | "end"> {
+    return this.#call("recvmsg", socket.what, () => {
+      const packet = this.kernel.receive(socket);
+      if (typeof packet === "string") return packet;
+      const { pidfd, ...rest } = packet;
+      const pid = pidfd === undefined ? undefined : this.kernel.pidOf(pidfd);
+      if (pidfd !== undefined) this.kernel.close(pidfd);
+      return { ...rest, ...(pid !== undefined && { pid }) };
+    });
+  }
+
+  fileTarget(fd: Fd): Promise<string> {
+    return this.#call("readlink", fd.what, () => {
+      const file = this.kernel.table.get(fd.number);
+      if (file instanceof SimDeviceFile) return file.device.fn.node;
+      if (file instanceof SimDmaBuf) return `/dmabuf:${file.name ?? ""}`;
+      return `anon_inode:[${file?.kind}]`;
+    });
+  }
+
   deviceAddress(device: Fd): Promise<string | undefined> {
-    const address = () => this.kernel.file(device, SimDeviceFile).device.fn.address;
-    return this.#call("fdinfo", device.what, address);
+    return this.#call("fdinfo", device.what, () => {
+      const file = this.kernel.table.get(device.number);
+      return file instanceof SimDeviceFile ? file.device.fn.address : undefined;
+    });
   }
 
   openNode(path: string): Promise<Fd> {

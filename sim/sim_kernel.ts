@@ -27,7 +27,7 @@ import type {
 } from "../engine/kernel.ts";
 import { devicesOf } from "./devices.ts";
 import { refusal, type SimErrno } from "./errno.ts";
-import { FileTable, type SimFile, take } from "./file_table.ts";
+import { drop, FileTable, type SimFile, take } from "./file_table.ts";
 import { SimEventQueue, SimInotify, SimTrace, SimUevents } from "./event_queue.ts";
 import { SimFileWatches } from "./file_watches.ts";
 import { SimGate, SimHeldOpen } from "./gate.ts";
@@ -62,6 +62,8 @@ export interface SimHost {
 
 const REGULAR_EXECUTABLE = 0o100755;
 const BARGATE_PID = 1000;
+/** Bytes of the largest packet that is taken whole. */
+const PACKET_LIMIT = 64 * 1024;
 /** Identity of an executable that the host's paths do not have. */
 const NOWHERE = { device: 0n, inode: 0n };
 
@@ -89,7 +91,7 @@ export class SimKernel implements Kernel {
   dumpable = true;
   #nextPid = BARGATE_PID + 1;
   readonly #faults = new Map<string, SimErrno[]>();
-  readonly #stalls = new Map<string, Promise<void>>();
+  readonly #stalls = new Map<string, { about: string; until: Promise<void> }>();
   readonly #listeners = new Map<string, SimListener>();
 
   constructor(readonly host: SimHost) {
@@ -105,10 +107,14 @@ export class SimKernel implements Kernel {
     this.#faults.set(call, [...this.#faults.get(call) ?? [], errno]);
   }
 
-  /** Calls of this name wait until the returned function is called. */
-  stall(call: string): () => void {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#stalls.set(call, promise);
+  /**
+   * Calls of this name wait until the returned function is called.
+   *
+   * @param about only those whose subject has this in it
+   */
+  stall(call: string, about = ""): () => void {
+    const { promise: until, resolve } = Promise.withResolvers<void>();
+    this.#stalls.set(call, { about, until });
     return () => {
       this.#stalls.delete(call);
       resolve();
@@ -117,7 +123,8 @@ export class SimKernel implements Kernel {
 
   /** To be passed by every call of a lane. */
   async enter(call: string, subject: string): Promise<void> {
-    await this.#stalls.get(call);
+    const stall = this.#stalls.get(call);
+    if (stall !== undefined && subject.includes(stall.about)) await stall.until;
     this.check(call, subject);
   }
 
@@ -391,16 +398,18 @@ export class SimKernel implements Kernel {
     const packet = file.queue.shift();
     if (packet === undefined) return file.peer === undefined ? "end" : "empty";
     const process = file.passesPidfds ? this.processes.get(packet.sender.pid) : undefined;
+    const truncated = packet.bytes.length > PACKET_LIMIT;
+    if (truncated) { for (const carried of packet.files) drop(carried); }
     return {
-      bytes: packet.bytes,
-      fds: packet.files.map((carried) => {
+      bytes: packet.bytes.slice(0, PACKET_LIMIT),
+      fds: (truncated ? [] : packet.files).map((carried) => {
         const fd = new Fd(this.table.install(carried), `received on ${socket.what}`);
         carried.references--;
         return fd;
       }),
       sender: packet.sender,
       ...(process !== undefined && { pidfd: this.#pidfdOf(process) }),
-      truncated: false,
+      truncated,
     };
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Fd } from "../engine/fd.ts";
-import type { FeatureAnswer } from "../engine/kernel.ts";
+import type { FeatureAnswer, Packet } from "../engine/kernel.ts";
 import type { Descriptors, SimFile } from "./file_table.ts";
 import type { SimGroup } from "./group.ts";
 import type { SimVfioDevice } from "./vfio.ts";
@@ -20,6 +20,9 @@ export interface SimWorld {
   readonly groups: ReadonlyMap<string, SimGroup>;
   /** To be passed by every call of a lane: a fault or a stall may wait there. */
   enter(call: string, subject: string): Promise<void>;
+  receive(socket: Fd): Packet | "empty" | "end";
+  pidOf(pidfd: Fd): number | undefined;
+  close(fd: Fd): void;
   /** @returns the file behind a descriptor, which must be of this class */
   file<T extends SimFile>(fd: Fd, kind: abstract new (...args: never[]) => T): T;
 }

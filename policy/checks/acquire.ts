@@ -34,10 +34,14 @@ function checkOwner(device: DeviceDraft, sound: boolean, report: Report): void {
 }
 
 function checkInParticular(owner: OwnerDraft, { name, at }: DeviceDraft, report: Report): void {
-  const { unit, pidFile, executable, user } = owner;
+  const { unit, pidFile, executable, user, socket } = owner;
   if (unit !== undefined || pidFile !== undefined) return;
-  if (executable !== undefined && user !== undefined) return;
-  const [given, other] = user === undefined ? ["executable", "user"] : ["user", "executable"];
+  if (user !== undefined && (executable ?? socket) !== undefined) return;
+  // Whoever may make files there can listen on a path.
+  const given = Object.entries({ executable, socket, user }).flatMap(([name, field]) =>
+    field === undefined ? [] : name
+  ).join(" and ");
+  const other = user === undefined ? "user" : "executable, socket";
   const fix = `add ${other}, unit or pidFile`;
   const place = related(at, "the borrowed device");
   const message = `Cannot tell the owner of ${name} by its ${given} alone`;

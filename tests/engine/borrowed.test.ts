@@ -1,62 +1,8 @@
 /** A device that another process has open. @module */
 import assert from "node:assert/strict";
 import { DeniedError, HostNotReadyError, RefusedError } from "../../engine/errors.ts";
-import type { SimProcess } from "../../sim/process.ts";
-import { SimDeviceFile } from "../../sim/vfio.ts";
-import type { ObserverChoice } from "../../engine/observation_post.ts";
-import { AT, type GrantSpec, Scene, settle, SSD } from "./support.ts";
-
-const OWNER_PID = 77;
-const OWNER = { unit: { value: "tgt.service", at: AT }, user: { value: "nobody", at: AT } };
-const DEVICE_FOLDER = `/sys/bus/pci/devices/${SSD}`;
-
-/** An owner with the device open, as procfs shows it. */
-interface Owned {
-  readonly scene: Scene;
-  readonly process: SimProcess;
-  readonly device: SimDeviceFile;
-  /** The owner closes its descriptor. */
-  close(): void;
-  /** The owner ends. */
-  end(): void;
-}
-
-async function owned(
-  spec: GrantSpec = {},
-  unit = "tgt.service",
-  observe: ObserverChoice = {},
-): Promise<Owned> {
-  const scene = new Scene([{ owner: OWNER, graceMs: 100, ...spec }], undefined, observe);
-  const { kernel, files } = scene;
-  const lane = kernel.openLane("owner");
-  const node = await lane.openNode(`/dev/vfio/devices/${SSD}`);
-  const iommufd = kernel.openIommufd();
-  await lane.bindIommufd(node, iommufd);
-  const device = kernel.file(node, SimDeviceFile);
-  const process = kernel.addProcess({ pid: OWNER_PID, uid: 65534, gid: 65534, unit });
-  const procfs: Record<string, string> = {
-    [`/proc/${OWNER_PID}/fd/${node.number}`]: "->/dev/vfio/devices/vfio0",
-    [`/proc/${OWNER_PID}/fdinfo/${node.number}`]:
-      `pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:10.0/${SSD}\n`,
-    "/proc/88/fd/3": "->/dev/null",
-    "/proc/self/fd/3": "->/dev/null",
-    [`${DEVICE_FOLDER}/power_state`]: "D0\n",
-    [`${DEVICE_FOLDER}/power/runtime_status`]: "active\n",
-  };
-  Object.assign(files.tree, procfs);
-  const close = () => {
-    kernel.close(node);
-    for (const path of Object.keys(procfs)) {
-      if (path.startsWith(`/proc/${OWNER_PID}/`)) delete files.tree[path];
-    }
-  };
-  const end = () => {
-    close();
-    kernel.close(iommufd);
-    process.end();
-  };
-  return { scene, process, device, close, end };
-}
+import { DEVICE_FOLDER, owned } from "./owner_scene.ts";
+import { settle, SSD } from "./support.ts";
 
 Deno.test("a borrowed device is exported from, and no copy of its descriptor is left", async () => {
   const { scene, device, end } = await owned();
@@ -278,6 +224,9 @@ Deno.test("nothing is borrowed from somebody else, from nobody, or in low power"
 Deno.test("a descriptor that has become another device's is not exported from", async () => {
   const { scene, device } = await owned();
   Object.assign(device.device.fn, { address: "0000:09:00.0" });
-  await assert.rejects(scene.guardian.open(), /the owner's descriptor is of 0000:09:00.0 by now/);
+  await assert.rejects(
+    scene.guardian.open(),
+    /the owner's descriptor is of device 0000:09:00.0, by now/,
+  );
   assert.equal(device.references, 1);
 });

@@ -4,7 +4,7 @@ import { LaneEndedError } from "../../engine/kernel_error.ts";
 import type { Fd } from "../../engine/fd.ts";
 import { closeDescriptor, closesOnExec, openPath } from "../../ffi/descriptors.ts";
 import { C } from "../../ffi/layouts.ts";
-import { receivePacket, socketPair } from "../../ffi/seqpacket.ts";
+import { passPidfds, receivePacket, sendPacket, socketPair } from "../../ffi/seqpacket.ts";
 import { LinuxLane } from "../../ffi/lane.ts";
 import { fromMessage, refusal, toMessage } from "../../ffi/lane_message.ts";
 
@@ -96,6 +96,34 @@ Deno.test("a lane's descriptor is no other lane's", async () => {
       await rejects(other.deviceInfo(fd), { name: "ClosedFdError" });
     });
     await lane.close(fd);
+  });
+});
+
+Deno.test("a lane takes a packet with its descriptors into its own table, and says what they are", async () => {
+  const [here, there] = socketPair("asked");
+  const file = openPath("/dev/full", C.O_RDWR);
+  ok(passPidfds(here));
+  await withLane(async (lane) => {
+    equal(await lane.receive(here), "empty");
+    sendPacket(there, new TextEncoder().encode("lent"), [file, there]);
+    closeDescriptor(file);
+    const packet = await lane.receive(here);
+    if (typeof packet === "string") fail(packet);
+    equal(new TextDecoder().decode(packet.bytes), "lent");
+    deepEqual([packet.sender.pid, packet.pid, packet.truncated], [Deno.pid, Deno.pid, false]);
+    const links = [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => linkOf(name));
+    ok(!links.includes("/dev/full"), "the process's table has nothing of it");
+    const [full, socket] = packet.fds;
+    ok(full !== undefined && socket !== undefined);
+    throws(() => full.number, { name: "ClosedFdError" });
+    equal(await lane.fileTarget(full), "/dev/full");
+    equal(await lane.deviceAddress(full), undefined);
+    ok((await lane.fileTarget(socket)).startsWith("socket:"));
+    for (const fd of packet.fds) await lane.close(fd);
+    await rejects(lane.fileTarget(full), { name: "ClosedFdError" });
+    closeDescriptor(there);
+    equal(await lane.receive(here), "end");
+    await lane.close(here);
   });
 });
 

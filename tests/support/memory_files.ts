@@ -23,7 +23,7 @@ export class MemoryFiles implements Files {
     return String(this.#entry(path)).slice(2);
   }
   realPath(path: string): string {
-    return this.tree[path] === undefined ? path : this.readLink(path);
+    return String(this.tree[path]).startsWith("->") ? this.readLink(path) : path;
   }
   exists(path: string): boolean {
     return this.tree[path] !== undefined;

@@ -1,0 +1,261 @@
+/**
+ * A device fd that its owner sends when it is asked for it (docs/protocol.md, "The owner's socket").
+ * Who listens is checked as an importer is; what it sends is a stranger's file until the kernel says
+ * that it is the device. Strangers' files stay on a lane of their own, and are closed there.
+ *
+ * @module
+ */
+import type { OwnerIdentity } from "../policy/model.ts";
+import { PACKET_LIMIT, PacketError, parseObject } from "./channel.ts";
+import {
+  type BorrowContext,
+  type DeviceLender,
+  type LentDevice,
+  otherThan,
+} from "./device_lender.ts";
+import { hasDeviceOpen, ownerDifferences } from "./device_owner.ts";
+import { DeniedError, HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
+import type { Fd } from "./fd.ts";
+import type { Lane, LanePacket } from "./kernel.ts";
+import { connectToPeer, holdPeer } from "./peer_socket.ts";
+import { explained, ready } from "./refusal.ts";
+
+/** Version of the protocol. */
+const VERSION = 1;
+/** An owner answers within this time, ms. */
+const ANSWER_LIMIT_MS = 10_000;
+/** Longest text of an owner's in a message, characters. */
+const LONGEST = 200;
+
+/** Asks an owner for copies of its descriptor. */
+export class SentDescriptor implements DeviceLender {
+  readonly lane: Lane;
+  readonly pid: number;
+  /** Something of a stranger's may keep the lane for as long as it likes. */
+  #spoiled = false;
+
+  private constructor(
+    private readonly context: BorrowContext,
+    private readonly address: string,
+    private readonly owner: OwnerIdentity,
+    private readonly path: string,
+    readonly pidfd: Fd,
+    pid: number,
+  ) {
+    this.pid = pid;
+    this.lane = context.kernel.openLane(`owner of ${address}`);
+  }
+
+  /**
+   * Connects, and makes sure who listens. Asks for nothing yet.
+   *
+   * @throws {DeniedError} if it is somebody else
+   * @throws {HostNotReadyError} if it does not have the device open
+   * @throws {RefusedError} if nobody listens there
+   */
+  static async find(
+    context: BorrowContext,
+    address: string,
+    owner: OwnerIdentity,
+    path: string,
+  ): Promise<SentDescriptor> {
+    const { kernel, files } = context;
+    const socket = connectToPeer(kernel, path, "owner");
+    let pidfd: Fd | undefined;
+    try {
+      pidfd = holdPeer(kernel, socket, path);
+      const pid = await checkOwner(context, address, owner, pidfd, path);
+      if (hasDeviceOpen(files, pid, address) === false) {
+        throw new HostNotReadyError(
+          `Cannot borrow ${address}: process ${pid}, who listens on ${path}, does not have it open`,
+        );
+      }
+      return new SentDescriptor(context, address, owner, path, pidfd, pid);
+    } catch (error) {
+      if (pidfd !== undefined) kernel.close(pidfd);
+      throw error;
+    } finally {
+      kernel.close(socket);
+    }
+  }
+
+  /**
+   * Asks for the device fd. The connection stays until the copy is closed, so that its end tells the
+   * owner.
+   *
+   * @throws {DeniedError} if somebody else listens by now
+   * @throws {IdentityDriftError} if what comes is not the device
+   * @throws {RefusedError} if nothing comes in time, or what was not asked for
+   */
+  async lend(): Promise<LentDevice> {
+    const { kernel } = this.context;
+    const socket = connectToPeer(kernel, this.path, "owner");
+    try {
+      await this.#checkAgain(socket);
+      const device = await this.#within((timeUp) => this.#ask(socket, timeUp));
+      return { device, giveBack: () => this.#giveBack(device, socket) };
+    } catch (error) {
+      this.#spoiled = true;
+      this.#discard(socket);
+      throw error;
+    }
+  }
+
+  hasDeviceOpen(): boolean | undefined {
+    return hasDeviceOpen(this.context.files, this.pid, this.address);
+  }
+
+  async dispose(): Promise<void> {
+    if (this.pidfd.open) this.context.kernel.close(this.pidfd);
+    const ended = this.lane.end();
+    if (!this.#spoiled) await ended;
+  }
+
+  async #giveBack(device: Fd, socket: Fd): Promise<void> {
+    try {
+      await this.lane.close(device);
+    } finally {
+      // Whatever else came on it is released with it.
+      await this.lane.close(socket);
+    }
+  }
+
+  /** The path can be another's by now, and the same process can have become another program. */
+  async #checkAgain(socket: Fd): Promise<void> {
+    const { context, address, owner, path } = this;
+    const { kernel } = context;
+    const pidfd = holdPeer(kernel, socket, path);
+    try {
+      const pid = await checkOwner(context, address, owner, pidfd, path);
+      if (pid === kernel.pidOf(this.pidfd)) return;
+      throw new DeniedError(
+        `Cannot borrow ${address}: process ${pid} listens on ${path} by now, and process ${this.pid} did before`,
+      );
+    } finally {
+      kernel.close(pidfd);
+    }
+  }
+
+  async #ask(socket: Fd, timeUp: Promise<never>): Promise<Fd> {
+    const question = { v: VERSION, type: "lend", device: this.address };
+    const bytes = new TextEncoder().encode(JSON.stringify(question));
+    if (!this.context.kernel.send(socket, bytes)) throw this.#refused("it does not read");
+    const packet = await this.#answer(socket, timeUp);
+    try {
+      return await Promise.race([this.#deviceIn(packet), timeUp]);
+    } catch (error) {
+      for (const fd of packet.fds) this.#discard(fd);
+      throw error;
+    }
+  }
+
+  async #answer(socket: Fd, timeUp: Promise<never>): Promise<LanePacket> {
+    const { kernel } = this.context;
+    for (;;) {
+      const { promise: readable, resolve } = Promise.withResolvers<void>();
+      const watch = kernel.watch(socket, resolve);
+      try {
+        await Promise.race([readable, timeUp]);
+      } finally {
+        watch.stop();
+      }
+      const packet = await Promise.race([this.lane.receive(socket), timeUp]);
+      if (packet === "end") throw this.#refused("it has closed the connection without an answer");
+      if (packet !== "empty") return packet;
+    }
+  }
+
+  /** Nothing is done with a descriptor before the kernel has said what it is. */
+  async #deviceIn(packet: LanePacket): Promise<Fd> {
+    const { address, lane } = this;
+    this.#checkAnswer(packet);
+    const [device] = packet.fds;
+    if (device === undefined || packet.fds.length !== 1) {
+      throw this.#refused(`it sent ${packet.fds.length} descriptors where one is asked for`);
+    }
+    const other = await explained("ask which device it is", () => otherThan(lane, device, address));
+    if (other === undefined) return device;
+    throw new IdentityDriftError(
+      `Cannot borrow ${address}: its owner, process ${this.pid}, sent a descriptor of ${other}`,
+    );
+  }
+
+  #checkAnswer({ bytes, sender, pid, truncated }: LanePacket): void {
+    if (truncated) throw this.#refused(`its answer is longer than ${PACKET_LIMIT} bytes`);
+    // The pidfd was looked at before: a pid that the owner still has is one process's.
+    if (pid === undefined || pid !== this.context.kernel.pidOf(this.pidfd)) {
+      throw this.#refused(`the answer came from process ${sender.pid}, which is not the owner`);
+    }
+    const { type, v, message } = this.#fieldsOf(bytes);
+    if (type === "refused") {
+      const why = typeof message === "string" ? message.slice(0, LONGEST) : "";
+      throw this.#refused(`it refuses, and says ${JSON.stringify(why)}`);
+    }
+    if (type !== "lent" || v !== VERSION) {
+      throw this.#refused(`its answer is no "lent" of version ${VERSION}`);
+    }
+  }
+
+  #fieldsOf(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+    try {
+      return parseObject(bytes);
+    } catch (error) {
+      if (!(error instanceof PacketError)) throw error;
+      throw this.#refused(error.message, error);
+    }
+  }
+
+  async #within<T>(work: (timeUp: Promise<never>) => Promise<T>): Promise<T> {
+    const { promise: timeUp, reject } = Promise.withResolvers<never>();
+    // Nobody may be waiting for it when it comes.
+    void Promise.allSettled([timeUp]);
+    const callOff = this.context.clock.after(
+      ANSWER_LIMIT_MS,
+      () => reject(this.#refused(`no answer came within ${ANSWER_LIMIT_MS / 1000} s`)),
+    );
+    try {
+      return await work(timeUp);
+    } finally {
+      callOff();
+    }
+  }
+
+  /** Waits for nothing: how long it takes to close a stranger's file is the stranger's to say. */
+  #discard(fd: Fd): void {
+    if (fd.open) void Promise.allSettled([this.lane.close(fd)]);
+  }
+
+  #refused(why: string, cause?: unknown): RefusedError {
+    const { address, pid, path } = this;
+    return new RefusedError(
+      `Cannot borrow ${address}: its owner, process ${pid}, was asked for it on ${path}, but ${why}`,
+      ...(cause === undefined ? [] : [{ cause }]),
+    );
+  }
+}
+
+/** @returns its pid */
+async function checkOwner(
+  context: BorrowContext,
+  address: string,
+  owner: OwnerIdentity,
+  pidfd: Fd,
+  path: string,
+): Promise<number> {
+  const wrong = await ready(
+    `tell whether who listens on ${path} is the owner of ${address}`,
+    () => ownerDifferences(context, owner, pidfd),
+  );
+  const pid = context.kernel.pidOf(pidfd);
+  if (pid === undefined) {
+    throw new RefusedError(
+      `Cannot borrow ${address}: the process that listens on ${path} has ended`,
+    );
+  }
+  if (wrong.length === 0) return pid;
+  throw new DeniedError(
+    `Cannot borrow ${address}: who listens on ${path} is not its owner: of process ${pid} ${
+      wrong.join(", and ")
+    }`,
+  );
+}

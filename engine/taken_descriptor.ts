@@ -1,0 +1,81 @@
+/**
+ * A device fd that is taken from its owner (pidfd_getfd), who need not know of it.
+ *
+ * @module
+ */
+import type { OwnerIdentity } from "../policy/model.ts";
+import {
+  type BorrowContext,
+  type DeviceLender,
+  type LentDevice,
+  otherThan,
+} from "./device_lender.ts";
+import { type DeviceOwner, findOwner, hasDeviceOpen } from "./device_owner.ts";
+import { IdentityDriftError } from "./errors.ts";
+import type { Fd } from "./fd.ts";
+import type { Lane } from "./kernel.ts";
+import { explained } from "./refusal.ts";
+
+/** Takes copies of an owner's descriptor. */
+export class TakenDescriptor implements DeviceLender {
+  readonly lane: Lane;
+  readonly pid: number;
+  readonly pidfd: Fd;
+
+  private constructor(
+    private readonly context: BorrowContext,
+    private readonly address: string,
+    private readonly owner: DeviceOwner,
+  ) {
+    this.lane = context.lane;
+    this.pid = owner.pid;
+    this.pidfd = owner.pidfd;
+  }
+
+  /**
+   * Finds the owner and makes sure of it. Takes nothing yet.
+   *
+   * @throws {DeniedError} if the device is open, but by somebody else
+   * @throws {HostNotReadyError} if nobody has it open, or Bargate may not look
+   */
+  static async find(
+    context: BorrowContext,
+    address: string,
+    owner: OwnerIdentity,
+  ): Promise<TakenDescriptor> {
+    return new TakenDescriptor(context, address, await findOwner(context, address, owner));
+  }
+
+  /** By the copy it is settled which device it is; the numbers of another process can change. */
+  async lend(): Promise<LentDevice> {
+    const { address, owner, lane } = this;
+    const { pid, pidfd, descriptor } = owner;
+    const device = await explained(
+      `borrow ${address}`,
+      () => this.context.kernel.borrow(pidfd, descriptor, `${address} of process ${pid}`),
+    );
+    const giveBack = () => lane.close(device);
+    try {
+      const other = await explained(
+        "ask which device it is",
+        () => otherThan(lane, device, address),
+      );
+      if (other === undefined) return { device, giveBack };
+      throw new IdentityDriftError(
+        `Cannot borrow ${address}: the owner's descriptor is of ${other}, by now`,
+      );
+    } catch (error) {
+      await giveBack();
+      throw error;
+    }
+  }
+
+  hasDeviceOpen(): boolean | undefined {
+    return hasDeviceOpen(this.context.files, this.pid, this.address);
+  }
+
+  dispose(): Promise<void> {
+    if (this.pidfd.open) this.context.kernel.close(this.pidfd);
+    return Promise.resolve();
+  }
+}
