@@ -7,9 +7,18 @@ import { checkoutFolder } from "./places.ts";
 
 /** Each program and the sources it consists of, from `lab/guest/` on. */
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
-  importer: ["importer.c", "answer.c", "channel.c", "edu.c", "named_fds.c"],
+  importer: [
+    "importer.c",
+    "answer.c",
+    "channel.c",
+    "edu.c",
+    "named_fds.c",
+    "owner.c",
+    "words.c",
+  ],
   bar: ["bar.c"],
   export_bench: ["export_bench.c"],
+  lender: ["../../examples/clients/lender.c"],
   receiver: ["../../examples/clients/receiver.c"],
 };
 

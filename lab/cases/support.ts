@@ -32,6 +32,8 @@ export interface PolicySpec {
   readonly expires?: string;
   readonly grace?: string;
   readonly deny?: string;
+  /** How the device is come by; absent: Bargate opens it. */
+  readonly acquire?: string;
   /** The importer's identity. */
   readonly identity?: string;
   readonly more?: string;
@@ -56,7 +58,9 @@ export function policyText(context: GuestContext, spec: PolicySpec = {}): string
 kind: ExportPolicy
 metadata: { name: lab }
 devices:
-  ssd: { match: { id: "${id}", address: "${address}" } }
+  ssd: { match: { id: "${id}", address: "${address}" }${
+    spec.acquire === undefined ? "" : `, ${spec.acquire}`
+  } }
 importers:
   engine: { identity: ${identity}, driver: iommufd, mapping: ${mapping} }
 exports:

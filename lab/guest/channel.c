@@ -51,25 +51,30 @@ int channel_accept(int listener, int limit_ms)
 	return ready > 0 ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
 }
 
-int channel_send(int socket, const char *text, int fd)
+int channel_send_fds(int socket, const char *text, const int *fds, int count)
 {
 	struct iovec part = { .iov_base = (void *)text, .iov_len = strlen(text) };
 	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(CHANNEL_MAX_FDS * sizeof(int))];
 		struct cmsghdr aligned;
 	} control = { 0 };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
 
-	if (fd >= 0) {
+	if (count > 0) {
 		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
 		struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 		header->cmsg_level = SOL_SOCKET;
 		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(header), &fd, sizeof(int));
+		header->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(header), fds, count * sizeof(int));
 	}
 	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+int channel_send(int socket, const char *text, int fd)
+{
+	return channel_send_fds(socket, text, &fd, fd < 0 ? 0 : 1);
 }
 
 static void take_fds(struct msghdr *message, struct channel_packet *packet)

@@ -23,6 +23,8 @@ int channel_listen(const char *path);
 int channel_accept(int listener, int limit_ms);
 /* Sends a packet, with a descriptor unless `fd` is -1; 0, or -1 with errno. */
 int channel_send(int socket, const char *text, int fd);
+/* The same with several. */
+int channel_send_fds(int socket, const char *text, const int *fds, int count);
 /* 1: a packet came; 0: the other side is gone; -1 with errno (ETIMEDOUT: none came in time). */
 int channel_receive(int socket, int limit_ms, struct channel_packet *packet);
 

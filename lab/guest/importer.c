@@ -25,11 +25,24 @@
  *   channel-accept MS          waits for one; the connection is the channel
  *   channel-send JSON          sends a packet
  *   channel-send-fd NAME JSON  sends a packet with a descriptor; "iommufd" is the engine's
+ *   channel-send-two NAME NAME PADDING JSON   the same with two, after so many blanks
  *   channel-recv MS            waits for a packet; its descriptors are kept as received0, …
  *   getfd PID FD               pidfd_getfd
+ *   open NAME PATH             opens a file
+ *   pipe                       makes a pipe; its end to read from is known as "pipe"
  *   close NAME                 closes a descriptor
  *   hold CDEV [NAME]           opens a device and keeps it, as its owner; it is known as "held"
  *   hot-reset NAME             VFIO_DEVICE_PCI_HOT_RESET of a device that it holds
+ *   hold-group NODE ADDRESS container|iommufd   the same by its group, and "group", "container"
+ *   export NAME BAR            exports the first page of a BAR of the held device
+ *   arm WHICH                  an eventfd of its own on intx, msix (the first), error or request
+ *   trigger WHICH              signals it, through VFIO
+ *   signals                    how often each eventfd was signalled since this was asked last
+ *   low-power [wakeup]         VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY; with an eventfd for wake-ups
+ *   low-power-exit             VFIO_DEVICE_FEATURE_LOW_POWER_EXIT
+ *   config-read OFFSET         two bytes of configuration space, through VFIO
+ *   config-write OFFSET VALUE  the same
+ *   reset                      VFIO_DEVICE_RESET
  *   stick NAME                 puts a fence that is never signalled on a buffer: a revoke waits for it
  *   ignore-sigterm             does not end when it is asked to
  *   sleep-forever              answers and then does nothing until it is killed
@@ -58,6 +71,8 @@
 #include "channel.h"
 #include "edu.h"
 #include "named_fds.h"
+#include "owner.h"
+#include "words.h"
 
 #define CHANNEL_NAME "bargate"
 #define LISTENER_NAME "listener"
@@ -67,24 +82,6 @@ static struct edu engines[MAX_ENGINES];
 static int engine_count;
 static struct edu *engine;
 static int received;
-
-/* The words that follow a command, taken one by one. */
-static char *rest_of_line;
-
-static char *word(void)
-{
-	char *next;
-
-	do {
-		next = strsep(&rest_of_line, " ");
-	} while (next && !*next);
-	return next ? next : "";
-}
-
-static uint64_t number(void)
-{
-	return strtoull(word(), NULL, 0);
-}
 
 static void list_fds(void)
 {
@@ -317,7 +314,24 @@ static void send_packet(int fd)
 
 	if (channel < 0)
 		return answer_usage("no channel");
-	if (channel_send(channel, rest_of_line ? rest_of_line : "", fd))
+	if (channel_send(channel, rest(), fd))
+		return answer_errno("sendmsg", errno);
+	answer_ok();
+}
+
+/* Two descriptors, and a text that may be longer than a packet. */
+static void send_too_much(void)
+{
+	static char text[CHANNEL_PACKET_BYTES * 2];
+	int channel = named_fds_find(CHANNEL_NAME);
+	int fds[] = { named_fds_find(word()), named_fds_find(word()) };
+	size_t padding = number();
+
+	if (channel < 0 || fds[0] < 0 || fds[1] < 0 || padding >= sizeof(text) - strlen(rest()))
+		return answer_usage("channel-send-two NAME NAME PADDING JSON");
+	memset(text, ' ', padding);
+	strcpy(text + padding, rest());
+	if (channel_send_fds(channel, text, fds, 2))
 		return answer_errno("sendmsg", errno);
 	answer_ok();
 }
@@ -379,43 +393,31 @@ static void steal_fd(void)
 	answer_end();
 }
 
+static void make_pipe(void)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return answer_errno("pipe", errno);
+	named_fds_add("pipe", ends[0]);
+	answer_ok();
+}
+
+static void open_file(void)
+{
+	const char *name = word();
+	int fd = open(word(), O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return answer_errno("open", errno);
+	named_fds_add(name, fd);
+	answer_ok();
+}
+
 static void close_fd(void)
 {
 	if (named_fds_close(word()))
 		return answer_errno("close", errno);
-	answer_ok();
-}
-
-/* All devices that are held share one iommufd: a hot reset is for who owns all that it hits. */
-static void hold(void)
-{
-	static int iommufd = -1;
-	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
-	int device = open(word(), O_RDWR | O_CLOEXEC);
-	const char *name = word();
-
-	if (device < 0)
-		return answer_errno("open device", errno);
-	if (iommufd < 0)
-		iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	if (iommufd < 0)
-		return answer_errno("open /dev/iommu", errno);
-	bind.iommufd = iommufd;
-	if (ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, &bind))
-		return answer_errno("VFIO_DEVICE_BIND_IOMMUFD", errno);
-	named_fds_add(*name ? name : "held", device);
-	answer_ok();
-}
-
-static void hot_reset(void)
-{
-	struct vfio_pci_hot_reset reset = { .argsz = sizeof(reset) };
-	int device = named_fds_find(word());
-
-	if (device < 0)
-		return answer_usage("no descriptor of that name");
-	if (ioctl(device, VFIO_DEVICE_PCI_HOT_RESET, &reset))
-		return answer_errno("VFIO_DEVICE_PCI_HOT_RESET", errno);
 	answer_ok();
 }
 
@@ -502,11 +504,24 @@ static const struct {
 	{ "channel-accept", accept_channel },
 	{ "channel-send", send_plain_packet },
 	{ "channel-send-fd", send_packet_with_fd },
+	{ "channel-send-two", send_too_much },
 	{ "channel-recv", receive_packet },
 	{ "getfd", steal_fd },
+	{ "open", open_file },
+	{ "pipe", make_pipe },
 	{ "close", close_fd },
-	{ "hold", hold },
-	{ "hot-reset", hot_reset },
+	{ "hold", owner_hold },
+	{ "hot-reset", owner_hot_reset },
+	{ "hold-group", owner_hold_by_group },
+	{ "export", owner_export },
+	{ "arm", owner_arm },
+	{ "trigger", owner_trigger },
+	{ "signals", owner_signals },
+	{ "low-power", owner_enter_low_power },
+	{ "low-power-exit", owner_exit_low_power },
+	{ "config-read", owner_read_config },
+	{ "config-write", owner_write_config },
+	{ "reset", owner_reset },
 	{ "stick", stick },
 	{ "ignore-sigterm", ignore_sigterm },
 	{ "sleep-forever", sleep_forever },
@@ -515,7 +530,7 @@ static const struct {
 
 static void obey(char *line)
 {
-	rest_of_line = line;
+	words_begin(line);
 	const char *name = word();
 
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)

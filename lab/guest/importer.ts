@@ -37,7 +37,7 @@ export class ImporterControl {
    * @param limitMs how long at most
    * @returns this
    */
-  async connected(limitMs = 30_000): Promise<this> {
+  async connected(limitMs = 120_000): Promise<this> {
     this.#connection ??= await limited(
       this.#listener.accept(),
       limitMs,
@@ -54,7 +54,7 @@ export class ImporterControl {
    * @param limitMs how long at most
    * @returns the answer, also a refusal
    */
-  async ask(command: string, limitMs = 15_000): Promise<ImporterAnswer> {
+  async ask(command: string, limitMs = 60_000): Promise<ImporterAnswer> {
     await this.send(command);
     const next = await limited(
       this.#reader().next(),

@@ -1,0 +1,131 @@
+/** What the cases of borrowed devices share: a policy, and a program that has the device open. @module */
+import type { CaseContext, GuestContext } from "../guest/case.ts";
+import type { ImporterControl } from "../guest/importer.ts";
+import type { Running } from "../guest/process.ts";
+import { join } from "../path.ts";
+import { type PolicySpec, policyText } from "./support.ts";
+
+/** The policy of the cases, with a device that is borrowed from whoever this says. */
+export function borrowPolicy(
+  context: GuestContext,
+  owner: string,
+  spec: PolicySpec = {},
+): string {
+  return policyText(context, {
+    grace: "200ms",
+    ...spec,
+    acquire: `acquire: borrow, owner: ${owner}`,
+    more: `    revocation: cooperative\n${spec.more ?? ""}`,
+  });
+}
+
+/** A program that has a device open, as SPDK would. */
+export class LabOwner {
+  private constructor(
+    private readonly context: GuestContext,
+    readonly process: Running,
+    readonly control: ImporterControl,
+  ) {}
+
+  /** Starts one that has nothing open yet. */
+  static start(context: GuestContext): LabOwner {
+    const control = context.importer();
+    const process = context.start([context.program("importer"), control.socketPath]);
+    return new LabOwner(context, process, control);
+  }
+
+  /** Starts one that has the device open by its character device. */
+  static async holding(context: GuestContext): Promise<LabOwner> {
+    const owner = LabOwner.start(context);
+    await owner.hold();
+    return owner;
+  }
+
+  /** Starts one that has the device open by its group. */
+  static async holdingByGroup(
+    context: GuestContext,
+    by: "container" | "iommufd",
+  ): Promise<LabOwner> {
+    const owner = LabOwner.start(context);
+    const { address } = context.devices.nvme;
+    await owner.control.must(`hold-group ${await groupNode(address)} ${address} ${by}`);
+    return owner;
+  }
+
+  async hold(): Promise<void> {
+    await this.control.must(
+      `hold ${await this.context.vfioNode(this.context.devices.nvme.address)}`,
+    );
+  }
+
+  /** Who it is, as a policy says it. */
+  get identity(): string {
+    return `{ user: root, executable: ${this.context.program("importer")} }`;
+  }
+
+  /** The same, with the socket on which it listens from here on. */
+  async listening(): Promise<string> {
+    const path = join(this.context.scratch, "owner.sock");
+    await this.control.must(`channel-listen ${path}`);
+    return `{ user: root, socket: ${path} }`;
+  }
+
+  /**
+   * Waits for who asks; who only looks is let go.
+   *
+   * @returns what is asked
+   */
+  async asked(): Promise<Record<string, unknown>> {
+    for (;;) {
+      await this.control.must("channel-accept 40000", 45_000);
+      const heard = await this.control.must("channel-recv 40000", 45_000);
+      if (heard["state"] === "packet") return JSON.parse(String(heard["packet"]));
+      await this.control.must("close bargate");
+    }
+  }
+
+  /**
+   * Answers the next question.
+   *
+   * @param command by which it answers; unless given, as an owner should
+   * @returns when the other side has closed the connection
+   */
+  async lend(command = 'channel-send-fd held {"v":1,"type":"lent"}'): Promise<void> {
+    await this.asked();
+    await this.control.must(command);
+    await this.control.must("channel-recv 20000", 25_000);
+    await this.control.must("close bargate");
+  }
+}
+
+/** @returns the node of the IOMMU group of a function */
+export async function groupNode(address: string): Promise<string> {
+  const link = await Deno.readLink(`/sys/bus/pci/devices/${address}/iommu_group`);
+  return `/dev/vfio/${link.split("/").at(-1)}`;
+}
+
+/** A way in which an owner can go. */
+export interface OwnerEnd {
+  readonly how: string;
+  readonly go: (owner: LabOwner) => Promise<unknown>;
+}
+
+/** Each of them. */
+export const OWNER_ENDS: readonly OwnerEnd[] = [
+  { how: "the owner's close", go: ({ control }) => control.must("close held") },
+  { how: "the owner's exit", go: ({ control }) => control.send("exit 0") },
+  {
+    how: "SIGKILL of the owner",
+    go: async ({ process }) => {
+      process.kill("SIGKILL");
+      await process.exited();
+    },
+  },
+];
+
+/** Fails unless nobody has the device open any more: then it can be opened again. */
+export async function assertFree(context: CaseContext): Promise<void> {
+  const node = await context.vfioNode(context.devices.nvme.address);
+  const opened = await context.run([context.program("export_bench"), node, "2", "1", "1"]);
+  if (opened.status !== 0) throw new Error(`somebody has the device open: ${opened.stderr}`);
+}
