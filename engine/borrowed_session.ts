@@ -165,7 +165,7 @@ export class BorrowedSession implements GuardedSession {
     );
     if (power === "D0" && runtime !== "suspended" && runtime !== "suspending") return;
     throw new HostNotReadyError(
-      `Cannot borrow ${this.target.address}: it is in low power (${power}, ${runtime}), and to touch it would wake it behind its owner's back`,
+      `Cannot borrow ${this.target.address}: it is in low power (${power}, ${runtime}), and to touch it would wake it behind its owner's back; let its owner end that first`,
     );
   }
 

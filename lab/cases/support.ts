@@ -152,9 +152,9 @@ export class LabExport {
   }
 
   /** Takes packets until one is of this type. */
-  async packetOf(type: string): Promise<Record<string, unknown>> {
+  async packetOf(type: string, limitMs?: number): Promise<Record<string, unknown>> {
     for (let taken = 0; taken < 20; taken++) {
-      const packet = await this.packet();
+      const packet = await this.packet(limitMs);
       if (packet["type"] === type) return packet;
     }
     throw new Error(`20 packets and none of them ${type}`);
