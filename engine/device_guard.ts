@@ -435,7 +435,10 @@ export class DeviceGuard {
       else if (!await this.#endPrecisely(held)) left.push(held);
     }
     if (!this.session.revocable) {
-      for (const held of left) this.#askInVain(held, reason);
+      for (const held of left) {
+        if (await this.#ownerHasClosed(held)) await this.#finishDead(held, "close");
+        else this.#askInVain(held, held.grant.reason ?? reason);
+      }
       return;
     }
     const active = this.#held.filter(isActive);
@@ -444,6 +447,13 @@ export class DeviceGuard {
     } else if (left.length > 0 || this.standing.length === 0) {
       await this.#endGeneration(left, "close");
     }
+  }
+
+  /** What Bargate cannot take back, the owner's close does. */
+  async #ownerHasClosed({ dmaBuf, grant }: HeldGrant): Promise<boolean> {
+    const what = `probe ${grant.plan.export}`;
+    await this.#record.attempt(what, () => this.session.probe(dmaBuf));
+    return !this.session.isOpen;
   }
 
   /** Cooperative revocation: said once, and taken up again with every look. */

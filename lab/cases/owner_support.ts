@@ -5,18 +5,23 @@ import type { Running } from "../guest/process.ts";
 import { join } from "../path.ts";
 import { type PolicySpec, policyText } from "./support.ts";
 
-/** The policy of the cases, with a device that is borrowed from whoever this says. */
+/** A case's policy, with a device that is borrowed from whoever this says. */
+export function borrowing(owner: string, spec: PolicySpec = {}): PolicySpec {
+  return {
+    grace: "200ms",
+    ...spec,
+    acquire: `acquire: borrow, owner: ${owner}`,
+    more: `    revocation: cooperative\n${spec.more ?? ""}`,
+  };
+}
+
+/** The same as YAML. */
 export function borrowPolicy(
   context: GuestContext,
   owner: string,
   spec: PolicySpec = {},
 ): string {
-  return policyText(context, {
-    grace: "200ms",
-    ...spec,
-    acquire: `acquire: borrow, owner: ${owner}`,
-    more: `    revocation: cooperative\n${spec.more ?? ""}`,
-  });
+  return policyText(context, borrowing(owner, spec));
 }
 
 /** A program that has a device open, as SPDK would. */

@@ -1,18 +1,15 @@
 /** From a policy to DMA for an importer that Bargate did not start: `export --send`. @module */
 import assert from "node:assert/strict";
-import type { Event } from "../../engine/event.ts";
 import type { CaseContext, LabCase } from "../guest/case.ts";
-import type { Running } from "../guest/process.ts";
-import { IMPORTER_ACCOUNT } from "../guest/setup.ts";
 import { join } from "../path.ts";
 import {
   endOf,
+  eventsOf,
   IOVA,
   LabExport,
   listeningImporter,
   type PolicySpec,
   policyText,
-  SLICE,
   startSend,
   writePolicy,
 } from "./support.ts";
@@ -37,68 +34,9 @@ async function assertDead(lab: LabExport): Promise<void> {
   assert.equal((await lab.importer.ask(`map ${RECEIVED} ${IOVA + 0x100000}`)).error, "ENODEV");
 }
 
-/** How a receiver of `examples/clients` is run. */
-type Receiver = (context: CaseContext, socket: string) => Promise<readonly string[]>;
-
-/** The way of a receiver: it listens, is granted, is reset away, and ends. */
-async function receiverStory(context: CaseContext, command: Receiver): Promise<void> {
-  const { uid, gid } = IMPORTER_ACCOUNT;
-  const socket = join(context.scratch, "receiver.sock");
-  const receiver = context.start(await command(context, socket), { uid, gid });
-  await receiver.line("stdout", (line) => line === "listening");
-  const bargate = await startSend(context, socket, {
-    onReset: "restore",
-    identity: `{ user: nobody, executable: ${await Deno.realPath(`/proc/${receiver.pid}/exe`)} }`,
-  });
-  const granted = `granted lab/data 0x${SLICE.length.toString(16)}, ${SLICE.length} bytes here`;
-  assert.equal(await receiver.line("stdout", (line) => line.startsWith("granted")), granted);
-  const reset = await context.bargate(["reset", context.devices.nvme.address]);
-  assert.equal(reset.status, 0, reset.stderr);
-  await receiver.line("stdout", (line) => line.startsWith("suspended"));
-  await receiver.line("stdout", (line) => line.startsWith("restored"));
-  bargate.kill("SIGTERM");
-  await receiver.line("stdout", (line) => line === "revoking shutdown");
-  await receiver.line("stdout", (line) => line === "revoked shutdown");
-  const { status, stdout } = await receiver.wait();
-  assert.deepEqual([status, stdout.trim().split("\n").at(-1)], [0, "end"]);
-  assert.equal((await bargate.wait()).status, 0);
-  const end = endOf(eventsOf(bargate));
-  assert.deepEqual([end.reason, end.means], ["shutdown", "release"], "it let go when it was told");
-}
-
-const inC: Receiver = (context, socket) => Promise.resolve([context.program("receiver"), socket]);
-
-const PYTHONS = ["/usr/bin/python3", "/usr/local/bin/python3"];
-
-const inPython: Receiver = async (context, socket) => {
-  const python = await firstThere(PYTHONS);
-  if (python === undefined) return context.skip(`no Python here (${PYTHONS.join(", ")})`);
-  // The checkout may lie where the importer's account cannot reach it.
-  const script = join(context.scratch, "receiver.py");
-  await Deno.copyFile(join(context.checkout, "examples/clients/receiver.py"), script);
-  await Deno.chmod(script, 0o644);
-  return [python, script, socket];
-};
-
-async function firstThere(paths: readonly string[]): Promise<string | undefined> {
-  for (const path of paths) {
-    try {
-      if ((await Deno.stat(path)).isFile) return path;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  return undefined;
-}
-
 async function sha256Of(path: string): Promise<string> {
   const bytes = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
   return new Uint8Array(bytes).toHex();
-}
-
-function eventsOf(bargate: Running): readonly Event[] {
-  return bargate.stdout.split("\n").filter((line) => line.startsWith("{"))
-    .map((line) => JSON.parse(line) as Event);
 }
 
 interface Refusal {
@@ -213,16 +151,6 @@ export const cases: readonly LabCase[] = [
       await assertDead(lab);
       await lab.importer.send("exit 0");
     },
-  },
-  {
-    name: "send: the receiver in C of examples/clients is granted, told, and lets go",
-    limitMs: LONG_MS,
-    run: (context) => receiverStory(context, inC),
-  },
-  {
-    name: "send: the receiver in Python of examples/clients is granted, told, and lets go",
-    limitMs: LONG_MS,
-    run: (context) => receiverStory(context, inPython),
   },
   ...REFUSALS.map(({ name, identity, message }): LabCase => ({
     name: `send: an importer ${name} is turned away before the device is opened`,

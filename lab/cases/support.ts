@@ -119,10 +119,14 @@ export class LabExport {
   }
 
   /** Starts an importer that listens, and Bargate that connects to it; the importer says hello. */
-  static async send(context: GuestContext, spec: PolicySpec = {}): Promise<LabExport> {
+  static async send(
+    context: GuestContext,
+    spec: PolicySpec = {},
+    start: StartBargate = (args) => context.startBargate(args),
+  ): Promise<LabExport> {
     const importer = await listeningImporter(context);
     const ioas = await setUpEngine(context, importer.control);
-    const bargate = await startSend(context, importer.path, spec);
+    const bargate = await startSend(context, importer.path, spec, start);
     await unlessEnded(bargate, importer.control.must("channel-accept 30000", 35_000));
     await importer.control.must('channel-send {"type":"hello","v":1}');
     return new LabExport(context, bargate, importer.control, ioas);
@@ -130,8 +134,7 @@ export class LabExport {
 
   /** Events so far. */
   get events(): readonly Event[] {
-    return this.bargate.stdout.split("\n").filter((line) => line.startsWith("{"))
-      .map((line) => JSON.parse(line) as Event);
+    return eventsOf(this.bargate);
   }
 
   /** Waits for an event. */
@@ -250,6 +253,12 @@ export class LabExport {
   }
 }
 
+/** Events that a Bargate has told so far. */
+export function eventsOf(bargate: Running): readonly Event[] {
+  return bargate.stdout.split("\n").filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line) as Event);
+}
+
 /** The end of the only grant, as the audit has it. */
 export function endOf(events: readonly Event[]): Event {
   const ends = events.filter(({ type }) => type === "ended");
@@ -277,15 +286,19 @@ export async function listeningImporter(
   return { control, running, path };
 }
 
+/** How Bargate is started. @param args of its command line */
+export type StartBargate = (args: readonly string[]) => Running;
+
 /** Starts `bargate export --send`. */
 export async function startSend(
   context: GuestContext,
   socket: string,
   spec: PolicySpec = {},
+  start: StartBargate = (args) => context.startBargate(args),
 ): Promise<Running> {
   const policy = await writePolicy(context, policyText(context, spec));
   const flags = [...spec.flags ?? [], "--format", "jsonl", "--send", socket];
-  return context.startBargate(["export", policy, ...flags]);
+  return start(["export", policy, ...flags]);
 }
 
 /** @returns the engine's IOAS */

@@ -184,6 +184,31 @@ Deno.test("an importer that does not let go of a borrowed buffer is trouble, sai
   assert.equal((await scene.finish()).trouble, true);
 });
 
+Deno.test("what an importer does not let go of ends with the owner's close all the same", async () => {
+  const { scene, close } = await owned({ expiresMs: 1_000 });
+  await scene.start();
+  await scene.clock.advance(10_000);
+  assert.ok(scene.story().includes("late"));
+  close();
+  await scene.clock.advance(6_000);
+  assert.ok(scene.story().includes("ended expired close"), scene.story().join("\n"));
+  assert.equal((await scene.finish()).trouble, true);
+});
+
+Deno.test("an importer is told the reason of its grant's end, whatever else looks at the device then", async () => {
+  const { scene } = await owned();
+  await scene.start();
+  scene.packets();
+  const goOn = scene.kernel.stall("IOMMU_IOAS_MAP_FILE");
+  await scene.clock.advance(6_000);
+  await scene.touch("remove", "open");
+  goOn();
+  await scene.clock.advance(100);
+  const told = scene.packets().filter(({ type }) => type === "revoking");
+  assert.deepEqual(told.map(({ reason }) => reason), ["device-removed"]);
+  await scene.finish();
+});
+
 Deno.test("a descendant that keeps a borrowed buffer makes the end one that cannot be seen", async () => {
   const { scene } = await owned();
   const child = await scene.start();
