@@ -150,7 +150,9 @@ export class LabExport {
   /** The next packet on the importer's channel. */
   async packet(limitMs = 15_000): Promise<Record<string, unknown>> {
     const answer = await this.importer.must(`channel-recv ${limitMs}`, limitMs + 5_000);
-    if (answer["state"] !== "packet") throw new Error(`no packet: ${JSON.stringify(answer)}`);
+    if (answer["state"] !== "packet") {
+      throw new Error(`no packet: ${JSON.stringify(answer)}; ${this.bargate.stderr}`);
+    }
     return JSON.parse(String(answer["packet"])) as Record<string, unknown>;
   }
 

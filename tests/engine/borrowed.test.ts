@@ -1,8 +1,8 @@
 /** A device that another process has open. @module */
 import assert from "node:assert/strict";
 import { DeniedError, HostNotReadyError, RefusedError } from "../../engine/errors.ts";
-import { DEVICE_FOLDER, owned } from "./owner_scene.ts";
-import { settle, SSD } from "./support.ts";
+import { DEVICE_FOLDER, type Owned, owned, OWNER_PID } from "./owner_scene.ts";
+import { type Scene, settle, SSD } from "./support.ts";
 
 Deno.test("a borrowed device is exported from, and no copy of its descriptor is left", async () => {
   const { scene, device, end } = await owned();
