@@ -6,9 +6,8 @@
  */
 import assert from "node:assert/strict";
 import type { CaseContext, LabCase } from "../guest/case.ts";
-import { join } from "../path.ts";
 import { borrowing, borrowPolicy, groupNode, LabOwner } from "./owner_support.ts";
-import { endOf, IOVA, LabExport, type StartBargate } from "./support.ts";
+import { endOf, IOVA, LabExport } from "./support.ts";
 
 const ELSEWHERE = IOVA + 0x100000;
 /** For cases that start Bargate more than once, on a machine that others use too. */
@@ -18,45 +17,6 @@ const LOOK_MS = 60_000;
 const BY_GROUP = ["--route", "group"];
 /** Name under which an importer keeps the first descriptor that it receives. */
 const RECEIVED = "received0";
-
-/** A view of `/dev` that has what the run-time needs and VFIO's nodes, and no iommufd. */
-const WITHOUT_IOMMUFD = `set -e
-b=/bin/busybox
-d=$1
-shift
-$b mount -t tmpfs none $d
-for node in null zero full random urandom tty; do
-  : > $d/$node
-  $b mount -o bind /dev/$node $d/$node
-done
-$b mkdir $d/vfio $d/shm
-$b mount -o bind /dev/vfio $d/vfio
-$b ln -s /proc/self/fd $d/fd
-$b mount -o bind $d /dev -o rec
-test ! -e /dev/iommu
-exec "$@"`;
-
-/** Bargate, in a mount namespace without `/dev/iommu`; importers have their own view. */
-async function withoutIommufd(context: CaseContext): Promise<StartBargate> {
-  const folder = join(context.scratch, "dev");
-  await Deno.mkdir(folder);
-  const main = join(context.checkout, "cmd/main.ts");
-  const deno = [Deno.execPath(), "run", "-A", "--cached-only", main];
-  return (args) =>
-    context.start([
-      "/bin/busybox",
-      "unshare",
-      "-m",
-      "/bin/busybox",
-      "sh",
-      "-c",
-      WITHOUT_IOMMUFD,
-      "sh",
-      folder,
-      ...deno,
-      ...args,
-    ]);
-}
 
 /** The importer has got its buffer, and bytes move. */
 async function receiveAndMap(lab: LabExport): Promise<void> {
@@ -87,15 +47,6 @@ const RESET: End = {
     await lab.packetOf("revoked");
   },
   told: ["device-reset", "hold"],
-};
-
-const SIGNAL: End = {
-  how: "the last close (Bargate is asked to end)",
-  go: async (_, lab) => {
-    lab.bargate.kill("SIGTERM");
-    await lab.packetOf("revoked");
-  },
-  told: ["shutdown", "close"],
 };
 
 const KILL: End = {
@@ -150,15 +101,6 @@ export const cases: readonly LabCase[] = [
     limitMs: LONG_MS,
     run: async (context) =>
       await endStory(context, await LabExport.send(context, { flags: BY_GROUP }), end),
-  })),
-  ...[RESET, SIGNAL].map((end): LabCase => ({
-    name: `route: by group and container where there is no iommufd, ${end.how} is for good`,
-    limitMs: LONG_MS,
-    run: async (context) => {
-      const start = await withoutIommufd(context);
-      const lab = await LabExport.send(context, { flags: BY_GROUP, grace: "100ms" }, start);
-      await endStory(context, lab, end);
-    },
   })),
   {
     name: "route: borrowed and sent, the owner's close ends the grant, and Bargate with it",

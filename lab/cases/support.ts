@@ -151,7 +151,8 @@ export class LabExport {
   async packet(limitMs = 15_000): Promise<Record<string, unknown>> {
     const answer = await this.importer.must(`channel-recv ${limitMs}`, limitMs + 5_000);
     if (answer["state"] !== "packet") {
-      throw new Error(`no packet: ${JSON.stringify(answer)}; ${this.bargate.stderr}`);
+      const { stderr } = await this.bargate.wait();
+      throw new Error(`no packet: ${JSON.stringify(answer)}; bargate: ${stderr}`);
     }
     return JSON.parse(String(answer["packet"])) as Record<string, unknown>;
   }
