@@ -14,7 +14,7 @@ import { demoImporter, type Said, Words } from "./demo_importer.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { planText } from "./plan.ts";
-import { preparePlan } from "./prepare_plan.ts";
+import { factsOf, preparePlan } from "./prepare_plan.ts";
 import { openSimulatedHost, type SimulatedHost } from "./simulated_host.ts";
 
 /** Parts of the demo, in order. */
@@ -88,8 +88,8 @@ async function planned(
   say: (step: DemoStep, text: string) => void,
 ): Promise<Plan> {
   const { release, pageSize } = kernel;
-  const host = { files, release, pageSize };
-  const { loaded, plan } = await preparePlan(context, host, [`${folder}${policy}`], {});
+  const facts = factsOf({ files, release, pageSize });
+  const { loaded, plan } = await preparePlan(context, facts, [`${folder}${policy}`], {});
   expect("diagnostics of the policy", loaded.diagnostics, []);
   if (plan === undefined) throw unexpected("the policy", "no plan", "a plan");
   say("validate", `${policy}: valid`);

@@ -31,7 +31,7 @@ import { styleFor } from "./output/style.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
 import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
-import { type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
+import { factsOf, type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
 import { ensureRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
 import { ShutdownSignals } from "./shutdown_signals.ts";
 import { readVfTokens } from "./vf_token_file.ts";
@@ -58,11 +58,16 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const host = await openHost(this, flags.sim);
   const vfTokens = await vfTokensOf(flags, host.kernel);
   const { release, pageSize } = host.kernel;
-  const prepared = await preparePlan(this, { files: host.files, release, pageSize }, paths, {
-    ...(flags.importer === undefined ? {} : { importer: flags.importer }),
-    ...(flags.route === undefined ? {} : { route: flags.route }),
-    acceptUnwaitedRevoke: flags.acceptUnwaitedRevoke,
-  });
+  const prepared = await preparePlan(
+    this,
+    factsOf({ files: host.files, release, pageSize }),
+    paths,
+    {
+      ...(flags.importer === undefined ? {} : { importer: flags.importer }),
+      ...(flags.route === undefined ? {} : { route: flags.route }),
+      acceptUnwaitedRevoke: flags.acceptUnwaitedRevoke,
+    },
+  );
   const { plan } = prepared;
   tellDiagnostics(this, flags, prepared);
   if (plan === undefined || prepared.status !== ExitStatus.done) {
@@ -248,8 +253,7 @@ function statusOf(end: ChildEnd | undefined): number {
 }
 
 function tellDiagnostics(context: Context, flags: Flags, prepared: Prepared): void {
-  const { loaded, plan } = prepared;
-  const diagnostics = [...loaded.diagnostics, ...plan?.diagnostics ?? []];
+  const { loaded, diagnostics } = prepared;
   showDiagnostics(context, prepared, diagnostics);
   if (flags.format === "human" || prepared.status === ExitStatus.done) return;
   context.process.stdout.write(jsonDiagnostics(diagnostics, summarize(diagnostics, loaded)));

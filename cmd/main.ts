@@ -42,11 +42,15 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     load: () => import("./diff.ts"),
   },
   schema: {
-    brief: "Print the JSON Schema of a kind of policy file, for editors",
+    brief: "Print the JSON Schema of a kind of file, for editors",
     load: () => import("./schema.ts"),
   },
+  inventory: {
+    brief: "Say what PCI functions this host has, as a table or as a file to plan against",
+    load: () => loadUnlinked("./inventory.ts"),
+  },
   plan: {
-    brief: "Show what would be exported on this host, down to the bytes",
+    brief: "Show what would be exported on this host or on one that is a file, down to the bytes",
     load: () => loadUnlinked("./plan.ts"),
   },
   export: {

@@ -1,6 +1,7 @@
 /**
- * `bargate plan`: what would be exported on this host, down to the bytes of each ioctl. Changes
- * nothing, and opens no device.
+ * `bargate plan`: what would be exported on this host, or on one whose inventory is given as a file,
+ * down to the bytes of each ioctl. Changes nothing, and opens no device; with a file it reads nothing
+ * of the machine that it runs on.
  *
  * @module
  */
@@ -13,22 +14,32 @@ import type { DmaRange } from "../engine/kernel.ts";
 import { C } from "../ffi/layouts.ts";
 import { exportArgument } from "../ffi/vfio.ts";
 import type { Context } from "./context.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
 import { jsonDiagnostics } from "./output/json.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
 import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
 import { planningHost } from "./planning_host.ts";
-import { type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
+import {
+  factsOf,
+  type HostFacts,
+  type Prepared,
+  preparePlan,
+  showDiagnostics,
+} from "./prepare_plan.ts";
+import { readInventory } from "./read_inventory.ts";
 
 interface Flags extends PlanFlags {
   readonly format: "human" | "json";
   readonly importer?: string;
+  readonly inventory?: string;
 }
 
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   const { importer, acceptUnwaitedRevoke, route, sim } = flags;
-  const host = await planningHost(this, sim);
-  const prepared = await preparePlan(this, host, paths, {
+  const facts = await factsFor(this, flags);
+  const prepared = await preparePlan(this, facts, paths, {
     ...(importer === undefined ? {} : { importer }),
     ...(route === undefined ? {} : { route }),
     acceptUnwaitedRevoke,
@@ -39,17 +50,25 @@ async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<vo
   this.exitWith(prepared.status);
 }
 
-function asJson({ loaded, plan }: Prepared, place: PlanPlace): string {
-  if (plan === undefined) {
-    return jsonDiagnostics(loaded.diagnostics, summarize(loaded.diagnostics, loaded));
-  }
-  const whole = { ...plan, diagnostics: [...loaded.diagnostics, ...plan.diagnostics] };
+/** @throws {CommandError} usage: a file that cannot be read, or two hosts */
+async function factsFor(context: Context, { inventory, sim }: Flags): Promise<HostFacts> {
+  if (inventory === undefined) return factsOf(await planningHost(context, sim));
+  if (sim === undefined) return await readInventory(inventory);
+  throw new CommandError(
+    `Cannot plan for two hosts: give --inventory or --sim (received ${inventory} and ${sim})`,
+    ExitStatus.usage,
+  );
+}
+
+function asJson({ loaded, plan, diagnostics }: Prepared, place: PlanPlace): string {
+  if (plan === undefined) return jsonDiagnostics(diagnostics, summarize(diagnostics, loaded));
+  const whole = { ...plan, diagnostics };
   return `${JSON.stringify(planJson(whole, exportIoctl, place), null, 2)}\n`;
 }
 
 function forPeople(context: Context, prepared: Prepared, place: PlanPlace): void {
-  const { loaded, plan } = prepared;
-  showDiagnostics(context, prepared, [...loaded.diagnostics, ...plan?.diagnostics ?? []]);
+  const { plan, diagnostics } = prepared;
+  showDiagnostics(context, prepared, diagnostics);
   if (plan === undefined || plan.grants.length === 0) return;
   context.process.stdout.write(planText(plan, place));
 }
@@ -133,6 +152,13 @@ export const command = buildCommand<Flags, string[], Context>({
         placeholder: "name",
         brief: "Only what this importer would get",
       },
+      inventory: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        placeholder: "file",
+        brief: "Plan on the host that this file describes (bargate inventory), not on this one",
+      },
       ...PLAN_FLAGS,
     },
     positional: {
@@ -145,5 +171,7 @@ export const command = buildCommand<Flags, string[], Context>({
       },
     },
   },
-  docs: { brief: "Show what would be exported on this host, down to the bytes" },
+  docs: {
+    brief: "Show what would be exported on this host or on one that is a file, down to the bytes",
+  },
 });

@@ -128,14 +128,22 @@ async function readBounded(path: string, info: Deno.FileInfo): Promise<Uint8Arra
   return await collectBounded(file.readable);
 }
 
-/** Collects a stream up to the limit of policy files, and a little more. */
-export async function collectBounded(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+/**
+ * Collects a stream up to a limit, and a little more, which shows that it was exceeded.
+ *
+ * @param stream what to collect
+ * @param limit bytes; default: that of policy files
+ */
+export async function collectBounded(
+  stream: ReadableStream<Uint8Array>,
+  limit: number = MAX_FILE_SIZE,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream) {
     chunks.push(chunk);
     size += chunk.length;
-    if (size > MAX_FILE_SIZE) break;
+    if (size > limit) break;
   }
   const whole = new Uint8Array(size);
   let at = 0;

@@ -1,12 +1,12 @@
 /**
- * From the policy files on a command line and this host to a plan: what `plan` shows and `export`
- * does.
+ * From the policy files on a command line and a host to a plan: what `plan` shows and `export` does.
  *
  * @module
  */
 import { makePlan, type Plan, type PlanOptions } from "../engine/plan.ts";
 import type { Files } from "../host/files.ts";
 import { readSnapshot } from "../host/read_snapshot.ts";
+import type { HostSnapshot } from "../host/snapshot.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
 import { loadPolicySet, type LoadResult } from "../policy/load.ts";
 import type { PolicySet } from "../policy/model.ts";
@@ -23,37 +23,78 @@ export interface ThisHost {
   readonly pageSize: number;
 }
 
+/** Where a plan has its facts from. */
+export interface HostFacts {
+  /** Bytes; absent if it is not known. */
+  readonly pageSize?: number;
+  /** What is wrong with the facts themselves. */
+  readonly diagnostics: readonly Diagnostic[];
+  /**
+   * @param wanted the functions that matter
+   * @returns at least these and what is above them; undefined if there are no facts
+   */
+  snapshot(wanted: (address: string) => boolean): HostSnapshot | undefined;
+}
+
+/**
+ * Facts of the machine that this runs on.
+ *
+ * @param host this host
+ */
+export function factsOf(host: ThisHost): HostFacts {
+  return {
+    pageSize: host.pageSize,
+    diagnostics: [],
+    snapshot: (wanted) => readSnapshot(host.files, host, wanted).snapshot,
+  };
+}
+
 /** Policy files, checked, and the plan if they are valid. */
 export interface Prepared {
   readonly files: readonly PolicyFile[];
   readonly loaded: LoadResult;
-  /** Absent if the policy is invalid. */
+  /** Absent if the policy is invalid, or there are no facts. */
   readonly plan?: Plan;
+  /** Of the policy, of the facts, and of the plan. */
+  readonly diagnostics: readonly Diagnostic[];
   /** What the verb exits with if it goes no further; `done`: there is something to do. */
   readonly status: ExitStatus;
 }
 
 /**
- * Checks policy files and plans them on this host.
+ * Checks policy files and plans them on a host.
  *
  * @param context of the verb
- * @param host this host
+ * @param facts of the host
  * @param paths of policy files
  * @param options what to plan for
  * @throws {CommandError} usage: a path cannot be read
  */
 export async function preparePlan(
   context: Context,
-  host: ThisHost,
+  facts: HostFacts,
   paths: readonly string[],
   options: PlanOptions,
 ): Promise<Prepared> {
   const files = await readPolicyFiles(paths, context.readStdin);
-  const loaded = loadPolicySet(files, { pageSize: host.pageSize });
-  if (loaded.set === undefined) return { files, loaded, status: ExitStatus.invalidPolicy };
-  const { snapshot } = readSnapshot(host.files, host, wantedFunctions(loaded.set));
+  const { pageSize } = facts;
+  const loaded = loadPolicySet(files, pageSize === undefined ? {} : { pageSize });
+  const diagnostics = [...loaded.diagnostics, ...facts.diagnostics];
+  if (loaded.set === undefined) {
+    return { files, loaded, diagnostics, status: ExitStatus.invalidPolicy };
+  }
+  const snapshot = facts.snapshot(wantedFunctions(loaded.set));
+  if (snapshot === undefined) {
+    return { files, loaded, diagnostics, status: ExitStatus.hostNotReady };
+  }
   const plan = makePlan(loaded.set, snapshot, options);
-  return { files, loaded, plan, status: statusOf(plan) };
+  return {
+    files,
+    loaded,
+    plan,
+    diagnostics: [...diagnostics, ...plan.diagnostics],
+    status: statusOf(plan),
+  };
 }
 
 /**

@@ -1,9 +1,10 @@
 /**
- * `bargate schema`: prints the JSON Schemas of policy files, for editors.
+ * `bargate schema`: prints the JSON Schemas of policy files and of inventories, for editors.
  *
  * @module
  */
 import { buildCommand } from "@stricli/core";
+import snapshotSchema from "../host/snapshot.schema.json" with { type: "json" };
 import policySetSchema from "../policy/policy_set.schema.json" with { type: "json" };
 import policyTestSchema from "../policy/policy_test.schema.json" with { type: "json" };
 import policySchema from "../policy/schema.json" with { type: "json" };
@@ -15,10 +16,30 @@ const SCHEMAS: Readonly<Record<string, unknown>> = {
   ExportPolicy: policySchema,
   PolicySet: policySetSchema,
   PolicyTest: policyTestSchema,
+  HostSnapshot: snapshotSchema,
 };
 
-function schema(this: Context, _flags: NonNullable<unknown>, kind = "ExportPolicy"): void {
-  this.process.stdout.write(`${JSON.stringify(SCHEMAS[kind], undefined, 2)}\n`);
+/** Kinds by what people call them. */
+const KIND_OF = {
+  "policy": "ExportPolicy",
+  "policy-set": "PolicySet",
+  "policy-test": "PolicyTest",
+  "snapshot": "HostSnapshot",
+} as const;
+
+interface Flags {
+  readonly of?: keyof typeof KIND_OF;
+}
+
+function schema(this: Context, { of }: Flags, kind?: string): void {
+  if (of !== undefined && kind !== undefined) {
+    throw new CommandError(
+      `Cannot print two schemas: give a kind or --of (received ${kind} and --of ${of})`,
+      ExitStatus.usage,
+    );
+  }
+  const wanted = of === undefined ? kind ?? "ExportPolicy" : KIND_OF[of];
+  this.process.stdout.write(`${JSON.stringify(SCHEMAS[wanted], undefined, 2)}\n`);
 }
 
 function parseKind(text: string): string {
@@ -31,18 +52,26 @@ function parseKind(text: string): string {
 }
 
 /** The verb. */
-export const command = buildCommand<NonNullable<unknown>, [string?], Context>({
+export const command = buildCommand<Flags, [string?], Context>({
   func: schema,
   parameters: {
+    flags: {
+      of: {
+        kind: "enum",
+        values: ["policy", "policy-set", "policy-test", "snapshot"],
+        optional: true,
+        brief: "The same by another name; snapshot: what bargate inventory writes",
+      },
+    },
     positional: {
       kind: "tuple",
       parameters: [{
-        brief: "ExportPolicy (default), PolicySet or PolicyTest",
+        brief: "ExportPolicy (default), PolicySet, PolicyTest or HostSnapshot",
         parse: parseKind,
         optional: true,
         placeholder: "kind",
       }],
     },
   },
-  docs: { brief: "Print the JSON Schema of a kind of policy file, for editors" },
+  docs: { brief: "Print the JSON Schema of a kind of file, for editors" },
 });

@@ -1,0 +1,171 @@
+/**
+ * `bargate inventory`: what PCI functions this host has, as a table for people or as Snapshot v1, the
+ * file that `plan --inventory` takes. Opens no device and changes nothing. An ordinary user gets less,
+ * and is told which right more would need.
+ *
+ * @module
+ */
+import { buildCommand } from "@stricli/core";
+import { LinuxFiles } from "../ffi/linux_files.ts";
+import { kernelRelease, pageSize } from "../ffi/process.ts";
+import { isPciAddress } from "../host/address.ts";
+import { FilesError } from "../host/files.ts";
+import { parseSnapshot } from "../host/parse_snapshot.ts";
+import { printSnapshot } from "../host/print_snapshot.ts";
+import { readSnapshot, type SkippedFunction } from "../host/read_snapshot.ts";
+import type { HostSnapshot } from "../host/snapshot.ts";
+import type { Context } from "./context.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { inventoryTable } from "./output/inventory_table.ts";
+import { visible } from "./output/visible.ts";
+import { pathArgument } from "./path_argument.ts";
+
+interface Flags {
+  readonly format?: "human" | "json";
+  readonly device?: readonly string[];
+  readonly out?: string;
+}
+
+interface Taken {
+  readonly snapshot: HostSnapshot;
+  readonly skipped: readonly SkippedFunction[];
+}
+
+async function inventory(this: Context, { format, device, out }: Flags): Promise<void> {
+  const taken = take(device);
+  const asJson = format === undefined ? out !== undefined : format === "json";
+  const pieces = asJson ? [...printSnapshot(taken.snapshot)] : [forPeople(taken, device)];
+  if (out !== undefined && out !== "-") writeFile(out, pieces);
+  else for (const piece of pieces) this.process.stdout.write(piece);
+  const doubts = asJson ? await refusals(pieces) : [];
+  for (const line of [...shortcomings(taken), ...doubts]) {
+    this.process.stderr.write(`${visible(line)}\n`);
+  }
+}
+
+/** @throws {CommandError} host not ready: there is no PCI here, or no such device */
+function take(device: Flags["device"]): Taken {
+  const kernel = { release: kernelRelease(), pageSize: pageSize() };
+  const taken = readOwn(kernel, device);
+  for (const address of device ?? []) {
+    if (taken.snapshot.functions.some((entry) => entry.address === address)) continue;
+    const why = taken.skipped.find((skipped) => skipped.address === address)?.why;
+    throw new CommandError(
+      `Cannot take the inventory of ${address}: ${why ?? "this host has no such PCI function"}`,
+      ExitStatus.hostNotReady,
+    );
+  }
+  return taken;
+}
+
+function readOwn(kernel: { release: string; pageSize: number }, device: Flags["device"]): Taken {
+  try {
+    const wanted = device === undefined ? undefined : new Set(device);
+    return readSnapshot(
+      new LinuxFiles(),
+      kernel,
+      (address) => wanted === undefined || wanted.has(address),
+    );
+  } catch (error) {
+    if (!(error instanceof FilesError)) throw error;
+    const message = `Cannot take the inventory: ${error.message}`;
+    throw new CommandError(message, ExitStatus.hostNotReady, { cause: error });
+  }
+}
+
+/** What is above a wanted function is in the file, for the file must be whole, but not in the table. */
+function forPeople({ snapshot }: Taken, device: Flags["device"]): string {
+  return inventoryTable(
+    snapshot,
+    ({ address }) => device === undefined || device.includes(address),
+  );
+}
+
+/** What is not in the inventory, and which right it would have needed. */
+function shortcomings({ snapshot, skipped }: Taken): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { field, right } of snapshot.functions.flatMap(({ unreadable }) => unreadable)) {
+    const what = `${field} (needs ${right})`;
+    counts.set(what, (counts.get(what) ?? 0) + 1);
+  }
+  return [
+    ...[...counts].map(([what, count]) =>
+      `warning: could not read of ${count} function${count === 1 ? "" : "s"}: ${what}`
+    ),
+    ...skipped.map(({ address, why }) => `warning: left out ${address}: ${why}`),
+  ];
+}
+
+/** What is left out can leave a hole that `plan --inventory` would not accept: better said now. */
+async function refusals(pieces: readonly string[]): Promise<readonly string[]> {
+  const bytes = new Uint8Array(await new Blob([...pieces]).arrayBuffer());
+  return parseSnapshot(bytes).problems.map(({ message }) =>
+    `warning: plan --inventory will say: ${message}`
+  );
+}
+
+function writeFile(path: string, pieces: readonly string[]): void {
+  try {
+    using file = Deno.openSync(path, { write: true, create: true, truncate: true });
+    const encoder = new TextEncoder();
+    for (const piece of pieces) {
+      for (let rest = encoder.encode(piece); rest.length > 0;) {
+        rest = rest.subarray(file.writeSync(rest));
+      }
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`Cannot write the inventory: ${why}`, ExitStatus.usage, {
+      cause: error,
+    });
+  }
+}
+
+function parseDevice(text: string): string {
+  if (isPciAddress(text)) return text;
+  throw new CommandError(
+    `Cannot take the inventory: a full PCI address is needed, such as 0000:03:00.0 (received ${text})`,
+    ExitStatus.usage,
+  );
+}
+
+/** The verb. */
+export const command = buildCommand<Flags, [], Context>({
+  func: inventory,
+  parameters: {
+    flags: {
+      format: {
+        kind: "enum",
+        values: ["human", "json"],
+        optional: true,
+        brief: "A table, or Snapshot v1 (default: a table; with --out: json)",
+      },
+      device: {
+        kind: "parsed",
+        parse: parseDevice,
+        variadic: true,
+        optional: true,
+        placeholder: "address",
+        brief: "Only this function (repeatable); the file has the bridges above it too",
+      },
+      out: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        placeholder: "file",
+        brief: "Write to this file (- is standard output)",
+      },
+    },
+    aliases: { o: "out" },
+  },
+  docs: {
+    brief: "Say what PCI functions this host has, as a table or as a file to plan against",
+    fullDescription: [
+      "Opens no device and changes nothing. Runs as any account: an ordinary user cannot read",
+      "configuration space beyond 64 bytes, and is told so.",
+      "",
+      "The file is described in docs/inventory.md; bargate schema --of snapshot prints its schema.",
+    ].join("\n"),
+  },
+});

@@ -1,0 +1,65 @@
+/**
+ * A host's inventory for people.
+ *
+ * @module
+ */
+import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../host/snapshot.ts";
+import { formatQuantity } from "../../policy/quantity.ts";
+import { visible } from "./visible.ts";
+
+const HEADS = ["ADDRESS", "ID", "CLASS", "DRIVER", "GROUP", "NUMA", "NODE", "BARS"];
+
+/**
+ * Writes one line for each function.
+ *
+ * @param snapshot of the host
+ * @param shown whether a function is shown
+ *
+ * @example
+ * ```ts
+ * import { inventoryTable } from "./inventory_table.ts";
+ *
+ * const kernel = { release: "7.3.4" };
+ * const text = inventoryTable({ kernel, pageSize: 4096, iommu: [], functions: [] }, () => true);
+ * if (!text.startsWith("Linux 7.3.4, pages of 4KiB, no IOMMU\n")) throw new Error(text);
+ * ```
+ */
+export function inventoryTable(
+  { kernel, pageSize, iommu, functions }: HostSnapshot,
+  shown: (entry: SnapshotFunction) => boolean,
+): string {
+  const units = iommu.length === 0 ? "no IOMMU" : `IOMMU ${iommu.join(" ")}`;
+  const pages = formatQuantity(BigInt(pageSize));
+  const head = `Linux ${kernel.release}, pages of ${pages}, ${units}`;
+  const rows = functions.filter(shown).map(rowOf);
+  return `${visible(head)}\n${table([HEADS, ...rows])}`;
+}
+
+function rowOf(entry: SnapshotFunction): string[] {
+  return [
+    entry.address,
+    `${entry.vendor}:${entry.device}`,
+    entry.class,
+    entry.driver ?? "-",
+    `${entry.iommuGroup ?? "-"}`,
+    `${entry.numaNode ?? "-"}`,
+    nodeOf(entry),
+    entry.bars.map(barText).join(" "),
+  ].map(visible);
+}
+
+/** By which node it could be opened, which says most about a function that could be exported from. */
+function nodeOf({ driver, cdev, groupNode }: SnapshotFunction): string {
+  return cdev ?? (driver === "vfio-pci" ? groupNode : undefined) ?? "-";
+}
+
+function barText({ index, kind, size }: SnapshotBar): string {
+  return `${index}:${formatQuantity(size)}${kind === "io" ? " I/O" : ""}`;
+}
+
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = HEADS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`
+  ).join("");
+}

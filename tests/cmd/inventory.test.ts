@@ -1,0 +1,163 @@
+/** `inventory`, `plan --inventory` and `schema --of snapshot`. */
+import assert from "node:assert/strict";
+import { ExitStatus } from "../../cmd/exit_status.ts";
+import { inventoryTable } from "../../cmd/output/inventory_table.ts";
+import { parseSnapshot } from "../../host/parse_snapshot.ts";
+import { bargate, withFolder } from "./run_verb.ts";
+
+const CORPUS = new URL("../corpus/", import.meta.url).pathname;
+const POLICY = new URL("../../examples/policies/cmb-to-edu.yaml", import.meta.url).pathname;
+const ALL = { rights: ["-A"] };
+
+/** A host with the device of the example policy. */
+const HOST = JSON.stringify({
+  apiVersion: "bargate/v1",
+  kind: "HostSnapshot",
+  kernel: { release: "7.3.4" },
+  pageSize: 4096,
+  iommu: ["dmar0"],
+  functions: [{
+    address: "0000:01:00.0",
+    vendor: "1b36",
+    device: "0010",
+    class: "010802",
+    driver: "vfio-pci",
+    parent: "pci0000:00",
+    cdev: "/dev/vfio/devices/vfio0",
+    resetMethods: ["flr"],
+    config: "361b1000".padEnd(512, "0"),
+    bars: [{ index: 2, kind: "memory64", start: "0x800000000", size: "0x1000000", flags: [] }],
+    unreadable: [],
+  }],
+});
+
+Deno.test("plan --inventory plans on a file, with no right but to read it", async () => {
+  await withFolder(async (folder) => {
+    const file = `${folder}/host.json`;
+    await Deno.writeTextFile(file, HOST);
+    const { status, stdout, stderr } = await bargate(
+      ["plan", "--inventory", file, POLICY, "--format", "json"],
+    );
+    assert.equal(status, ExitStatus.done, stderr);
+    const plan = JSON.parse(stdout);
+    assert.deepEqual(plan.host, { release: "7.3.4", pageSize: 4096 });
+    assert.deepEqual(plan.grants.map(({ device }: { device: unknown }) => device), [
+      { address: "0000:01:00.0", id: "1b36:0010", node: "/dev/vfio/devices/vfio0" },
+    ]);
+    assert.match(plan.grants[0].ioctl.bytes, /^[0-9a-f]{80}$/);
+  });
+});
+
+Deno.test("plan --inventory checks the policy with the file's page size", async () => {
+  await withFolder(async (folder) => {
+    const file = `${folder}/host.json`;
+    await Deno.writeTextFile(file, HOST.replace(`"pageSize":4096`, `"pageSize":65536`));
+    const { status, stdout } = await bargate(
+      ["plan", "--inventory", file, POLICY, "--format", "json"],
+    );
+    assert.equal(status, ExitStatus.invalidPolicy);
+    assert.match(stdout, /65536|64 ?KiB/);
+  });
+});
+
+Deno.test("plan --inventory tells all that is wrong with the file, status 4", async () => {
+  const file = `${CORPUS}snapshots/bad/several-findings.json`;
+  const json = await bargate(["plan", "--inventory", file, POLICY, "--format", "json"]);
+  assert.equal(json.status, ExitStatus.hostNotReady);
+  const { diagnostics, summary } = JSON.parse(json.stdout);
+  assert.equal(summary.errors, 7);
+  assert.deepEqual(
+    [diagnostics[0].code, diagnostics[0].pointer, diagnostics[0].file, diagnostics[0].line],
+    ["BG2110", "/pageSize", file, 7],
+  );
+  const human = await bargate(["plan", "--inventory", file, POLICY]);
+  assert.equal(human.status, ExitStatus.hostNotReady);
+  assert.equal(human.stdout, "");
+  assert.match(human.stderr, /error\[BG2110\]: Cannot accept \/pageSize: .*\(received 1\)/);
+  assert.match(human.stderr, /several-findings\.json:7:15\n/);
+});
+
+Deno.test("plan --inventory tells what is wrong with policy and file at once, status 3", async () => {
+  const policy = `${CORPUS}bad/both-unaligned.yaml`;
+  const file = `${CORPUS}snapshots/bad/root-array.json`;
+  const { status, stdout } = await bargate(
+    ["plan", "--inventory", file, policy, "--format", "json"],
+  );
+  assert.equal(status, ExitStatus.invalidPolicy);
+  const codes = JSON.parse(stdout).diagnostics.map(({ code }: { code: string }) => code);
+  assert.ok(codes.some((code: string) => code.startsWith("BG1")));
+  assert.ok(codes.includes("BG2108"));
+});
+
+Deno.test("plan --inventory of what cannot be read is a usage error", async () => {
+  for (const file of ["/nonexistent/host.json", CORPUS]) {
+    const { status, stderr } = await bargate(["plan", "--inventory", file, POLICY]);
+    assert.equal(status, ExitStatus.usage);
+    assert.match(stderr, /^error: Cannot read the inventory /);
+  }
+});
+
+Deno.test("inventory of this host reads back, and says what it could not read", async () => {
+  const { status, stdout, stderr } = await bargate(["inventory", "--format", "json"], ALL);
+  if (status === ExitStatus.hostNotReady) {
+    assert.match(stderr, /^error: Cannot take the inventory: /);
+    return;
+  }
+  assert.equal(status, ExitStatus.done, stderr);
+  const { snapshot, problems } = parseSnapshot(new TextEncoder().encode(stdout));
+  const [entry] = snapshot?.functions ?? [];
+  if (problems.length > 0 || entry === undefined) return assert.match(stderr, /^warning: /m);
+  const short = snapshot?.functions.some(({ unreadable }) => unreadable.length > 0);
+  assert.equal(/^warning: could not read of \d+ functions?: /m.test(stderr), short);
+  await withFolder(async (folder) => {
+    const file = `${folder}/host.json`;
+    const args = ["inventory", "--device", entry.address, "-o", file];
+    const one = await bargate(args, ALL);
+    assert.deepEqual([one.status, one.stdout], [ExitStatus.done, ""]);
+    const written = parseSnapshot(await Deno.readFile(file)).snapshot;
+    assert.ok(written?.functions.some(({ address }) => address === entry.address));
+    const table = await bargate(["inventory", "--device", entry.address], ALL);
+    assert.match(table.stdout, /^Linux .*\nADDRESS +ID +CLASS .*\n/);
+    assert.equal(table.stdout.trimEnd().split("\n").length, 3);
+  });
+});
+
+Deno.test("inventory of a device that is not there, or is no address, is said to be wrong", async () => {
+  const absent = await bargate(["inventory", "--device", "ffff:ff:1f.7"], ALL);
+  assert.equal(absent.status, ExitStatus.hostNotReady);
+  assert.match(absent.stderr, /^error: Cannot take the inventory/);
+  const wrong = await bargate(["inventory", "--device", "03:00.0"], ALL);
+  assert.equal(wrong.status, ExitStatus.usage);
+  assert.match(wrong.stderr, /full PCI address.*received 03:00\.0/);
+  const nowhere = await bargate(["inventory", "--out", "/nonexistent/host.json"], ALL);
+  assert.notEqual(nowhere.status, ExitStatus.done);
+  assert.equal((await bargate(["inventory", "extra"], ALL)).status, ExitStatus.usage);
+});
+
+Deno.test("the table has one line a function, and moves no cursor", () => {
+  const { snapshot } = parseSnapshot(new TextEncoder().encode(HOST));
+  assert.ok(snapshot !== undefined);
+  const [entry] = snapshot.functions;
+  assert.ok(entry !== undefined);
+  const evil = { ...entry, address: "0000:02:00.0", driver: "\x1b[2J" };
+  const text = inventoryTable({ ...snapshot, functions: [entry, evil] }, () => true);
+  assert.equal(
+    text,
+    "Linux 7.3.4, pages of 4KiB, IOMMU dmar0\n" +
+      "ADDRESS       ID         CLASS   DRIVER       GROUP  NUMA  NODE                     BARS\n" +
+      "0000:01:00.0  1b36:0010  010802  vfio-pci     -      -     /dev/vfio/devices/vfio0  2:16MiB\n" +
+      "0000:02:00.0  1b36:0010  010802  <U+001B>[2J  -      -     /dev/vfio/devices/vfio0  2:16MiB\n",
+  );
+});
+
+Deno.test("schema --of snapshot prints the schema of inventories, and schema stays as it is", async () => {
+  const text = await Deno.readTextFile(new URL("../../host/snapshot.schema.json", import.meta.url));
+  const of = await bargate(["schema", "--of", "snapshot"]);
+  assert.deepEqual([of.status, JSON.parse(of.stdout)], [ExitStatus.done, JSON.parse(text)]);
+  assert.equal((await bargate(["schema", "HostSnapshot"])).stdout, of.stdout);
+  const plain = await bargate(["schema"]);
+  assert.equal(JSON.parse(plain.stdout).$id, "urn:bargate:v1:export-policy");
+  assert.equal((await bargate(["schema", "--of", "policy"])).stdout, plain.stdout);
+  const both = await bargate(["schema", "HostSnapshot", "--of", "snapshot"]);
+  assert.equal(both.status, ExitStatus.usage);
+});
