@@ -1,0 +1,117 @@
+/**
+ * `bargate inventory` on a real kernel. What it says is checked in as `examples/hosts/laboratory.json`;
+ * the first case tells when the two differ, and leaves the new one where the host finds it.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { msixRanges } from "../../host/config_space.ts";
+import { parseSnapshot } from "../../host/parse_snapshot.ts";
+import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
+import type { CaseContext, LabCase } from "../guest/case.ts";
+import { join } from "../path.ts";
+import { policyText, writePolicy } from "./support.ts";
+
+const RECORDED = "examples/hosts/laboratory.json";
+/** Under load a start of Deno in the guest takes its time. */
+const LIMIT_MS = 240_000;
+
+function read(bytes: Uint8Array): HostSnapshot {
+  const { snapshot, problems } = parseSnapshot(bytes);
+  assert.deepEqual(problems, []);
+  assert.ok(snapshot !== undefined);
+  return snapshot;
+}
+
+async function take(context: CaseContext): Promise<{ path: string; snapshot: HostSnapshot }> {
+  const path = join(context.exchange, "inventory.json");
+  const ran = await context.bargate(["inventory", "--out", path], { limitMs: LIMIT_MS });
+  assert.deepEqual([ran.status, ran.stdout, ran.stderr], [0, "", ""]);
+  return { path, snapshot: read(await Deno.readFile(path)) };
+}
+
+/** What is the same in every boot, whatever cases ran before: no addresses that the kernel gave out. */
+function stable({ pageSize, iommu, functions }: HostSnapshot): unknown {
+  return { pageSize, iommu, functions: functions.map(stableFunction) };
+}
+
+function stableFunction(entry: SnapshotFunction): unknown {
+  const { cdev, groupNode: _node, powerState: _power, config, bars, ...rest } = entry;
+  return {
+    ...rest,
+    cdev: cdev !== undefined,
+    config: [config.length, config[0x0e], msixRanges(config)],
+    bars: bars.map(({ start: _start, ...bar }) => bar),
+  };
+}
+
+async function comparesWithRecorded(context: CaseContext): Promise<void> {
+  const { snapshot } = await take(context);
+  const recorded = read(await Deno.readFile(join(context.checkout, RECORDED)));
+  const message = `${RECORDED} is stale: the new one is inventory.json in the folder that is kept`;
+  assert.deepEqual(stable(snapshot), stable(recorded), message);
+}
+
+/** Sysfs asks for the capability, not for the account; one that may read Deno's cache is at hand. */
+const WITHOUT_RIGHTS = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"];
+
+async function withoutRights(context: CaseContext): Promise<void> {
+  const main = join(context.checkout, "cmd/main.ts");
+  const args = ["run", "-A", "--cached-only", main, "inventory", "--format", "json"];
+  const ran = await context.run([...WITHOUT_RIGHTS, Deno.execPath(), ...args], {
+    limitMs: LIMIT_MS,
+  });
+  assert.equal(ran.status, 0, ran.stderr);
+  const ordinary = read(new TextEncoder().encode(ran.stdout));
+  const { snapshot } = await take(context);
+  assert.equal(
+    ran.stderr,
+    `warning: could not read of ${snapshot.functions.length} functions: ` +
+      "config beyond 64 bytes (needs CAP_SYS_ADMIN)\n",
+  );
+  const header = (entry: SnapshotFunction) => {
+    return { ...entry, config: entry.config.length, unreadable: [] };
+  };
+  const short = { config: 64, unreadable: [] };
+  assert.deepEqual(
+    ordinary.functions.map(header),
+    snapshot.functions.map((entry) => ({ ...entry, ...short })),
+  );
+  const path = join(context.scratch, "ordinary.json");
+  await Deno.writeTextFile(path, ran.stdout);
+  const plan = await planned(context, ["--inventory", path]);
+  assert.equal(plan.status, 4);
+  assert.match(plan.stdout, /"BG2011"/);
+}
+
+async function planned(context: CaseContext, flags: readonly string[]) {
+  const policy = await writePolicy(context, policyText(context));
+  const args = ["plan", policy, "--format", "json", ...flags];
+  return await context.bargate(args, { limitMs: LIMIT_MS });
+}
+
+async function plansTheSame(context: CaseContext): Promise<void> {
+  const { path } = await take(context);
+  const [here, there] = [await planned(context, []), await planned(context, ["--inventory", path])];
+  assert.equal(here.status, 0, here.stderr);
+  assert.deepEqual([there.status, there.stdout], [0, here.stdout]);
+}
+
+/** Those of the inventory. */
+export const cases: readonly LabCase[] = [
+  {
+    name: "inventory: of the guest is the one that is checked in",
+    limitMs: LIMIT_MS,
+    run: comparesWithRecorded,
+  },
+  {
+    name: "inventory: without a capability less is read, and the right that is missing is named",
+    limitMs: 2 * LIMIT_MS,
+    run: withoutRights,
+  },
+  {
+    name: "inventory: a plan on the file is the plan on the host",
+    limitMs: 2 * LIMIT_MS,
+    run: plansTheSame,
+  },
+];
