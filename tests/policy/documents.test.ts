@@ -151,7 +151,14 @@ Deno.test("the example policies are valid, alone and together", () => {
   const folder = new URL("examples/policies/", ROOT);
   const names = [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
   const sources = names.map((name) => ({ file: name, text: read(`examples/policies/${name}`) }));
-  assert.deepEqual(names, ["cmb-to-edu.yaml", "cmb-to-rnic.yaml"]);
+  assert.deepEqual(names, [
+    "cmb-on-large-pages.yaml",
+    "cmb-to-edu.yaml",
+    "cmb-to-rnic.yaml",
+    "doorbells-to-rnic.yaml",
+    "gpu-to-rnic.yaml",
+    "vf-to-vmm.yaml",
+  ]);
   assert.deepEqual(loadPolicySet(sources).diagnostics, []);
   for (const source of sources) assert.deepEqual(loadPolicySet([source]).diagnostics, []);
 });

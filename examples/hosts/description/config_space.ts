@@ -191,7 +191,9 @@ export function writeCapabilities(view: DataView, list: readonly Capability[]): 
 export function writeExtended(view: DataView, list: readonly ExtendedCapability[]): void {
   const [first] = list;
   if (first !== undefined && first.at !== 0x100) {
-    throw new RangeError(`Cannot begin the extended list elsewhere than 0x100 (received ${first.at})`);
+    throw new RangeError(
+      `Cannot begin the extended list elsewhere than 0x100 (received ${first.at})`,
+    );
   }
   for (const [index, { at, id, version, write }] of list.entries()) {
     const next = list[index + 1]?.at ?? 0;

@@ -32,6 +32,8 @@ export interface FunctionSpec {
   readonly group: number;
   readonly physfn?: string;
   readonly slot?: string;
+  /** Its device has several functions. */
+  readonly multifunction?: true;
   readonly resetMethods?: readonly string[];
   readonly bars?: readonly BarSpec[];
   /** None: conventional PCI, 256 bytes. */
@@ -82,7 +84,6 @@ class Space {
 interface Spaces {
   readonly low: Space;
   readonly high: Space;
-  readonly io: Space;
 }
 
 /** Addresses `[start, end)`; nothing if both are the same. */
@@ -106,12 +107,11 @@ export function snapshotOf(spec: MachineSpec): HostSnapshot {
 
 class Builder {
   readonly #made: SnapshotFunction[] = [];
-  readonly #io = new Space(0x2000n);
   #cdevs = 0;
 
   build(roots: readonly RootComplexSpec[]): SnapshotFunction[] {
     for (const { bus, numaNode, memory, functions } of roots) {
-      const spaces = { low: new Space(memory[0]), high: new Space(memory[1]), io: this.#io };
+      const spaces = { low: new Space(memory[0]), high: new Space(memory[1]) };
       for (const spec of functions) this.#add(spec, bus, numaNode, spaces);
     }
     return this.#made;
@@ -150,11 +150,13 @@ class Builder {
   }
 }
 
-function placeBar(spec: BarSpec, { low, high, io }: Spaces): SnapshotBar {
+/** No bridge here has a window for I/O, and so the kernel leaves such a BAR without an address. */
+function placeBar(spec: BarSpec, { low, high }: Spaces): SnapshotBar {
   const { index, size, kind = "memory64" } = spec;
   const prefetchable = spec.prefetchable ?? kind === "memory64";
-  const space = kind === "io" ? io : kind === "memory64" && prefetchable ? high : low;
-  return { index, kind, start: space.take(size), size, prefetchable };
+  const space = kind === "memory64" && prefetchable ? high : low;
+  const start = kind === "io" ? 0n : space.take(size);
+  return { index, kind, start, size, prefetchable };
 }
 
 function configOf(
@@ -171,7 +173,7 @@ function configOf(
   view.setUint16(0x04, spec.driver === undefined ? 0 : 0x0006, true);
   view.setUint32(0x08, (parseInt(spec.class, 16) << 8 | (spec.revision ?? 0)) >>> 0, true);
   view.setUint8(0x0e, headerType(spec));
-  if (!virtual) for (const bar of bars) writeBar(view, bar);
+  if (!virtual) { for (const bar of bars) writeBar(view, bar); }
   if (spec.behind !== undefined) writeBridge(view, spec, windows);
   else if (spec.subsystem !== undefined) {
     view.setUint16(0x2c, parseInt(spec.subsystem.slice(0, 4), 16), true);
@@ -182,8 +184,8 @@ function configOf(
   return config;
 }
 
-function headerType({ behind }: FunctionSpec): number {
-  return behind === undefined ? 0x00 : 0x01;
+function headerType({ behind, multifunction }: FunctionSpec): number {
+  return (behind === undefined ? 0x00 : 0x01) | (multifunction ? 0x80 : 0);
 }
 
 function writeBar(view: DataView, { index, kind, start, prefetchable }: SnapshotBar): void {
@@ -201,6 +203,8 @@ function writeBridge(
   view.setUint8(0x18, busOf(address));
   view.setUint8(0x19, Math.min(...behind.map((below) => busOf(below.address))));
   view.setUint8(0x1a, Math.max(...behind.map(lastBus)));
+  // No I/O behind it: base above limit.
+  view.setUint8(0x1c, 0xf0);
   writeWindow(view, 0x20, low, false);
   writeWindow(view, 0x24, high, true);
 }

@@ -26,6 +26,7 @@ export interface Seat {
   readonly group: number;
   readonly driver?: string;
   readonly slot?: string;
+  readonly multifunction?: true;
 }
 
 /** Intel Ice Lake: the first function of a root bus, by which Linux knows the host bridge. */
@@ -114,7 +115,7 @@ function switchPort({ address, group, slot }: Seat): FunctionSpec {
 function switchCapabilities(type: "upstream" | "downstream") {
   return [
     powerManagement(0x40),
-    express(0x68, { type, speed: 4, width: 16 }),
+    express(0x68, { type, slot: type === "downstream", speed: 4, width: 16 }),
     bridgeSubsystem(0xa4, 0x1000, 0xa064),
   ];
 }

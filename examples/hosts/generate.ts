@@ -1,0 +1,37 @@
+/**
+ * Writes the constructed example hosts from their descriptions in `machines/`. A test compares them
+ * with fresh ones.
+ *
+ * Run: `deno run -A examples/hosts/generate.ts`
+ *
+ * @module
+ */
+import { printSnapshot } from "../../host/print_snapshot.ts";
+import { type MachineSpec, snapshotOf } from "./description/machine.ts";
+import { arm64 } from "./machines/arm64.ts";
+import { gpuNode } from "./machines/gpu_node.ts";
+import { direct, redirected } from "./machines/spdk.ts";
+import { vmHost } from "./machines/vm_host.ts";
+
+const MACHINES: Readonly<Record<string, MachineSpec>> = {
+  "arm64-64k.json": arm64,
+  "gpu-node.json": gpuNode,
+  "spdk-direct.json": direct,
+  "spdk-redirected.json": redirected,
+  "vm-host.json": vmHost,
+};
+
+/** Text of each constructed host, by the name of its file. */
+export function exampleHosts(): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(MACHINES).map(([file, machine]) =>
+      [file, [...printSnapshot(snapshotOf(machine))].join("")] as const
+    ),
+  );
+}
+
+if (import.meta.main) {
+  for (const [file, text] of exampleHosts()) {
+    await Deno.writeTextFile(new URL(file, import.meta.url), text);
+  }
+}
