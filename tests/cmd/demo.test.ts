@@ -40,7 +40,7 @@ const EXPECTED =
      BAR 2    [0x1000, +0x2000)
      access   read-write, on reset: revoke
      ended by release, then hold, then close
-     held by  memory decode off (over a reset too), else low power
+     held by  memory decode off (over a reset too), else D3hot, else low power
      ioctl    0x3b75 280000000b0001000200000002000800000000000100000000100000000000000020000000000000
 
    on a simulated host
