@@ -20,9 +20,10 @@ const MOST_BYTES = 64 * 1024;
  * @param uid the account that Bargate runs as
  * @returns which token a function is opened with
  * @throws {CommandError} host not ready: others could read or replace it; usage: it cannot be read,
- * or is no file of tokens
+ * is no file of tokens, or a token was given in place of a path
  */
 export async function readVfTokens(path: string, uid: number): Promise<VfTokenSource> {
+  refuseToken(path);
   return parseVfTokens(await readPrivate(path, uid), path);
 }
 
@@ -91,6 +92,20 @@ function tokenOf(word: string, path: string, line: number): string {
 function wrong(path: string, why: string): CommandError {
   return new CommandError(
     `Cannot use ${path} for --vf-token-file: ${why}; it must hold one UUID for all virtual functions, or a line ADDRESS UUID for each function`,
+    ExitStatus.usage,
+  );
+}
+
+/** A token in place of a path would stand in the message that there is no such file. */
+function refuseToken(path: string): void {
+  try {
+    checkedVfToken(path);
+  } catch (error) {
+    if (error instanceof TypeError) return;
+    throw error;
+  }
+  throw new CommandError(
+    "Cannot use a token for --vf-token-file: it takes the path of a file, for everybody on this machine can read a command line; write the token into a file of mode 600, and change it",
     ExitStatus.usage,
   );
 }

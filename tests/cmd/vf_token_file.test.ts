@@ -80,6 +80,10 @@ Deno.test("readVfTokens takes a private file of the account, links to it too", a
   });
 });
 
+Deno.test("readVfTokens refuses a token in place of a path, without repeating it", async () => {
+  await assert.rejects(readVfTokens(TOKEN, UID), refusal(ExitStatus.usage, /takes the path/));
+});
+
 Deno.test("readVfTokens refuses a file that others can read or own, and says what to do", async () => {
   await withFile(async (path) => {
     for (const mode of [0o640, 0o604, 0o620, 0o601]) {
