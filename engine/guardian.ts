@@ -103,7 +103,7 @@ export class Guardian {
       );
     }
     this.#iommufd = new SharedIommufd(context.kernel);
-    this.#janitor = context.kernel.openLane("janitor");
+    this.#janitor = context.kernel.openLane("janitor", "shared");
     this.#desk = new ObservationDesk({
       guards: () => [...this.#guards.values()],
       background: (work) => this.#background(work),

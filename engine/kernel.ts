@@ -106,6 +106,13 @@ export interface HotResetInfo {
   readonly allOwned?: boolean;
 }
 
+/**
+ * Where a lane's descriptors are. `own`: in a table of its thread's, which is closed with it. `shared`:
+ * in the process's, for closing there what strangers sent: any close of theirs can wait (flush), that
+ * of a copy too, and no other thread may be made to.
+ */
+export type LaneTable = "own" | "shared";
+
 /** Calls that can wait, made in order on a thread of their own. */
 export interface Lane {
   readonly name: string;
@@ -213,7 +220,7 @@ export interface Packet {
    * `passPidfds` was called, and even there absent where the kernel could not make one.
    */
   readonly pidfd?: Fd;
-  /** The packet, or its descriptors, did not fit the buffers: content cannot be trusted. */
+  /** The packet, or its descriptors, did not fit the buffers: what there is of them cannot be trusted. */
   readonly truncated: boolean;
 }
 
@@ -375,8 +382,8 @@ export interface Kernel {
 
   /** Nobody without CAP_SYS_PTRACE can take this process's descriptors after this (`PR_SET_DUMPABLE` 0). */
   makeNonDumpable(): void;
-  /** Starts a lane. @param name for messages: the device's address */
-  openLane(name: string): Lane;
+  /** Starts a lane. @param name for messages: the device's address @param table `own` unless given */
+  openLane(name: string, table?: LaneTable): Lane;
 
   /** `/dev/iommu`. */
   openIommufd(): Fd;

@@ -13,6 +13,7 @@ import type {
   HotResetInfo,
   Lane,
   LanePacket,
+  LaneTable,
   MapRequest,
   RegionInfo,
 } from "../engine/kernel.ts";
@@ -43,6 +44,8 @@ interface Pending {
 export interface LaneOptions {
   /** Is told of each descriptor before it is closed. */
   readonly onClose?: (fd: Fd) => void;
+  /** Whose table its descriptors are in; `own` unless given. */
+  readonly table?: LaneTable;
   /** The thread's module. */
   readonly worker?: URL;
 }
@@ -68,9 +71,10 @@ export class LinuxLane implements Lane {
   readonly #worker: Worker;
   readonly #pending: Pending[] = [];
   readonly #onClose: (fd: Fd) => void;
-  readonly #table: string;
+  /** Absent: the process's. */
+  readonly #table: string | undefined;
   /** Beside the messages, for descriptors. */
-  readonly #socket: Fd;
+  readonly #socket: Fd | undefined;
   #over: LaneEndedError | undefined;
   #drained: (() => void) | undefined;
 
@@ -80,7 +84,8 @@ export class LinuxLane implements Lane {
    */
   constructor(readonly name: string, options: LaneOptions = {}) {
     this.#onClose = options.onClose ?? (() => undefined);
-    this.#table = `lane ${++lanes} (${name})`;
+    const shared = options.table === "shared";
+    this.#table = shared ? undefined : `lane ${++lanes} (${name})`;
     this.#worker = new Worker(options.worker ?? new URL("./lane_worker.ts", import.meta.url), {
       type: "module",
       name: `lane ${name}`,
@@ -88,20 +93,27 @@ export class LinuxLane implements Lane {
     this.#worker.onmessage = ({ data }: MessageEvent<AnswerMessage>) => this.#answered(data);
     this.#worker.onerror = (event) => this.#died(event);
     this.#worker.onmessageerror = () => this.#fail("an answer could not be read");
-    const [ours, theirs] = socketPair(this.#table);
-    this.#socket = ours;
-    this.#start(theirs);
+    this.#socket = this.#start();
   }
 
-  /** The thread takes a table of its own; from then on the process's copy of its end is not needed. */
-  #start(theirs: Fd): void {
+  /**
+   * A thread that takes a table of its own gets a socket; from then on the process's copy of its end is
+   * not needed. One that shares the process's needs none.
+   */
+  #start(): Fd | undefined {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const message: StartMessage = { kind: "start", socket: theirs.number, table: this.#table };
+    const table = this.#table;
+    const [ours, theirs] = table === undefined ? [] : socketPair(table);
+    const message: StartMessage = {
+      kind: "start",
+      ...(table === undefined || theirs === undefined ? {} : { socket: theirs.number, table }),
+    };
     this.#worker.postMessage(message);
     this.#pending.push({ call: "start", sentAt: performance.now(), resolve, reject });
     promise
       .catch((error: unknown) => this.#fail(error instanceof Error ? error.message : String(error)))
-      .finally(() => closeDescriptor(theirs));
+      .finally(() => theirs === undefined ? undefined : closeDescriptor(theirs));
+    return ours;
   }
 
   get waiting(): Lane["waiting"] {
@@ -137,7 +149,7 @@ export class LinuxLane implements Lane {
    */
   async close(fd: Fd): Promise<void> {
     if (this.#over !== undefined) {
-      if (fd.table === this.#table && fd.open) fd.release();
+      if (this.#table !== undefined && fd.table === this.#table && fd.open) fd.release();
       throw this.#over;
     }
     this.#onClose(fd);
@@ -286,7 +298,8 @@ export class LinuxLane implements Lane {
       args: args.map((arg) => toMessage(arg, this.#table, sent)),
       sent: 0,
     };
-    if (sent.length > 0 && !sendPacket(this.#socket, new Uint8Array(1), sent)) {
+    const carries = this.#socket !== undefined && sent.length > 0;
+    if (carries && !sendPacket(this.#socket, new Uint8Array(1), sent)) {
       throw new LaneEndedError(this.name, "too many calls wait for one that does not return");
     }
     this.#worker.postMessage({ ...message, sent: sent.length });
@@ -301,7 +314,8 @@ export class LinuxLane implements Lane {
   }
 
   #resolve(pending: Pending, { result, sent }: Extract<AnswerMessage, { kind: "result" }>): void {
-    const packet = sent === 0 ? undefined : receivePacket(this.#socket);
+    const socket = this.#socket;
+    const packet = sent === 0 || socket === undefined ? undefined : receivePacket(socket);
     if (typeof packet === "string") {
       pending.reject(new LaneEndedError(this.name, "a descriptor that it sent has not come"));
       return this.#fail("a descriptor that it sent has not come");
@@ -326,7 +340,7 @@ export class LinuxLane implements Lane {
   /** With the thread goes its table, and all that is open there. */
   #stop(): void {
     this.#worker.terminate();
-    if (this.#socket.open) closeDescriptor(this.#socket);
+    if (this.#socket?.open) closeDescriptor(this.#socket);
   }
 }
 

@@ -24,10 +24,10 @@ interface SentFd {
 /** To the thread, before all else. */
 export interface StartMessage {
   readonly kind: "start";
-  /** The thread's end of the socket. */
-  readonly socket: number;
-  /** Name of the thread's table. */
-  readonly table: string;
+  /** The thread's end of the socket; absent: it shares the process's table, and needs none. */
+  readonly socket?: number;
+  /** Name of the thread's table; absent: the process's. */
+  readonly table?: string;
 }
 
 /** To the thread. */

@@ -21,7 +21,7 @@ import { takeOwnTable } from "./own_table.ts";
 import { receivePacket, sendPacket } from "./seqpacket.ts";
 
 let socket: Fd | undefined;
-let table = "";
+let table: string | undefined;
 
 self.onmessage = ({ data }: MessageEvent<StartMessage | CallMessage>) => {
   self.postMessage(data.kind === "start" ? start(data) : answer(data));
@@ -29,9 +29,11 @@ self.onmessage = ({ data }: MessageEvent<StartMessage | CallMessage>) => {
 
 function start(message: StartMessage): AnswerMessage {
   try {
-    takeOwnTable(message.socket);
-    socket = new Fd(message.socket, "lane");
-    table = message.table;
+    if (message.socket !== undefined) {
+      takeOwnTable(message.socket);
+      socket = new Fd(message.socket, "lane");
+      table = message.table;
+    }
     return { kind: "result", result: undefined, sent: 0 };
   } catch (error) {
     return refusal(error);

@@ -17,6 +17,7 @@ import type {
   IdentityOptions,
   Kernel,
   Lane,
+  LaneTable,
   Packet,
   ProcessIdentity,
   RevokeTrace,
@@ -89,8 +90,8 @@ export class LinuxKernel implements Kernel {
     ignoreInspectorSignal();
   }
 
-  openLane(name: string): Lane {
-    return new LinuxLane(name, { onClose: (fd) => this.#loop.forget(fd) });
+  openLane(name: string, table: LaneTable = "own"): Lane {
+    return new LinuxLane(name, { table, onClose: (fd) => this.#loop.forget(fd) });
   }
 
   openIommufd(): Fd {

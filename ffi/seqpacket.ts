@@ -190,7 +190,8 @@ export function sendPacket(socket: Fd, bytes: Uint8Array, fds: readonly Fd[] = [
 }
 
 /**
- * Takes one packet. Descriptors of a truncated one are closed.
+ * Takes one packet. Of a truncated one there can be descriptors too: whose close can wait is not closed
+ * here.
  *
  * @param socket connected
  * @returns the packet, whose descriptors and pidfd the caller owns; `empty`: none waits; `end`: the peer has
@@ -216,12 +217,12 @@ function packetIn(buffer: MessageBuffer, length: number, what: string): Packet |
   const pidfds = control.pidfd === undefined ? [] : [new Fd(control.pidfd, `sender of a ${what}`)];
   const truncated = (buffer.flags & (C.MSG_TRUNC | C.MSG_CTRUNC)) !== 0;
   const refused = truncated || sender === undefined;
-  if (refused) [...fds, ...pidfds].forEach(closeDescriptor);
+  if (refused) pidfds.forEach(closeDescriptor);
   const [pidfd] = refused ? [] : pidfds;
   if (sender === undefined && length === 0 && !truncated) return "end";
   return {
     bytes: buffer.data.slice(0, length),
-    fds: refused ? [] : fds,
+    fds,
     sender: sender ?? NOBODY,
     ...(pidfd !== undefined && { pidfd }),
     truncated: refused,

@@ -27,7 +27,7 @@ import type {
 } from "../engine/kernel.ts";
 import { devicesOf } from "./devices.ts";
 import { refusal, type SimErrno } from "./errno.ts";
-import { drop, FileTable, type SimFile, take } from "./file_table.ts";
+import { FileTable, type SimFile, take } from "./file_table.ts";
 import { SimEventQueue, SimInotify, SimTrace, SimUevents } from "./event_queue.ts";
 import { SimFileWatches } from "./file_watches.ts";
 import { SimGate, SimHeldOpen } from "./gate.ts";
@@ -399,10 +399,9 @@ export class SimKernel implements Kernel {
     if (packet === undefined) return file.peer === undefined ? "end" : "empty";
     const process = file.passesPidfds ? this.processes.get(packet.sender.pid) : undefined;
     const truncated = packet.bytes.length > PACKET_LIMIT;
-    if (truncated) { for (const carried of packet.files) drop(carried); }
     return {
       bytes: packet.bytes.slice(0, PACKET_LIMIT),
-      fds: (truncated ? [] : packet.files).map((carried) => {
+      fds: packet.files.map((carried) => {
         const fd = new Fd(this.table.install(carried), `received on ${socket.what}`);
         carried.references--;
         return fd;

@@ -89,6 +89,23 @@ Deno.test("a lane keeps no file alive that was open before it", async () => {
   await early.end();
 });
 
+Deno.test("a lane that shares the process's table closes there, and no copy is made", async () => {
+  const lane = new LinuxLane("janitor", { table: "shared" });
+  const [here, there] = socketPair("discarded");
+  const { number } = there;
+  equal(await lane.isIommufd(there), false);
+  equal(there.number, number, "it is where it was");
+  const closed = lane.close(there);
+  equal(there.open, false, "nobody uses it from here on");
+  await closed;
+  equal(receivePacket(here), "end");
+  const file = openPath("/dev/full", C.O_RDWR);
+  await lane.end();
+  await rejects(lane.close(file), { name: "LaneEndedError" });
+  closeDescriptor(file);
+  closeDescriptor(here);
+});
+
 Deno.test("a lane's descriptor is no other lane's", async () => {
   await withLane(async (lane) => {
     const fd = await lane.openNode("/dev/null");

@@ -107,14 +107,16 @@ Deno.test("more than that is refused before anything is sent", () => {
   });
 });
 
-Deno.test("descriptors of a packet that does not fit are closed", () => {
+Deno.test("descriptors of a packet that does not fit are the receiver's to close", () => {
   withPair((here, there) => {
     const [reader, writer] = socketPair("sent along");
     sendOversized(here, writer);
     closeDescriptor(writer);
     const received = packet(receivePacket(there));
-    deepEqual([received.truncated, received.fds], [true, []]);
+    deepEqual([received.truncated, received.fds.length], [true, 1]);
     equal(received.bytes.length, PACKET_LIMIT);
+    equal(receivePacket(reader), "empty");
+    received.fds.forEach(closeDescriptor);
     equal(receivePacket(reader), "end");
     closeDescriptor(reader);
   });
