@@ -73,6 +73,7 @@ export class DeviceGuard {
   #turn: Promise<unknown> = Promise.resolve();
   /** Of a borrowed device: what has revoked its buffers, until they are validated. */
   #revokedBy: Cause | undefined;
+  #renewing = false;
   /** Once set, nothing is exported any more. */
   #final: { readonly reason: EndReason; readonly cause: Cause } | undefined;
 
@@ -92,6 +93,11 @@ export class DeviceGuard {
   /** Grants of which no end was seen. */
   get standing(): readonly HeldGrant[] {
     return this.#held.filter(({ grant }) => grant.standing);
+  }
+
+  /** Whether grants have ended that are being made again: that none stands is not the last word. */
+  get renewing(): boolean {
+    return this.#renewing;
   }
 
   /** What to do again in each new generation: arming interrupts. */
@@ -276,11 +282,13 @@ export class DeviceGuard {
   /** Compares what should be with what is: a revoke or un-revoke that nothing told of is found late. */
   reconcile(): Promise<void> {
     return this.#exclusive(async () => {
-      await this.#enforce("failed");
+      await this.#enforce();
       if (!this.session.isOpen || this.session.held !== undefined) return;
       const cause: Cause = { source: "probe" };
       const lost: HeldGrant[] = [];
       for (const held of this.#held.filter(isActive)) {
+        // What was found of one can have ended the next one.
+        if (!isActive(held)) continue;
         const liveness = await this.session.probe(held.dmaBuf);
         if (liveness === "revoked" && !this.session.isOpen) lost.push(held);
         else if (liveness === "revoked" && held.grant.state === "delivered") {
@@ -292,7 +300,7 @@ export class DeviceGuard {
       }
       const reason = this.session.isOpen ? "decode-off" : "owner-gone";
       this.#begin(lost, reason, cause);
-      await this.#enforce(reason);
+      await this.#enforce();
     });
   }
 
@@ -307,7 +315,7 @@ export class DeviceGuard {
     return this.#exclusive(async () => {
       for (const held of this.#held) held.acknowledged = true;
       this.#begin(this.#held, reason, cause);
-      await this.#enforce(reason);
+      await this.#enforce();
       await this.#endGeneration(this.#held.filter(isEnding), "close");
       for (const held of [...this.standing]) {
         await this.#finishUnseen(held, "nothing is left to try");
@@ -372,7 +380,7 @@ export class DeviceGuard {
     await this.#exclusive(async () => {
       // What was being made while this waited for its turn ends with the rest.
       this.#begin(select(), reason, cause);
-      await this.#enforce(reason);
+      await this.#enforce();
     });
   }
 
@@ -426,7 +434,7 @@ export class DeviceGuard {
   }
 
   /** Takes the means from precise to blunt until the end of every grant that is due is seen. */
-  async #enforce(reason: EndReason): Promise<void> {
+  async #enforce(): Promise<void> {
     const due = this.#held.filter((held) => isEnding(held) && this.#isDue(held));
     if (due.length === 0) return;
     const left: HeldGrant[] = [];
@@ -437,13 +445,15 @@ export class DeviceGuard {
     if (!this.session.revocable) {
       for (const held of left) {
         if (await this.#ownerHasClosed(held)) await this.#finishDead(held, "close");
-        else this.#askInVain(held, held.grant.reason ?? reason);
+        else this.#askInVain(held);
       }
       return;
     }
     const active = this.#held.filter(isActive);
+    const [first] = left;
     if (active.length > 0) {
-      if (left.length > 0) await this.#renew(left, active, reason);
+      // Whoever takes an end up, what is renewed with it is renewed for its reason.
+      if (first !== undefined) await this.#renew(left, active, reasonOf(first));
     } else if (left.length > 0 || this.standing.length === 0) {
       await this.#endGeneration(left, "close");
     }
@@ -457,11 +467,16 @@ export class DeviceGuard {
   }
 
   /** Cooperative revocation: said once, and taken up again with every look. */
-  #askInVain(held: HeldGrant, reason: EndReason): void {
+  #askInVain(held: HeldGrant): void {
     if (held.askedInVain) return;
     held.askedInVain = true;
     const { grant } = held;
-    this.context.notify({ type: "revoking", grant: grant.id, reason, withinMs: 0 });
+    this.context.notify({
+      type: "revoking",
+      grant: grant.id,
+      reason: reasonOf(held),
+      withinMs: 0,
+    });
     this.#record.trouble({
       source: "references",
       detail:
@@ -557,7 +572,7 @@ export class DeviceGuard {
 
   /** The end was seen: record it, tell the importer, give the buffer back. */
   async #finish(held: HeldGrant, means: Means): Promise<void> {
-    const reason = held.grant.reason ?? "failed";
+    const reason = reasonOf(held);
     held.grant.ended(means);
     this.#record.grant("ended", held.grant, { reason, means, after: "dead" });
     this.context.notify({ type: "revoked", grant: held.grant.id, reason, after: "dead" });
@@ -607,6 +622,7 @@ export class DeviceGuard {
     const renewals = this.#takeMappings(keepers.filter(isActive));
     const renewed = renewals.map(({ held }) => held);
     this.#begin(renewed, reason, { source: "collateral", detail: "renewed with the device" });
+    this.#renewing = renewals.length > 0;
     try {
       await this.#endGeneration([...victims, ...renewed], "new-generation");
       if (this.session.isOpen) {
@@ -619,6 +635,7 @@ export class DeviceGuard {
       await between();
       for (const renewal of renewals) await this.#exportAgain(renewal);
     } finally {
+      this.#renewing = false;
       await this.#closeUnused(renewals);
       if (this.standing.length === 0) await this.#endGeneration([], "close");
     }
@@ -753,7 +770,7 @@ export class DeviceGuard {
     try {
       await this.#bounce(act, keepers, cause);
     } finally {
-      await this.#enforce(act.reason);
+      await this.#enforce();
     }
   }
 
@@ -771,13 +788,15 @@ export class DeviceGuard {
   }
 
   async #restore(held: HeldGrant): Promise<void> {
+    // Its end may have begun meanwhile, or it was renewed with another that is not valid.
+    if (held.grant.state !== "suspended") return;
     const liveness = await this.#alive(held);
     if (liveness === "revoked" || liveness === undefined) {
       this.#begin([held], "device-error", {
         source: "probe",
         detail: "not valid after the bounce",
       });
-      await this.#enforce("device-error");
+      await this.#enforce();
       return;
     }
     const after = await this.#remap(held);
@@ -850,6 +869,11 @@ export class DeviceGuard {
       this.#record.trouble({ source: "engine", detail: messageOf(error) })
     );
   }
+}
+
+/** Of a grant whose end has begun. */
+function reasonOf({ grant }: HeldGrant): EndReason {
+  return grant.reason ?? "failed";
 }
 
 /**

@@ -442,9 +442,9 @@ export class Guardian {
   }
 
   #lookForLast(): void {
-    if (this.#importer !== undefined && this.#standing().length === 0) {
-      this.#importer.nothingLeft();
-    }
+    // Devices take their turns by themselves: another one may be at making its grants again.
+    const renewing = [...this.#guards.values()].some((guard) => guard.renewing);
+    if (!renewing && this.#standing().length === 0) this.#importer?.nothingLeft();
   }
 
   /** What whoever comes by the importer needs. */

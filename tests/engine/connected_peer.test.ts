@@ -502,3 +502,30 @@ Deno.test("send: whatever happens on the connection, only the importer moves its
 function hasConnection(scene: PeerScene): boolean {
   return scene.kernel.table.get(scene.socket) !== undefined;
 }
+
+Deno.test("send: the importer is kept while what it has is made again on another device", async () => {
+  const OTHER_DEVICE = "0000:02:00.0";
+  const scene = new PeerScene([
+    { name: "ends", onReset: "revoke" },
+    { name: "goes on", onReset: "restore" },
+    { name: "elsewhere", onReset: "revoke", address: OTHER_DEVICE },
+  ]);
+  await scene.deliver();
+  const buffers = scene.buffers();
+  // One device is being opened again when the other's last grant ends.
+  const goOn = scene.kernel.stall("openNode");
+  const reset = scene.guardian.reset(SSD, "function", "test");
+  await settle();
+  await scene.guardian.reset(OTHER_DEVICE, "function", "test");
+  await settle();
+  goOn();
+  await reset;
+  await settle();
+  assert.ok(!scene.events.some(({ type }) => type === "importer-ended"));
+  const delivered = scene.events.findLast(({ type }) => type === "delivered");
+  assert.deepEqual([delivered?.export, delivered?.generation], ["demo/goes on", 2]);
+  for (const buffer of [...buffers, ...scene.buffers()]) buffer.references--;
+  scene.hangUp();
+  assert.deepEqual(await scene.ended(), { trouble: false });
+  scene.assertClean();
+});

@@ -599,3 +599,43 @@ function importerIommufd(scene: Scene) {
   (scene.child.fds as Map<string, number>).set(`iommufd ${number}`, number);
   return { iommufd, ioas, number };
 }
+
+Deno.test("Guardian renews once what is not valid after a bounce, and calls nothing late", async () => {
+  const scene = new Scene([
+    { name: "first", onReset: "restore" },
+    { name: "second", onReset: "restore" },
+  ]);
+  await scene.start();
+  const device = scene.kernel.devices.get(`/dev/vfio/devices/${SSD}`);
+  // Past VFIO, and seen by nobody yet: the reset validates nothing.
+  device?.writeCommandOutside(0);
+  await scene.guardian.reset(SSD, "function", "test");
+  assert.deepEqual(scene.events.filter(({ type }) => type === "late"), []);
+  assert.equal((await scene.finish()).trouble, false);
+  assertClean(scene);
+});
+
+Deno.test("Guardian renews for the reason of the end that needs it, whoever takes it up", async () => {
+  const scene = new Scene([
+    { name: "gone", onReset: "restore" },
+    { name: "kept", onReset: "restore" },
+  ]);
+  await scene.start();
+  const goOn = scene.kernel.stall("VFIO_DEVICE_RESET");
+  const reset = scene.guardian.reset(SSD, "function", "test");
+  // The comparison waits for its turn before the end does, and takes it up.
+  await scene.clock.advance(6_000);
+  const { grant } = scene.events.find((event) => event.export === "demo/gone") ?? {};
+  await scene.send({ type: "release", grant });
+  goOn();
+  await reset;
+  await scene.clock.advance(1_000);
+  const reasons = scene.events.filter(({ type }) => type === "revoking")
+    .map(({ export: of, reason, cause }) => [of, reason, cause?.source]);
+  assert.deepEqual(reasons, [
+    ["demo/gone", "released", "channel"],
+    ["demo/kept", "released", "collateral"],
+  ]);
+  await scene.finish();
+  assertClean(scene);
+});
