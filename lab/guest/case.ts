@@ -13,6 +13,8 @@ export interface LabCase {
   readonly about?: string;
   /** How long at most; 60 s unless given. */
   readonly limitMs?: number;
+  /** Only if it is asked for by its whole name. */
+  readonly onDemand?: boolean;
   run(context: CaseContext): Promise<void>;
 }
 

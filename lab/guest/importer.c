@@ -11,9 +11,11 @@
  *   fds                        descriptors by name, as they came or were received
  *   ids                        uid, gid, pid and effective capabilities
  *   setup-edu CDEV             opens a DMA engine: bind to /dev/iommu, a new IOAS, attach
+ *   setup-plain                the same without a DMA engine: maps, and moves nothing
  *   use-edu N                  the following commands use the Nth engine (0 is the first)
  *   map NAME IOVA              IOMMU_IOAS_MAP_FILE of the whole buffer, at a fixed address
  *   map-fd NUMBER IOVA         the same, of a descriptor by number
+ *   try-map NAME               maps the whole buffer anywhere, and unmaps it again at once
  *   unmap IOVA LENGTH          IOMMU_IOAS_UNMAP
  *   copy SOURCE LENGTH IOVA    IOMMU_IOAS_COPY inside the IOAS
  *   dma-read IOVA LENGTH [AT]  the engine reads into its buffer, at offset AT
@@ -31,6 +33,7 @@
  *   open NAME PATH             opens a file
  *   pipe                       makes a pipe; its end to read from is known as "pipe"
  *   close NAME                 closes a descriptor
+ *   dup NAME AS                duplicates a descriptor, under another name
  *   hold CDEV [NAME]           opens a device and keeps it, as its owner; it is known as "held"
  *   hot-reset NAME             VFIO_DEVICE_PCI_HOT_RESET of a device that it holds
  *   hold-group NODE ADDRESS container|iommufd   the same by its group, and "group", "container"
@@ -140,6 +143,26 @@ static void setup_edu(void)
 	answer_end();
 }
 
+static void setup_plain(void)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	int iommufd = shared_iommufd();
+
+	if (engine_count == MAX_ENGINES)
+		return answer_usage("too many engines");
+	if (iommufd < 0)
+		return answer_errno("open /dev/iommu", errno);
+	if (ioctl(iommufd, IOMMU_IOAS_ALLOC, &alloc))
+		return answer_errno("IOMMU_IOAS_ALLOC", errno);
+	engine = &engines[engine_count++];
+	engine->iommufd = iommufd;
+	engine->ioas = alloc.out_ioas_id;
+	answer_begin(1);
+	answer_number("iommufd", iommufd);
+	answer_number("ioas", engine->ioas);
+	answer_end();
+}
+
 static void use_edu(void)
 {
 	uint64_t index = number();
@@ -190,6 +213,32 @@ static void map_by_number(void)
 	map_descriptor(number());
 }
 
+static void try_map(void)
+{
+	int fd = named_fds_find(word());
+	off_t size = lseek(fd, 0, SEEK_END);
+	struct iommu_ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_READABLE,
+		.fd = fd,
+		.length = size,
+	};
+	struct iommu_ioas_unmap unmap = { .size = sizeof(unmap) };
+
+	if (!engine)
+		return answer_usage("setup-edu comes first");
+	if (size < 0)
+		return answer_errno("lseek", errno);
+	map.ioas_id = unmap.ioas_id = engine->ioas;
+	if (ioctl(engine->iommufd, IOMMU_IOAS_MAP_FILE, &map))
+		return answer_errno("IOMMU_IOAS_MAP_FILE", errno);
+	unmap.iova = map.iova;
+	unmap.length = map.length;
+	if (ioctl(engine->iommufd, IOMMU_IOAS_UNMAP, &unmap))
+		return answer_errno("IOMMU_IOAS_UNMAP", errno);
+	answer_ok();
+}
+
 static void unmap(void)
 {
 	struct iommu_ioas_unmap unmap = { .size = sizeof(unmap) };
@@ -234,7 +283,7 @@ static void dma(enum edu_direction direction)
 	uint32_t offset = number();
 	const char *failed;
 
-	if (!engine)
+	if (!engine || !engine->registers)
 		return answer_usage("setup-edu comes first");
 	failed = edu_dma(engine, direction, iova, offset, length);
 	if (failed)
@@ -421,6 +470,19 @@ static void close_fd(void)
 	answer_ok();
 }
 
+static void duplicate_fd(void)
+{
+	int fd = named_fds_find(word());
+	int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return answer_usage("no descriptor of that name");
+	if (copy < 0)
+		return answer_errno("dup", errno);
+	named_fds_add(word(), copy);
+	answer_ok();
+}
+
 /* drivers/dma-buf/sw_sync.c, which has no header for programs. */
 struct sw_sync_create_fence_data {
 	uint32_t value;
@@ -490,9 +552,11 @@ static const struct {
 	{ "fds", list_fds },
 	{ "ids", show_ids },
 	{ "setup-edu", setup_edu },
+	{ "setup-plain", setup_plain },
 	{ "use-edu", use_edu },
 	{ "map", map_by_name },
 	{ "map-fd", map_by_number },
+	{ "try-map", try_map },
 	{ "unmap", unmap },
 	{ "copy", copy },
 	{ "dma-read", dma_read },
@@ -522,6 +586,7 @@ static const struct {
 	{ "config-read", owner_read_config },
 	{ "config-write", owner_write_config },
 	{ "reset", owner_reset },
+	{ "dup", duplicate_fd },
 	{ "stick", stick },
 	{ "ignore-sigterm", ignore_sigterm },
 	{ "sleep-forever", sleep_forever },

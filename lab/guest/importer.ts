@@ -20,6 +20,7 @@ export class ImporterControl {
   readonly #listener: Deno.UnixListener;
   #connection: Deno.UnixConn | undefined;
   #lines: AsyncGenerator<string> | undefined;
+  #closed = false;
 
   /**
    * @param folder an empty folder that the importer's account can reach
@@ -99,6 +100,8 @@ export class ImporterControl {
 
   /** Closes the sockets; an importer that still runs ends when it sees that. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#listener.close();
     try {
       this.#connection?.close();

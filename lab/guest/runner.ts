@@ -63,7 +63,7 @@ async function runCases(
   { only, rounds, skip }: CasesPlan,
 ): Promise<void> {
   const all = await loadCases(join(guest.checkout, "lab/cases"));
-  const wanted = all.filter((each) => only === undefined || each.name.includes(only));
+  const wanted = all.filter((each) => isChosen(each, only));
   const chosen = Array.from(
     { length: rounds },
     (_, round) => wanted.map((each) => ofRound(each, round)),
@@ -80,6 +80,10 @@ async function runCases(
 /** Names stay apart, for results are known by them. */
 function ofRound(each: LabCase, round: number): LabCase {
   return round === 0 ? each : { ...each, name: `${each.name} (round ${round + 1})` };
+}
+
+function isChosen({ name, onDemand }: LabCase, only: string | undefined): boolean {
+  return onDemand ? name === only : only === undefined || name.includes(only);
 }
 
 async function loadCases(folder: string): Promise<readonly LabCase[]> {
