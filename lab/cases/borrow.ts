@@ -44,6 +44,7 @@ export const cases: readonly LabCase[] = [
   })),
   {
     name: "borrow: a device that somebody else has open is not lent",
+    limitMs: 180_000,
     async run(context) {
       const owner = await LabOwner.holding(context);
       const path = `${context.scratch}/policy.yaml`;

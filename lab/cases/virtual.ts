@@ -13,7 +13,8 @@ const STATUS = { offset: 0x1c, bytes: "02000000" } as const;
 const BEFORE = 0xaa;
 const WRONG = "ffffffff-4455-6677-8899-aabbccddeeff";
 
-function vfSpec(context: CaseContext, address: string, more: PolicySpec = {}): PolicySpec {
+/** A policy for the registers of a virtual function, or of its PF: they have no memory buffer. */
+export function vfSpec(context: CaseContext, address: string, more: PolicySpec = {}): PolicySpec {
   const slices = "{ offset: 0, length: 8KiB }";
   return { address, id: context.devices.sriov.id, bar: 0, slices, ...more };
 }
@@ -32,7 +33,7 @@ async function exported(
 }
 
 /** Whether the engine reads the virtual function's status register through a mapping. */
-async function lands({ importer }: LabExport, iova = IOVA): Promise<boolean> {
+export async function lands({ importer }: LabExport, iova = IOVA): Promise<boolean> {
   await importer.must(`engine-fill ${BEFORE} 4`);
   await importer.must(`dma-read ${iova + STATUS.offset} 4`);
   return (await importer.must("engine-peek 4"))["bytes"] === STATUS.bytes;
