@@ -21,6 +21,9 @@ const METHODS_BY_ROUTE = METHODS.flatMap((method) =>
   ROUTES.map((route) => ({ ...method, ...route }))
 );
 
+/** Bargate is started twice, on a processor that others use too. */
+const RESET_LIMIT_MS = 180_000;
+
 /** A descriptor of another process. */
 interface Descriptor {
   readonly number: number;
@@ -90,6 +93,7 @@ export const cases: readonly LabCase[] = [
   },
   ...METHODS_BY_ROUTE.map(({ method, reason, what, flags, by }): LabCase => ({
     name: `end: ${what} with onReset: revoke is for good${by}`,
+    limitMs: RESET_LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context, { onReset: "revoke", flags });
       await lab.map();
@@ -115,6 +119,7 @@ export const cases: readonly LabCase[] = [
   })),
   ...METHODS_BY_ROUTE.map(({ method, what, flags, by }): LabCase => ({
     name: `end: ${what} with onReset: restore ends nothing, and the importer maps again${by}`,
+    limitMs: RESET_LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context, { onReset: "restore", flags });
       await lab.map();
