@@ -46,6 +46,7 @@ interface Packet {
   readonly fdName?: string;
   readonly reason?: string;
   readonly after?: string;
+  readonly message?: string;
   readonly simulated?: boolean;
 }
 
@@ -172,7 +173,7 @@ function obey(channel: number, packet: Packet, fds: number[], named: Map<string,
     if (fd !== undefined) take(packet, fd);
   } else {
     // suspended: DMA faults until restored, and then old mappings may be dead (`after`).
-    console.log(packet.type, packet.reason ?? packet.after ?? "");
+    console.log(packet.type, packet.reason ?? packet.after ?? packet.message ?? "");
   }
   for (const fd of fds) libc.close(fd); // Nothing that this program knows of.
   if (packet.type === "revoking") {

@@ -19,6 +19,10 @@ interface Received {
 /** How a receiver is run. */
 interface Language {
   readonly name: string;
+  /** Routes that it is tried by; absent: all. */
+  readonly routes?: readonly string[];
+  /** Who it is, in the policy; absent: an account and an executable. */
+  readonly identity?: string;
   readonly command: (context: CaseContext, socket: string) => Promise<readonly string[]>;
 }
 
@@ -30,16 +34,32 @@ const LANGUAGES: readonly Language[] = [
     command: (context, socket) => Promise.resolve([context.program("receiver"), socket]),
   },
   { name: "Python", command: inPython },
+  // Starting Deno takes its time here, and the packets are the same by each route. Its executable is
+  // a copy that the importer could replace.
+  { name: "TypeScript", command: inTypeScript, routes: [""], identity: "{ user: nobody }" },
 ];
 
 async function inPython(context: CaseContext, socket: string): Promise<readonly string[]> {
   const python = await firstThere(PYTHONS);
   if (python === undefined) return context.skip(`no Python here (${PYTHONS.join(", ")})`);
-  // The checkout may lie where the importer's account cannot reach it.
-  const script = join(context.scratch, "receiver.py");
-  await Deno.copyFile(join(context.checkout, "examples/clients/receiver.py"), script);
-  await Deno.chmod(script, 0o644);
-  return [python, script, socket];
+  const script = join(context.checkout, "examples/clients/receiver.py");
+  return [python, await reachable(context, script), socket];
+}
+
+async function inTypeScript(context: CaseContext, socket: string): Promise<readonly string[]> {
+  const deno = await reachable(context, Deno.execPath());
+  const script = await reachable(context, join(context.checkout, "examples/clients/receiver.ts"));
+  const options = ["--quiet", "--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm"];
+  return [deno, "run", ...options, "--allow-ffi", "--allow-env", script, socket];
+}
+
+/** A copy where the importer's account can reach it, with the file's own rights to execute. */
+async function reachable({ scratch }: CaseContext, path: string): Promise<string> {
+  const copy = join(scratch, path.slice(path.lastIndexOf("/") + 1));
+  await Deno.copyFile(path, copy);
+  const executable = ((await Deno.stat(path)).mode ?? 0) & 0o111;
+  await Deno.chmod(copy, executable === 0 ? 0o644 : 0o755);
+  return copy;
 }
 
 async function firstThere(paths: readonly string[]): Promise<string | undefined> {
@@ -56,7 +76,7 @@ async function firstThere(paths: readonly string[]): Promise<string | undefined>
 /** The receiver listens, and is granted. */
 async function receive(
   context: CaseContext,
-  { command }: Language,
+  { command, identity }: Language,
   spec: PolicySpec,
 ): Promise<Received> {
   const { uid, gid } = IMPORTER_ACCOUNT;
@@ -64,7 +84,8 @@ async function receive(
   const receiver = context.start(await command(context, socket), { uid, gid });
   await receiver.line("stdout", (line) => line === "listening");
   const bargate = await startSend(context, socket, {
-    identity: `{ user: nobody, executable: ${await Deno.realPath(`/proc/${receiver.pid}/exe`)} }`,
+    identity: identity ??
+      `{ user: nobody, executable: ${await Deno.realPath(`/proc/${receiver.pid}/exe`)} }`,
     ...spec,
   });
   const granted = `granted lab/data 0x${SLICE.length.toString(16)}, ${SLICE.length} bytes here`;
@@ -126,7 +147,7 @@ const ROUTES: readonly Route[] = [
 
 /** Cases of the examples. */
 export const cases: readonly LabCase[] = LANGUAGES.flatMap((language) =>
-  ROUTES.map(({ by, run }): LabCase => ({
+  ROUTES.filter(({ by }) => language.routes?.includes(by) ?? true).map(({ by, run }): LabCase => ({
     name:
       `send: the receiver in ${language.name} of examples/clients is granted, told, and lets go${by}`,
     limitMs: LONG_MS,
