@@ -6,8 +6,6 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
-import { LinuxFiles } from "../ffi/linux_files.ts";
-import { kernelRelease, pageSize } from "../ffi/process.ts";
 import { isPciAddress } from "../host/address.ts";
 import { FilesError } from "../host/files.ts";
 import { parseSnapshot } from "../host/parse_snapshot.ts";
@@ -20,11 +18,15 @@ import { ExitStatus } from "./exit_status.ts";
 import { inventoryTable } from "./output/inventory_table.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
+import { planningHost } from "./planning_host.ts";
+import { SIM_FLAG } from "./plan_flags.ts";
+import type { ThisHost } from "./prepare_plan.ts";
 
 interface Flags {
   readonly format?: "human" | "json";
   readonly device?: readonly string[];
   readonly out?: string;
+  readonly sim?: string;
 }
 
 interface Taken {
@@ -32,8 +34,8 @@ interface Taken {
   readonly skipped: readonly SkippedFunction[];
 }
 
-async function inventory(this: Context, { format, device, out }: Flags): Promise<void> {
-  const taken = take(device);
+async function inventory(this: Context, { format, device, out, sim }: Flags): Promise<void> {
+  const taken = take(await planningHost(this, sim), device);
   const asJson = format === undefined ? out !== undefined : format === "json";
   const pieces = asJson ? [...printSnapshot(taken.snapshot)] : [forPeople(taken, device)];
   if (out !== undefined && out !== "-") writeFile(out, pieces);
@@ -45,9 +47,8 @@ async function inventory(this: Context, { format, device, out }: Flags): Promise
 }
 
 /** @throws {CommandError} host not ready: there is no PCI here, or no such device */
-function take(device: Flags["device"]): Taken {
-  const kernel = { release: kernelRelease(), pageSize: pageSize() };
-  const taken = readOwn(kernel, device);
+function take(host: ThisHost, device: Flags["device"]): Taken {
+  const taken = readOwn(host, device);
   for (const address of device ?? []) {
     if (taken.snapshot.functions.some((entry) => entry.address === address)) continue;
     const why = taken.skipped.find((skipped) => skipped.address === address)?.why;
@@ -59,12 +60,12 @@ function take(device: Flags["device"]): Taken {
   return taken;
 }
 
-function readOwn(kernel: { release: string; pageSize: number }, device: Flags["device"]): Taken {
+function readOwn(host: ThisHost, device: Flags["device"]): Taken {
   try {
     const wanted = device === undefined ? undefined : new Set(device);
     return readSnapshot(
-      new LinuxFiles(),
-      kernel,
+      host.files,
+      host,
       (address) => wanted === undefined || wanted.has(address),
     );
   } catch (error) {
@@ -156,6 +157,7 @@ export const command = buildCommand<Flags, [], Context>({
         placeholder: "file",
         brief: "Write to this file (- is standard output)",
       },
+      sim: SIM_FLAG,
     },
     aliases: { o: "out" },
   },

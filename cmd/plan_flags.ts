@@ -14,6 +14,15 @@ export interface PlanFlags {
   readonly sim?: string;
 }
 
+/** The option of every verb that can do with a simulated host. */
+export const SIM_FLAG = {
+  kind: "parsed",
+  parse: pathArgument,
+  optional: true,
+  placeholder: "snapshot",
+  brief: "On a simulated host, made from a snapshot: no device is touched",
+} as const;
+
 /** The options, as the command line knows them. */
 export const PLAN_FLAGS = {
   route: {
@@ -27,11 +36,5 @@ export const PLAN_FLAGS = {
     default: false,
     brief: "Accept Linux 6.19 to 7.0, whose revoke does not wait for importers to unmap",
   },
-  sim: {
-    kind: "parsed",
-    parse: pathArgument,
-    optional: true,
-    placeholder: "snapshot",
-    brief: "On a simulated host, made from a snapshot: no device is touched",
-  },
+  sim: SIM_FLAG,
 } as const;

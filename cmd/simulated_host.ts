@@ -10,13 +10,13 @@ import { LinuxFiles } from "../ffi/linux_files.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import { LinuxMemoryFiles } from "../ffi/memory_files.ts";
 import type { Files } from "../host/files.ts";
-import { parseSnapshot } from "../host/parse_snapshot.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
 import { HostedKernel } from "../sim/hosted_kernel.ts";
 import { SnapshotFiles } from "../sim/snapshot_files.ts";
 import { functionsOf } from "../sim/snapshot_functions.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { readInventory } from "./read_inventory.ts";
 
 const ROOT = 0;
 
@@ -46,7 +46,7 @@ export async function openSimulatedHost(
   tell: (line: string) => void,
   players: Players = "real",
 ): Promise<SimulatedHost> {
-  const snapshot = await readSnapshotFile(path);
+  const snapshot = await readHost(path);
   const host = simulatedHost(snapshot, tell, players);
   const count = functionsOf(snapshot).length;
   const devices = `${count} ${count === 1 ? "device" : "devices"} on vfio-pci`;
@@ -120,19 +120,15 @@ function ownAccount(): Account {
   };
 }
 
-async function readSnapshotFile(path: string): Promise<HostSnapshot> {
-  const { snapshot, problems } = parseSnapshot(await readBytes(path));
-  if (snapshot !== undefined) return snapshot;
+async function readHost(path: string): Promise<HostSnapshot> {
+  const { snapshot, diagnostics } = await readInventory(path);
+  const host = snapshot(() => true);
+  if (host !== undefined) return host;
+  const wrong = diagnostics.map(({ file, line, column, message }) =>
+    `${file}:${line}:${column}: ${message}`
+  );
   throw new CommandError(
-    `Cannot simulate the host of ${path}: ${problems.map(({ message }) => message).join("; ")}`,
+    `Cannot simulate the host of ${path}: ${wrong.join("; ")}`,
     ExitStatus.usage,
   );
-}
-
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await Deno.readFile(path);
-  } catch (cause) {
-    throw new CommandError(`Cannot read ${path}`, ExitStatus.usage, { cause });
-  }
 }

@@ -9,6 +9,9 @@ import type { SimFunction } from "./vfio.ts";
 const VFIO_DRIVER = /^vfio-pci$|_vfio_pci$|-vfio-pci$/;
 const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 
+/** Bytes of the vendor's and the device's id. */
+const IDS = 4;
+
 /**
  * The functions that can be opened: those that are bound to a VFIO driver. They behave as the rules of
  * VFIO say for what the snapshot tells of them; nothing else is known of them. It tells no VF token, and
@@ -27,7 +30,7 @@ function functionOf(fn: SnapshotFunction, { functions }: HostSnapshot): SimFunct
   return {
     address: fn.address,
     node: fn.cdev ?? `${fn.address} (no character device)`,
-    config: fn.config,
+    config: configOf(fn),
     bars: new Map(
       fn.bars.filter(({ kind }) => kind !== "io").map(({ index, size }) => [index, size]),
     ),
@@ -36,6 +39,16 @@ function functionOf(fn: SnapshotFunction, { functions }: HostSnapshot): SimFunct
     ...(fn.iommuGroup === undefined ? {} : { group: fn.iommuGroup }),
     ...(domain === undefined ? {} : { hotResetDomain: domain }),
   };
+}
+
+/** A virtual function's own registers do not say what it is; VFIO fills that in. */
+function configOf({ config, physfn, vendor, device }: SnapshotFunction): Uint8Array {
+  if (physfn === undefined || config.length < IDS) return config;
+  const filled = config.slice();
+  const view = new DataView(filled.buffer);
+  view.setUint16(0, Number.parseInt(vendor, 16), true);
+  view.setUint16(2, Number.parseInt(device, 16), true);
+  return filled;
 }
 
 /** A bus below a bridge is reset as a whole; of a root bus there is no reset. */
