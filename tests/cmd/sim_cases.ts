@@ -92,6 +92,15 @@ Deno.test("plan --sim says that it is of a simulated host, to people and to prog
   });
 });
 
+Deno.test("inventory --sim tells just what the snapshot says", async () => {
+  await withFolder(async (folder) => {
+    const told = await answer(bargate(folder, "inventory", "--sim", HOST, "--format", "json"));
+    assert.equal(told.status, ExitStatus.done);
+    assert.match(told.stderr, ANNOUNCED);
+    assert.equal(told.stdout, await Deno.readTextFile(HOST));
+  });
+});
+
 Deno.test("export --sim gives a real process its slice, and reset --sim takes it back", async () => {
   await withFolder(async (folder) => {
     const policy = await policyIn(folder);
@@ -193,8 +202,16 @@ Deno.test("what a simulated host cannot have is refused, and said", async () => 
         ExitStatus.usage,
         /--sim goes without --gate-resets/,
       ],
-      [["plan", "--sim", POLICY, POLICY], ExitStatus.usage, /Cannot simulate the host of/],
-      [["plan", "--sim", "/nonexistent", POLICY], ExitStatus.usage, /Cannot read \/nonexistent/],
+      [
+        ["plan", "--sim", POLICY, POLICY],
+        ExitStatus.usage,
+        /Cannot simulate the host of .*cmb-to-edu\.yaml:1:1: /,
+      ],
+      [
+        ["plan", "--sim", "/nonexistent", POLICY],
+        ExitStatus.usage,
+        /Cannot read the inventory \/nonexistent/,
+      ],
     ];
     for (const [args, status, message] of wrong) {
       const ran = await answer(bargate(folder, ...args));
