@@ -23,7 +23,8 @@ export const EXCHANGE_TAG = "exchange";
 /** Name of the port that carries JSON lines. */
 export const MESSAGE_PORT = "bargate.lab";
 
-const KERNEL_LINE = "console=ttyS0 panic=-1 intel_iommu=on printk.devkmsg=on";
+// A timer that an emulator on a busy host is late with is no broken one: unchecked, it is no panic.
+const KERNEL_LINE = "console=ttyS0 panic=-1 intel_iommu=on printk.devkmsg=on no_timer_check";
 
 /**
  * @param machine what to run
