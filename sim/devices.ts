@@ -12,15 +12,31 @@ export interface SimDevices {
   readonly groups: Map<string, SimGroup>;
 }
 
+/** Is told of every revoke (true) and restore (false) of a device's buffers. */
+export type OnMove = (address: string, revoked: boolean) => void;
+
 /** @returns the devices of these functions, closed */
-export function devicesOf(functions: readonly SimFunction[]): SimDevices {
-  const devices = new Map<string, SimVfioDevice>();
-  const groups = new Map<string, SimGroup>();
-  const byAddress = new Map<string, SimVfioDevice>();
+export function devicesOf(
+  functions: readonly SimFunction[],
+  onMove: OnMove = () => {},
+): SimDevices {
+  const made: SimDevices = { devices: new Map(), groups: new Map() };
+  addDevices(made, functions, onMove);
+  return made;
+}
+
+/** Adds the devices of functions, closed. */
+export function addDevices(
+  { devices, groups }: SimDevices,
+  functions: readonly SimFunction[],
+  onMove: OnMove,
+): void {
+  const byAddress = new Map([...devices.values()].map((it) => [it.fn.address, it] as const));
   // Physical functions first: their virtual functions belong to them.
   const order = functions.toSorted((a, b) => Number(isVirtual(a)) - Number(isVirtual(b)));
   for (const fn of order) {
-    const device = new SimVfioDevice(fn, byAddress.get(fn.physfn ?? ""));
+    const moved = (revoked: boolean) => onMove(fn.address, revoked);
+    const device = new SimVfioDevice(fn, byAddress.get(fn.physfn ?? ""), moved);
     byAddress.set(fn.address, device);
     devices.set(fn.node, device);
     if (fn.group === undefined) continue;
@@ -29,7 +45,6 @@ export function devicesOf(functions: readonly SimFunction[]): SimDevices {
     group.devices.push(device);
     groups.set(node, group);
   }
-  return { devices, groups };
 }
 
 function isVirtual({ physfn }: SimFunction): boolean {

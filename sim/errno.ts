@@ -9,19 +9,23 @@ import { KernelError } from "../engine/kernel_error.ts";
 const NUMBERS = {
   EPERM: 1,
   ENOENT: 2,
-  EIO: 5,
   ESRCH: 3,
+  EIO: 5,
   EBADF: 9,
   EAGAIN: 11,
   EACCES: 13,
+  EFAULT: 14,
   EBUSY: 16,
   EEXIST: 17,
   ENODEV: 19,
   EINVAL: 22,
   ENOTTY: 25,
+  ENOSPC: 28,
+  EOVERFLOW: 75,
   EBADFD: 77,
-  ECONNREFUSED: 111,
   EOPNOTSUPP: 95,
+  EADDRINUSE: 98,
+  ECONNREFUSED: 111,
 } as const;
 
 /** Name of an errno that the simulation knows. */

@@ -44,19 +44,22 @@ export class SimGroupFile implements SimFile {
     }
     this.container = take(file);
     if (file instanceof SimContainer) file.groups++;
+    else file.ensureCompatible();
   }
 
   /** `VFIO_GROUP_GET_DEVICE_FD`. */
   openDevice(address: string, vfToken: string | undefined): SimDeviceFile {
     const call = "VFIO_GROUP_GET_DEVICE_FD";
-    const ready = this.container instanceof SimIommufd || this.container?.hasIommu === true;
+    const { container } = this;
     const device = this.group.devices.find(({ fn }) => fn.address === address);
     if (device === undefined) throw refusal(call, "ENODEV", address);
+    device.checkToken(call, vfToken);
+    const ready = container instanceof SimIommufd || container?.hasIommu === true;
     if (!ready) throw refusal(call, "EINVAL", address);
-    device.openByGroup(vfToken);
+    device.openByGroup(container instanceof SimIommufd ? container : undefined);
     // By a container each device keeps the group's file.
     const pinned = this.container instanceof SimContainer ? take(this) : undefined;
-    const file = new SimDeviceFile(device, () => pinned && drop(pinned));
+    const file = new SimDeviceFile(device, true, () => pinned && drop(pinned));
     file.bound = true;
     return file;
   }

@@ -29,7 +29,7 @@ import type {
 } from "../engine/kernel.ts";
 import type { Files } from "../host/files.ts";
 import { devicesOf, type SimDevices } from "./devices.ts";
-import { refusal } from "./errno.ts";
+import { refusal, type SimErrno } from "./errno.ts";
 import { SimInotify, SimUevents } from "./event_queue.ts";
 import type { SimFile } from "./file_table.ts";
 import { SimFileWatches } from "./file_watches.ts";
@@ -39,7 +39,7 @@ import { SimLane } from "./lane.ts";
 import type { MemoryFiles } from "./memory_files.ts";
 import { isSimulatedPath } from "./simulated_path.ts";
 import { SimEventFd, type SimFunction } from "./vfio.ts";
-import type { SimWorld } from "./world.ts";
+import type { FileKind, SimWorld } from "./world.ts";
 
 /** What a hosted simulation is made of. */
 export interface HostedParts {
@@ -100,10 +100,15 @@ export class HostedKernel implements Kernel, SimWorld {
   }
 
   /** @returns the file behind a descriptor, which must be of this class */
-  file<T extends SimFile>(fd: Fd, kind: abstract new (...args: never[]) => T): T {
+  file<T extends SimFile>(
+    fd: Fd,
+    kind: FileKind<T>,
+    call: string = "fcntl",
+    otherwise: SimErrno = "EBADF",
+  ): T {
     const file = this.#eventFdFor(fd, kind) ?? this.table.get(fd.number);
-    if (!(file instanceof kind)) throw refusal("fcntl", "EBADF", fd.what);
-    return file;
+    if (file instanceof kind) return file;
+    throw refusal(call, file === undefined ? "EBADF" : otherwise, fd.what);
   }
 
   /** Eventfds are the operating system's own: what signals a simulated one must signal that. */

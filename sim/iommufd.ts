@@ -1,108 +1,177 @@
 /**
- * iommufd's address spaces, as far as dma-bufs are mapped into them (drivers/iommu/iommufd).
+ * iommufd: objects with ids of one sequence, as far as devices and mappings of dma-bufs need them
+ * (drivers/iommu/iommufd).
  *
  * @module
  */
+import { SimAddressSpace, SimPages } from "./address_space.ts";
+import { SimDmaBuf } from "./dma_buf.ts";
 import { refusal } from "./errno.ts";
-import { drop, type SimFile, take } from "./file_table.ts";
-import type { SimArea, SimDmaBuf } from "./vfio.ts";
+import type { SimFile } from "./file_table.ts";
 
-const FIRST_FREE_IOVA = 0x1000_0000n;
+const MOST = (1n << 64n) - 1n;
+const MAP_FILE = "IOMMU_IOAS_MAP_FILE";
+
+/** What a device is to its iommufd. */
+interface BoundDevice {
+  readonly kind: "device";
+}
+/** `iommufd_hwpt_paging`. */
+interface PageTable {
+  readonly kind: "page table";
+}
 
 /** An open `/dev/iommu`. */
 export class SimIommufd implements SimFile {
   readonly kind = "iommufd";
   references = 0;
-  readonly #spaces = new Map<number, SimArea[]>();
-  #nextId = 1;
+  readonly #objects = new Map<number, SimAddressSpace | BoundDevice | PageTable>();
+  /** What devices of a group are attached to. */
+  #compatible: SimAddressSpace | undefined;
 
-  /** Ids of all its objects are of one row: a bound device takes one too. */
-  takeId(): number {
-    return this.#nextId++;
+  /** `IOMMU_IOAS_ALLOC`. */
+  allocate(): number {
+    return this.#add(new SimAddressSpace());
   }
 
-  allocate(): number {
-    const id = this.takeId();
-    this.#spaces.set(id, []);
+  #add(object: SimAddressSpace | BoundDevice | PageTable): number {
+    let id = 1;
+    while (this.#objects.has(id)) id++;
+    this.#objects.set(id, object);
     return id;
   }
 
+  /** `IOMMU_DESTROY`. */
   destroy(id: number): void {
-    for (const area of this.#space(id, "IOMMU_DESTROY")) this.#forget(area);
-    this.#spaces.delete(id);
+    const object = this.#objects.get(id);
+    if (object === undefined) throw refusal("IOMMU_DESTROY", "ENOENT", "iommufd");
+    const used = !(object instanceof SimAddressSpace) || object.pageTable !== undefined;
+    if (used) throw refusal("IOMMU_DESTROY", "EBUSY", "iommufd");
+    object.clear();
+    this.#objects.delete(id);
+    if (this.#compatible === object) this.#compatible = undefined;
   }
 
-  map(id: number, buffer: SimDmaBuf, length: bigint, iova: bigint | undefined): bigint {
-    const call = "IOMMU_IOAS_MAP_FILE";
-    const space = this.#space(id, call);
-    if (buffer.revoked) throw refusal(call, "ENODEV", "dma-buf");
-    if (buffer.ranges.length !== 1) throw refusal(call, "EOPNOTSUPP", "dma-buf");
-    if (length === 0n || length > buffer.size) throw refusal(call, "EINVAL", "dma-buf");
-    const at = iova ?? space.reduce(
-      (end, area) => area.iova + area.length > end ? area.iova + area.length : end,
-      FIRST_FREE_IOVA,
-    );
-    if (space.some((area) => at < area.iova + area.length && area.iova < at + length)) {
-      throw refusal(call, "EEXIST", "dma-buf");
+  /** A device's DMA is this iommufd's from now on. @returns its id */
+  bindDevice(): number {
+    return this.#add({ kind: "device" });
+  }
+
+  unbindDevice(id: number): void {
+    this.#objects.delete(id);
+  }
+
+  /** @returns the address space, one device more attached to it */
+  attach(call: string, id: number): SimAddressSpace {
+    const object = this.#objects.get(id);
+    if (object === undefined) throw refusal(call, "ENOENT", "iommufd");
+    if ("kind" in object && object.kind === "device") throw refusal(call, "EINVAL", "iommufd");
+    const space = object instanceof SimAddressSpace ? object : this.#spaceOf(id);
+    if (space === undefined) throw refusal(call, "ENOENT", "iommufd");
+    if (space.pageTable === undefined) {
+      space.checkAttachable(call);
+      space.pageTable = { id: this.#add({ kind: "page table" }), devices: 0 };
     }
-    this.#add(space, { iova: at, length, buffer, live: true });
-    return at;
+    space.pageTable.devices++;
+    return space;
   }
 
-  /** A copy shares the buffer, and outlives the unmap of the original. */
+  #spaceOf(pageTable: number): SimAddressSpace | undefined {
+    return this.#spaces().find((space) => space.pageTable?.id === pageTable);
+  }
+
+  /** The page table goes with the last device. */
+  detach(space: SimAddressSpace): void {
+    const { pageTable } = space;
+    if (pageTable === undefined || --pageTable.devices > 0) return;
+    this.#objects.delete(pageTable.id);
+    space.pageTable = undefined;
+  }
+
+  /** `VFIO_GROUP_SET_CONTAINER` sees to an address space for the group's devices. */
+  ensureCompatible(): void {
+    if (this.#compatible !== undefined) return;
+    this.#compatible = new SimAddressSpace();
+    this.#add(this.#compatible);
+  }
+
+  /** `IOMMU_VFIO_IOAS` (SET). */
+  setCompatible(id: number): void {
+    this.#compatible = this.#space(id, "IOMMU_VFIO_IOAS");
+  }
+
+  /** Id of what a group's devices are attached to; absent: there is none. */
+  get compatible(): number | undefined {
+    return [...this.#objects].find(([, object]) => object === this.#compatible)?.[0];
+  }
+
+  /** `IOMMU_IOAS_MAP_FILE`. @param more what is mapped of the file, and how; all and writeable unless given */
+  map(
+    id: number,
+    file: SimFile | undefined,
+    length: bigint,
+    iova: bigint | undefined,
+    more: { readonly start?: bigint; readonly writeable?: boolean } = {},
+  ): bigint {
+    const { start = 0n, writeable = true } = more;
+    if (iova === MOST || length === MOST) throw refusal(MAP_FILE, "EOVERFLOW", "ioas");
+    const space = this.#space(id, MAP_FILE);
+    if (length === 0n) throw refusal(MAP_FILE, "EINVAL", "ioas");
+    if (start + length - 1n > MOST) throw refusal(MAP_FILE, "EOVERFLOW", "ioas");
+    if (file === undefined) throw refusal(MAP_FILE, "EBADF", "ioas");
+    if (file instanceof SimDmaBuf) importable(file, start + length);
+    const pages = new SimPages(file, writeable).share();
+    try {
+      return space.map(MAP_FILE, [{ pages, start, length }], iova, writeable);
+    } finally {
+      pages.leave();
+    }
+  }
+
+  /** `IOMMU_IOAS_COPY`: areas share the import, and outlive the unmap of the original. */
   copy(to: number, from: number, iova: bigint, length: bigint): bigint {
     const call = "IOMMU_IOAS_COPY";
-    const source = this.#space(from, call).find((area) => area.iova === iova);
-    if (source === undefined || source.length !== length) throw refusal(call, "ENOENT", "ioas");
-    const space = this.#space(to, call);
-    const at = space.reduce(
-      (end, area) => area.iova + area.length > end ? area.iova + area.length : end,
-      FIRST_FREE_IOVA,
-    );
-    this.#add(space, { iova: at, length, buffer: source.buffer, live: source.live });
-    return at;
+    if (iova === MOST || length === MOST) throw refusal(call, "EOVERFLOW", "ioas");
+    const pieces = this.#space(from, call).pieces(call, iova, length);
+    return this.#space(to, call).map(call, pieces, undefined, true);
   }
 
-  /** Copies every area of an address space inside it. */
+  /** Copies every area of an address space inside it; none where it has gone. */
   copyAll(id: number): void {
-    for (const { iova, length } of [...this.#spaces.get(id) ?? []]) this.copy(id, id, iova, length);
+    const space = this.#objects.get(id);
+    for (const { first, last } of space instanceof SimAddressSpace ? [...space.areas] : []) {
+      this.copy(id, id, first, last - first + 1n);
+    }
   }
 
   unmap(id: number, iova: bigint, length: bigint): bigint {
-    const space = this.#space(id, "IOMMU_IOAS_UNMAP");
-    const index = space.findIndex((area) => area.iova === iova && area.length === length);
-    const [area] = index < 0 ? [] : space.splice(index, 1);
-    if (area === undefined) throw refusal("IOMMU_IOAS_UNMAP", "ENOENT", "ioas");
-    this.#forget(area);
-    return area.length;
+    return this.#space(id, "IOMMU_IOAS_UNMAP").unmap("IOMMU_IOAS_UNMAP", iova, length);
   }
 
   /** Whether DMA to an IOVA lands in the buffer that was mapped there. */
   lands(id: number, iova: bigint): boolean {
-    return this.#space(id, "DMA").some((area) =>
-      area.live && iova >= area.iova && iova < area.iova + area.length
-    );
+    return this.#space(id, "DMA").lands(iova);
   }
 
   release(): void {
-    for (const space of this.#spaces.values()) for (const area of space) this.#forget(area);
-    this.#spaces.clear();
+    for (const space of this.#spaces()) space.clear();
+    this.#objects.clear();
   }
 
-  #space(id: number, call: string): SimArea[] {
-    const space = this.#spaces.get(id);
-    if (space === undefined) throw refusal(call, "ENOENT", "ioas");
+  #spaces(): readonly SimAddressSpace[] {
+    return [...this.#objects.values()].filter((object) => object instanceof SimAddressSpace);
+  }
+
+  #space(id: number, call: string): SimAddressSpace {
+    const space = this.#objects.get(id);
+    if (!(space instanceof SimAddressSpace)) throw refusal(call, "ENOENT", "ioas");
     return space;
   }
+}
 
-  #add(space: SimArea[], area: SimArea): void {
-    take(area.buffer);
-    area.buffer.attach(area);
-    space.push(area);
-  }
-
-  #forget(area: SimArea): void {
-    area.buffer.detach(area);
-    drop(area.buffer);
-  }
+/** Size first, then liveness, then the number of ranges. */
+function importable(buffer: SimDmaBuf, end: bigint): void {
+  if (end > buffer.size) throw refusal(MAP_FILE, "EINVAL", "dma-buf");
+  if (buffer.revoked) throw refusal(MAP_FILE, "ENODEV", "dma-buf");
+  if (buffer.ranges.length !== 1) throw refusal(MAP_FILE, "EOPNOTSUPP", "dma-buf");
 }

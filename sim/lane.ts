@@ -22,10 +22,9 @@ import { refusal } from "./errno.ts";
 import type { SimFile } from "./file_table.ts";
 import { SimContainer, type SimGroup, SimGroupFile } from "./group.ts";
 import { SimIommufd } from "./iommufd.ts";
-import type { SimWorld } from "./world.ts";
+import type { FileKind, SimWorld } from "./world.ts";
 import { SimDeviceFile, SimDmaBuf, SimEventFd, type SimVfioDevice } from "./vfio.ts";
 
-const CONFIG_REGION = 7;
 const CONTAINER_NODE = "/dev/vfio/vfio";
 
 /** One order of calls. */
@@ -98,16 +97,20 @@ export class SimLane implements Lane {
   bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): Promise<number> {
     const call = "VFIO_DEVICE_BIND_IOMMUFD";
     return this.#call(call, device.what, () => {
-      const owner = this.kernel.file(iommufd, SimIommufd);
-      const file = this.kernel.file(device, SimDeviceFile);
+      const file = this.#file(call, device, SimDeviceFile);
       const group = this.#groupOf(file.device);
+      if (file.byGroup) throw refusal(call, "EINVAL", device.what);
       if (group?.isOpen) throw refusal(call, "EBUSY", device.what);
+      if (file.bound) throw refusal(call, "EINVAL", device.what);
+      file.device.checkToken(call, vfToken);
+      const owner = this.kernel.file(iommufd, SimIommufd, call, "EBADFD");
+      if (file.device.isOpen) throw refusal(call, "EINVAL", device.what);
       // One iommufd owns the DMA of a whole group.
       const taken = group?.devices.some((it) => it.owner !== undefined && it.owner !== owner);
-      if (taken && file.device.owner === undefined) throw refusal(call, "EPERM", device.what);
-      file.device.bind(owner, vfToken);
+      if (taken) throw refusal(call, "EPERM", device.what);
+      file.device.bind(owner);
       file.bound = true;
-      return file.device.deviceId = owner.takeId();
+      return file.device.idIn(owner) ?? 0;
     });
   }
 
@@ -130,7 +133,7 @@ export class SimLane implements Lane {
 
   setType1Iommu(container: Fd): Promise<void> {
     const call = "VFIO_SET_IOMMU";
-    return this.#call(call, container.what, () => this.kernel.file(container, SimContainer).set());
+    return this.#call(call, container.what, () => this.#file(call, container, SimContainer).set());
   }
 
   groupDevice(group: Fd, address: string, vfToken?: string): Promise<Fd> {
@@ -140,7 +143,7 @@ export class SimLane implements Lane {
   }
 
   #group<T>(call: string, group: Fd, work: (file: SimGroupFile) => T): Promise<T> {
-    return this.#call(call, group.what, () => work(this.kernel.file(group, SimGroupFile)));
+    return this.#call(call, group.what, () => work(this.#file(call, group, SimGroupFile)));
   }
 
   deviceInfo(device: Fd): Promise<DeviceInfo> {
@@ -152,25 +155,32 @@ export class SimLane implements Lane {
   }
 
   regionInfo(device: Fd, index: number): Promise<RegionInfo> {
-    return this.#on("VFIO_DEVICE_GET_REGION_INFO", device, ({ fn }) => ({
-      index,
-      flags: { read: true, write: true, mmap: index < 6 },
-      size: index === CONFIG_REGION ? BigInt(fn.config.length) : fn.bars.get(index) ?? 0n,
-      offset: BigInt(index) << 40n,
-      capabilities: [],
-    }));
+    const page = BigInt(this.kernel.pageSize);
+    return this.#on("VFIO_DEVICE_GET_REGION_INFO", device, (vfio) => vfio.regionInfo(index, page));
   }
 
   readRegion(device: Fd, region: number, offset: bigint, length: number): Promise<Uint8Array> {
-    return this.#on("pread", device, (vfio) => vfio.read(region, offset, length));
+    const page = BigInt(this.kernel.pageSize);
+    return this.#on("pread", device, (vfio) => {
+      vfio.regionInfo(region, page);
+      return vfio.read(region, offset, length);
+    });
   }
 
   writeRegion(device: Fd, region: number, offset: bigint, bytes: Uint8Array): Promise<void> {
-    return this.#on("pwrite", device, (vfio) => vfio.write(region, offset, bytes));
+    const page = BigInt(this.kernel.pageSize);
+    return this.#on("pwrite", device, (vfio) => {
+      vfio.regionInfo(region, page);
+      vfio.write(region, offset, bytes);
+    });
   }
 
   probeDmaBuf(device: Fd): Promise<FeatureAnswer> {
-    return this.#on("VFIO_DEVICE_FEATURE", device, () => this.kernel.feature);
+    const call = "VFIO_DEVICE_FEATURE";
+    return this.#call(call, device.what, () => {
+      const { bound } = this.#file(call, device, SimDeviceFile);
+      return bound ? this.kernel.feature : { state: "broken", errnoName: "EINVAL" };
+    });
   }
 
   exportDmaBuf(device: Fd, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
@@ -186,13 +196,14 @@ export class SimLane implements Lane {
 
   armInterrupt(device: Fd, which: EventInterrupt, eventFd: Fd | undefined): Promise<void> {
     return this.#on("VFIO_DEVICE_SET_IRQS", device, (vfio) => {
-      if (eventFd === undefined) vfio.interrupts.delete(which);
-      else vfio.interrupts.set(which, this.kernel.file(eventFd, SimEventFd));
+      if (eventFd === undefined) return void vfio.interrupts.delete(which);
+      const file = this.kernel.file(eventFd, SimEventFd, "VFIO_DEVICE_SET_IRQS", "EINVAL");
+      vfio.interrupts.set(which, file);
     });
   }
 
-  attachIoas(device: Fd, _ioas: number): Promise<void> {
-    return this.#on("VFIO_DEVICE_ATTACH_IOMMUFD_PT", device, () => {});
+  attachIoas(device: Fd, ioas: number): Promise<void> {
+    return this.#on("VFIO_DEVICE_ATTACH_IOMMUFD_PT", device, (vfio) => vfio.attach(ioas));
   }
 
   hotResetInfo(device: Fd): Promise<HotResetInfo> {
@@ -200,11 +211,11 @@ export class SimLane implements Lane {
       const domain = this.#hotResetDomain("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", vfio);
       const { owner } = vfio;
       if (owner === undefined) return { functions: domain.map(withGroup) };
-      const functions = domain.map(({ address, device: it }) => ({
-        address,
-        owned: it !== undefined && this.#owns(owner, it),
-        ...(it?.owner === owner && it.deviceId !== undefined && { deviceId: it.deviceId }),
-      }));
+      const functions = domain.map(({ address, device: it }) => {
+        const deviceId = it?.idIn(owner);
+        const owned = it !== undefined && this.#owns(owner, it);
+        return { address, owned, ...(deviceId !== undefined && { deviceId }) };
+      });
       return { functions, allOwned: functions.every(({ owned }) => owned) };
     });
   }
@@ -218,17 +229,22 @@ export class SimLane implements Lane {
   hotReset(device: Fd, groups: readonly Fd[]): Promise<void> {
     const call = "VFIO_DEVICE_PCI_HOT_RESET";
     return this.#on(call, device, (vfio) => {
-      const domain = this.#hotResetDomain(call, vfio);
       const { owner } = vfio;
-      const given = groups.map((group) => this.kernel.file(group, SimGroupFile).group);
+      if ((owner === undefined) === (groups.length === 0)) {
+        throw refusal(call, "EINVAL", device.what);
+      }
+      const domain = this.#hotResetDomain(call, vfio);
+      if (groups.length > domain.length) throw refusal(call, "EINVAL", device.what);
+      const given = groups.map((group) =>
+        this.kernel.file(group, SimGroupFile, call, "EINVAL").group
+      );
       const owned = domain.every(({ device: it }) =>
         it !== undefined &&
         (owner === undefined
           ? given.some(({ devices }) => devices.includes(it))
           : this.#owns(owner, it))
       );
-      const shown = owner === undefined ? groups.length <= domain.length : groups.length === 0;
-      if (!owned || !shown) throw refusal(call, "EINVAL", device.what);
+      if (!owned) throw refusal(call, "EINVAL", device.what);
       for (const { device: it } of domain) it?.bounce();
     });
   }
@@ -252,8 +268,8 @@ export class SimLane implements Lane {
     return this.#on("VFIO_DEVICE_FEATURE", device, (vfio) => vfio.exitLowPower());
   }
 
-  setCompatibleIoas(iommufd: Fd, _ioas: number): Promise<void> {
-    return this.#in("IOMMU_VFIO_IOAS", iommufd, () => {});
+  setCompatibleIoas(iommufd: Fd, ioas: number): Promise<void> {
+    return this.#in("IOMMU_VFIO_IOAS", iommufd, (file) => file.setCompatible(ioas));
   }
 
   isIommufd(fd: Fd): Promise<boolean> {
@@ -274,8 +290,8 @@ export class SimLane implements Lane {
 
   ioasMapFile(request: MapRequest): Promise<bigint> {
     return this.#in("IOMMU_IOAS_MAP_FILE", request.iommufd, (file) => {
-      const buffer = this.kernel.file(request.dmaBuf, SimDmaBuf);
-      return file.map(request.ioas, buffer, request.length, request.iova);
+      const mapped = this.kernel.table.get(request.dmaBuf.number);
+      return file.map(request.ioas, mapped, request.length, request.iova, request);
     });
   }
 
@@ -304,14 +320,19 @@ export class SimLane implements Lane {
 
   #on<T>(call: string, device: Fd, work: (device: SimVfioDevice) => T): Promise<T> {
     return this.#call(call, device.what, () => {
-      const file = this.kernel.file(device, SimDeviceFile);
+      const file = this.#file(call, device, SimDeviceFile);
       if (!file.bound) throw refusal(call, "EINVAL", device.what);
       return work(file.device);
     });
   }
 
   #in<T>(call: string, iommufd: Fd, work: (file: SimIommufd) => T): Promise<T> {
-    return this.#call(call, iommufd.what, () => work(this.kernel.file(iommufd, SimIommufd)));
+    return this.#call(call, iommufd.what, () => work(this.#file(call, iommufd, SimIommufd)));
+  }
+
+  /** A file that does not know a request answers ENOTTY. */
+  #file<T extends SimFile>(call: string, fd: Fd, kind: FileKind<T>): T {
+    return this.kernel.file(fd, kind, call, "ENOTTY");
   }
 
   /** @param refused what happens to the kernel's state all the same when the call is refused */

@@ -25,7 +25,7 @@ import type {
   Uevent,
   Watch,
 } from "../engine/kernel.ts";
-import { devicesOf } from "./devices.ts";
+import { addDevices, devicesOf } from "./devices.ts";
 import { refusal, type SimErrno } from "./errno.ts";
 import { FileTable, type SimFile, take } from "./file_table.ts";
 import { SimEventQueue, SimInotify, SimTrace, SimUevents } from "./event_queue.ts";
@@ -37,6 +37,7 @@ import { SimLane } from "./lane.ts";
 import { SimPidfd, SimProcess, type SimProcessFacts } from "./process.ts";
 import { SimListener, SimSocket } from "./sockets.ts";
 import { SimDmaBuf, SimEventFd, type SimFunction, type SimVfioDevice } from "./vfio.ts";
+import type { FileKind } from "./world.ts";
 
 /** A started program: a test plays it. */
 export interface SimChild {
@@ -58,12 +59,16 @@ export interface SimHost {
   readonly paths?: Readonly<Record<string, SimPath>>;
   readonly feature?: FeatureAnswer;
   readonly uid?: number;
+  /** Traces of the revoke routine tell what devices do; otherwise only what a test pushes to them. */
+  readonly recordsMoves?: boolean;
 }
 
 const REGULAR_EXECUTABLE = 0o100755;
 const BARGATE_PID = 1000;
 /** Bytes of the largest packet that is taken whole. */
 const PACKET_LIMIT = 64 * 1024;
+/** Bytes of a dma-buf's name. */
+const LONGEST_NAME = 31;
 /** Identity of an executable that the host's paths do not have. */
 const NOWHERE = { device: 0n, inode: 0n };
 
@@ -97,7 +102,38 @@ export class SimKernel implements Kernel {
   constructor(readonly host: SimHost) {
     this.uid = host.uid ?? 0;
     this.feature = host.feature ?? { state: "present" };
-    ({ devices: this.devices, groups: this.groups } = devicesOf(host.functions));
+    const moved = (device: string, revoked: boolean) => this.#moved(device, revoked);
+    ({ devices: this.devices, groups: this.groups } = devicesOf(host.functions, moved));
+    this.addProcess({ pid: this.pid, uid: this.uid, gid: 0 });
+  }
+
+  /** The driver takes a function again. */
+  bind(address: string): void {
+    const functions = this.host.functions.filter((fn) => fn.address === address);
+    addDevices(this, functions, (device, revoked) => this.#moved(device, revoked));
+  }
+
+  #moved(device: string, revoked: boolean): void {
+    if (this.host.recordsMoves !== true) return;
+    const record = { device, revoked, pid: this.pid, task: "sim" };
+    for (const trace of this.revokeTraces) trace.push(record);
+  }
+
+  /** The driver gives a function up. @returns resolves when nobody has it open any more */
+  unbind(address: string): Promise<void> {
+    const device = this.functionAt(address);
+    this.devices.delete(device.fn.node);
+    for (const { devices } of this.groups.values()) {
+      if (devices.includes(device)) devices.splice(devices.indexOf(device), 1);
+    }
+    return device.unbind();
+  }
+
+  /** @returns the driver's side of a function */
+  functionAt(address: string): SimVfioDevice {
+    const device = [...this.devices.values()].find(({ fn }) => fn.address === address);
+    if (device !== undefined) return device;
+    throw new RangeError(`Cannot find ${address}: it is bound to no driver`);
   }
 
   // ── faults ──────────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +287,7 @@ export class SimKernel implements Kernel {
   }
 
   dmaBufFacts(dmaBuf: Fd): DmaBufFacts {
-    const buffer = this.file(dmaBuf, SimDmaBuf);
+    const buffer = this.file(dmaBuf, SimDmaBuf, "fdinfo", "EINVAL");
     return {
       size: buffer.size,
       inode: buffer.inode,
@@ -263,14 +299,22 @@ export class SimKernel implements Kernel {
   }
 
   setDmaBufName(dmaBuf: Fd, name: string): void {
-    this.file(dmaBuf, SimDmaBuf).name = name;
+    const buffer = this.file(dmaBuf, SimDmaBuf, "DMA_BUF_SET_NAME", "ENOTTY");
+    const bytes = new TextEncoder().encode(name).length;
+    if (bytes > LONGEST_NAME) throw refusal("DMA_BUF_SET_NAME", "EINVAL", dmaBuf.what);
+    buffer.name = name;
   }
 
   /** @returns the file behind a descriptor, which must be of this class */
-  file<T extends SimFile>(fd: Fd, kind: abstract new (...args: never[]) => T): T {
+  file<T extends SimFile>(
+    fd: Fd,
+    kind: FileKind<T>,
+    call: string = "fcntl",
+    otherwise: SimErrno = "EBADF",
+  ): T {
     const file = this.table.get(fd.number);
-    if (!(file instanceof kind)) throw refusal("fcntl", "EBADF", fd.what);
-    return file;
+    if (file instanceof kind) return file;
+    throw refusal(call, file === undefined ? "EBADF" : otherwise, fd.what);
   }
 
   // ── events and sockets ──────────────────────────────────────────────────────────────────────────

@@ -4,19 +4,35 @@
  *
  * @module
  */
-import type { DmaRange } from "../engine/kernel.ts";
-import { refusal, type SimErrno } from "./errno.ts";
-import type { SimFile } from "./file_table.ts";
+import type { DmaRange, RegionInfo } from "../engine/kernel.ts";
+import type { SimAddressSpace } from "./address_space.ts";
+import { CAPABILITY, configWrites, findCapability } from "./config_space.ts";
+import { SimDmaBuf } from "./dma_buf.ts";
+import { refusal } from "./errno.ts";
+import { drop, type SimFile, take } from "./file_table.ts";
+import type { SimIommufd } from "./iommufd.ts";
+import { SimVfToken } from "./vf_token.ts";
+
+export { SimDmaBuf };
 
 const PCI_COMMAND = 4;
 const PCI_COMMAND_MEMORY = 0x2;
-const CAPABILITIES = 0x34;
-const POWER_MANAGEMENT = 1;
-/** From the capability's start. */
+/** From the power management capability's start. */
 const PMCSR = 4;
+const D0 = 0;
 const D3HOT = 3;
+/** From the PCI Express capability's start: device capabilities and control. */
+const DEVCAP = 4;
+const DEVCAP_FLR = 1 << 28;
+const DEVCTL = 8;
+const DEVCTL_FLR = 0x8000;
 const CONFIG_REGION = 7;
+const VGA_REGION = 8;
 const BARS = 6;
+const MSIX_MAPPABLE = 3;
+/** A BAR's address: only that it is not 0 matters. */
+const BAR_START = 0xc000_0000n;
+const MOST = (1n << 64n) - 1n;
 
 /** A PCI function of the simulated host, bound to vfio-pci. */
 export interface SimFunction {
@@ -26,6 +42,8 @@ export interface SimFunction {
   readonly config: Uint8Array;
   /** Memory BARs by index, bytes. */
   readonly bars: ReadonlyMap<number, bigint>;
+  /** BARs of I/O ports by index, bytes. */
+  readonly ports?: ReadonlyMap<number, bigint>;
   readonly resettable: boolean;
   /** A virtual function has no memory bit of its own. */
   readonly virtual: boolean;
@@ -39,31 +57,30 @@ export interface SimFunction {
   readonly physfn?: string;
 }
 
-/** The token of a physical function: a random one, until somebody opens the function with one. */
-class SimVfToken {
-  value: string = crypto.randomUUID();
-  /** Virtual functions that are open: the token stays while there are any. */
-  users = 0;
-
-  refusal(given: string | undefined): SimErrno | undefined {
-    return given?.toLowerCase() === this.value ? undefined : "EACCES";
-  }
-}
-
 /** The driver's side of one function. */
 export class SimVfioDevice {
   readonly #buffers = new Set<SimDmaBuf>();
   #opens = 0;
+  /** The command register, and what VFIO takes its memory bit for: who writes past VFIO changes the one. */
   #command = 0;
-  #bound = false;
-  #powerState = 0;
+  #decodes = false;
+  #powerState = D0;
   #lowPower = false;
+  /** Open files, bound or not; whoever unbinds the driver waits for the last. */
+  #files = 0;
+  #waitingForFiles: (() => void) | undefined;
+  #unbinding = false;
+  /** Its id in the iommufd that owns its DMA. */
+  #id: number | undefined;
+  /** What its DMA goes through. */
+  space: SimAddressSpace | undefined;
   /** The iommufd that owns its DMA, by the character-device route. */
-  owner: SimFile | undefined;
-  /** Its id within that. */
-  deviceId: number | undefined;
+  owner: SimIommufd | undefined;
+  /** The same by the group route. */
+  #groupOwner: SimIommufd | undefined;
   /** Eventfds armed on interrupts. */
   readonly interrupts = new Map<"error" | "request", SimEventFd>();
+
   readonly #token: SimVfToken | undefined;
   /** Virtual functions that it has. */
   #virtualFunctions = 0;
@@ -71,8 +88,13 @@ export class SimVfioDevice {
   /**
    * @param fn the function
    * @param physical its physical function, if it is a virtual one and that is bound to vfio-pci
+   * @param onMove is told of every revoke (true) and restore (false) of its buffers
    */
-  constructor(readonly fn: SimFunction, private readonly physical?: SimVfioDevice) {
+  constructor(
+    readonly fn: SimFunction,
+    private readonly physical?: SimVfioDevice,
+    private readonly onMove: (revoked: boolean) => void = () => {},
+  ) {
     this.#token = fn.sriov === true ? new SimVfToken() : undefined;
     if (physical !== undefined) physical.#virtualFunctions++;
   }
@@ -80,7 +102,7 @@ export class SimVfioDevice {
   /** Whether the driver answers memory accesses. */
   get enabled(): boolean {
     if (this.#powerState === D3HOT) return false;
-    return this.fn.virtual || (this.#command & PCI_COMMAND_MEMORY) !== 0;
+    return this.fn.virtual || this.#decodes;
   }
 
   get isOpen(): boolean {
@@ -91,26 +113,49 @@ export class SimVfioDevice {
     return new SimDeviceFile(this);
   }
 
-  /** `VFIO_DEVICE_BIND_IOMMUFD`: opens the device, once. */
-  bind(owner?: SimFile, vfToken?: string): void {
-    const call = "VFIO_DEVICE_BIND_IOMMUFD";
-    if (this.#bound) throw refusal(call, "EINVAL", this.fn.address);
-    this.#checkToken(call, vfToken);
-    this.#bound = true;
-    this.owner = owner;
+  /** `VFIO_DEVICE_BIND_IOMMUFD` of a device that is not open. */
+  bind(owner: SimIommufd): void {
+    this.owner = take(owner);
+    this.#id = owner.bindDevice();
     this.#open();
   }
 
   /** `VFIO_GROUP_GET_DEVICE_FD`: opens the device, as often as one likes. */
-  openByGroup(vfToken: string | undefined): void {
-    this.#checkToken("VFIO_GROUP_GET_DEVICE_FD", vfToken);
+  openByGroup(owner: SimIommufd | undefined): void {
+    const call = "VFIO_GROUP_GET_DEVICE_FD";
+    if (this.#opens === 0 && owner !== undefined) {
+      if (owner.compatible === undefined) throw refusal(call, "ENODEV", this.fn.address);
+      this.#groupOwner = take(owner);
+      this.#id = owner.bindDevice();
+      this.#attachCompatible(owner, owner.compatible);
+    }
     this.#open();
   }
 
+  #attachCompatible(owner: SimIommufd, ioas: number): void {
+    try {
+      this.space = owner.attach("VFIO_GROUP_GET_DEVICE_FD", ioas);
+    } catch (error) {
+      this.#leaveIommufd();
+      throw error;
+    }
+  }
+
   #open(): void {
-    if (this.#opens++ === 0) this.physical?.lend(1);
+    if (this.#opens++ > 0) return;
+    this.physical?.lend(1);
     this.#command |= PCI_COMMAND_MEMORY;
-    this.#powerState = 0;
+    this.#decodes = true;
+    this.#powerState = D0;
+  }
+
+  /** `VFIO_DEVICE_ATTACH_IOMMUFD_PT`; takes the place of what it was attached to. */
+  attach(id: number): void {
+    const call = "VFIO_DEVICE_ATTACH_IOMMUFD_PT";
+    if (this.owner === undefined) throw refusal(call, "ENOTTY", this.fn.address);
+    const before = this.space;
+    this.space = this.owner.attach(call, id);
+    if (before !== undefined) this.owner.detach(before);
   }
 
   /** A virtual function of it was opened (1) or closed (-1). */
@@ -118,42 +163,76 @@ export class SimVfioDevice {
     if (this.#token !== undefined) this.#token.users += users;
   }
 
-  #checkToken(call: string, given: string | undefined): void {
+  /** Before it is opened: a virtual function's token is its physical function's. */
+  checkToken(call: string, given: string | undefined): void {
     const errno = this.physical === undefined
-      ? this.#ownTokenRefusal(given)
+      ? SimVfToken.ownRefusal(this.#token, given)
       : this.physical.#token?.refusal(given);
     if (errno !== undefined) throw refusal(call, errno, this.fn.address);
   }
 
-  #ownTokenRefusal(given: string | undefined): SimErrno | undefined {
-    if (this.#token === undefined) return given === undefined ? undefined : "EINVAL";
-    if (this.#token.users > 0) return this.#token.refusal(given);
-    if (given !== undefined) this.#token.value = given.toLowerCase();
-    return undefined;
+  /** One more file refers to the device. */
+  fileOpened(): void {
+    this.#files++;
+  }
+
+  fileClosed(): void {
+    if (--this.#files === 0) this.#waitingForFiles?.();
+  }
+
+  /** The driver is unbound: asks for the device, and waits until every file is closed. */
+  async unbind(): Promise<void> {
+    this.#unbinding = true;
+    if (this.#files === 0) return;
+    this.interrupts.get("request")?.signal();
+    await new Promise<void>((resolve) => this.#waitingForFiles = resolve);
   }
 
   /** The last reference to a bound file has gone: everything exported is dead for good. */
   closed(): void {
     if (--this.#opens > 0) return;
     this.physical?.lend(-1);
+    this.#move(true);
     for (const buffer of this.#buffers) buffer.die();
     this.#buffers.clear();
+    // Its way out of low power restores what there is no more.
+    if (this.enabled) this.#move(false);
     this.interrupts.clear();
-    this.#bound = false;
     this.#lowPower = false;
-    this.owner = undefined;
-    this.deviceId = undefined;
+    this.#leaveIommufd();
   }
 
+  /** @returns its id in an iommufd; absent: it is not bound to that one */
+  idIn(iommufd: SimIommufd): number | undefined {
+    return this.owner === iommufd ? this.#id : undefined;
+  }
+
+  #leaveIommufd(): void {
+    const owner = this.owner ?? this.#groupOwner;
+    this.owner = this.#groupOwner = undefined;
+    if (owner === undefined) return;
+    if (this.space !== undefined) owner.detach(this.space);
+    this.space = undefined;
+    if (this.#id !== undefined) owner.unbindDevice(this.#id);
+    drop(owner);
+  }
+
+  /** The checks are in the kernel's order: first all ranges by themselves, then against the BAR. */
   export(region: number, ranges: readonly DmaRange[], page: bigint): SimDmaBuf {
-    const call = "VFIO_DEVICE_FEATURE_DMA_BUF";
+    const refused = (errno: "EINVAL" | "ENODEV" | "EOVERFLOW") =>
+      refusal("VFIO_DEVICE_FEATURE_DMA_BUF", errno, this.fn.address);
     const bar = region < BARS ? this.fn.bars.get(region) : undefined;
-    if (ranges.length === 0) throw refusal(call, "EINVAL", this.fn.address);
-    if (bar === undefined) throw refusal(call, "ENODEV", this.fn.address);
+    const ports = this.fn.ports?.has(region) === true;
+    if (ranges.length === 0) throw refused("EINVAL");
+    if (bar === undefined && !ports) throw refused("ENODEV");
     for (const { offset, length } of ranges) {
-      const fits = length > 0n && offset % page === 0n && length % page === 0n &&
-        offset + length <= bar;
-      if (!fits) throw refusal(call, "EINVAL", this.fn.address);
+      if (length === 0n || offset % page !== 0n || length % page !== 0n) throw refused("EINVAL");
+    }
+    const size = ranges.reduce((sum, { length }) => sum + length, 0n);
+    if (size > MOST >> 1n || bar === undefined) throw refused("EINVAL");
+    for (const { offset, length } of ranges) {
+      if (BAR_START + offset + length > MOST) throw refused("EOVERFLOW");
+      if (offset + length > bar) throw refused("EINVAL");
     }
     const buffer = new SimDmaBuf(ranges, !this.enabled, (gone) => this.#buffers.delete(gone));
     buffer.source = `BAR ${region} of ${this.fn.address}`;
@@ -165,13 +244,15 @@ export class SimVfioDevice {
   reset(): void {
     if (!this.fn.resettable) throw refusal("VFIO_DEVICE_RESET", "EINVAL", this.fn.address);
     this.bounce();
+    // Who unbinds holds the device's lock; the buffers have bounced all the same.
+    if (this.#unbinding) throw refusal("VFIO_DEVICE_RESET", "EAGAIN", this.fn.address);
   }
 
   /** What every reset does to the buffers; it also ends D3hot. */
   bounce(): void {
     this.#move(true);
-    this.#powerState = 0;
-    if (this.enabled) this.#move(false);
+    this.#powerState = D0;
+    if (this.isOpen && this.enabled) this.#move(false);
   }
 
   /** `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`: revokes, also when it is refused. */
@@ -189,8 +270,32 @@ export class SimVfioDevice {
     if (this.enabled) this.#move(false);
   }
 
+  /** `VFIO_DEVICE_GET_REGION_INFO`. */
+  regionInfo(index: number, page: bigint): RegionInfo {
+    if (index >= VGA_REGION) {
+      throw refusal("VFIO_DEVICE_GET_REGION_INFO", "EINVAL", this.fn.address);
+    }
+    const isConfig = index === CONFIG_REGION;
+    const bar = this.fn.bars.get(index);
+    const size = isConfig ? BigInt(this.fn.config.length) : bar ?? this.fn.ports?.get(index) ?? 0n;
+    const mmap = bar !== undefined && bar >= page;
+    return {
+      index,
+      flags: { read: size > 0n, write: size > 0n, mmap },
+      size,
+      offset: BigInt(index) << 40n,
+      capabilities: mmap && index === this.#msixBar ? [MSIX_MAPPABLE] : [],
+    };
+  }
+
+  get #msixBar(): number | undefined {
+    const msix = findCapability(this.fn.config, CAPABILITY.msix);
+    return msix === undefined ? undefined : (this.fn.config[msix + 4] ?? 0) & 7;
+  }
+
   read(region: number, offset: bigint, length: number): Uint8Array {
-    if (region !== CONFIG_REGION) return new Uint8Array(length);
+    if (region !== CONFIG_REGION) return new Uint8Array(this.#reachable(region, offset, length));
+    this.#checkConfig("pread", offset, length);
     const config = new Uint8Array(this.fn.config);
     new DataView(config.buffer).setUint16(PCI_COMMAND, this.#command, true);
     const pmcsr = this.#pmcsr;
@@ -198,16 +303,23 @@ export class SimVfioDevice {
     return config.slice(Number(offset), Number(offset) + length);
   }
 
+  /** @returns how many bytes of a BAR an access reaches */
+  #reachable(region: number, offset: bigint, length: number): number {
+    const size = this.fn.bars.get(region) ?? this.fn.ports?.get(region) ?? 0n;
+    if (offset >= size) throw refusal("pread", "EINVAL", this.fn.address);
+    if (!this.enabled && this.fn.bars.has(region)) throw refusal("pread", "EIO", this.fn.address);
+    return Number(size - offset < BigInt(length) ? size - offset : BigInt(length));
+  }
+
+  #checkConfig(call: string, offset: bigint, length: number): void {
+    const size = BigInt(this.fn.config.length);
+    if (offset + BigInt(length) > size) throw refusal(call, "EFAULT", this.fn.address);
+  }
+
   /** Where the power state is; absent: the function has no power management. */
   get #pmcsr(): number | undefined {
-    const { config } = this.fn;
-    const seen = new Set<number>();
-    for (let at = config[CAPABILITIES] ?? 0; at !== 0 && !seen.has(at);) {
-      if (config[at] === POWER_MANAGEMENT) return at + PMCSR;
-      seen.add(at);
-      at = config[at + 1] ?? 0;
-    }
-    return undefined;
+    const at = findCapability(this.fn.config, CAPABILITY.powerManagement);
+    return at === undefined ? undefined : at + PMCSR;
   }
 
   /** Somebody writes the command register past VFIO: no buffer is revoked by that. */
@@ -215,28 +327,52 @@ export class SimVfioDevice {
     this.#command = command;
   }
 
-  /** Only the command register and the power state do anything. */
+  /** Only the command register, the power state and the function reset do anything. */
   write(region: number, offset: bigint, bytes: Uint8Array): void {
-    if (region !== CONFIG_REGION) return;
-    if (offset === BigInt(PCI_COMMAND)) this.#writeCommand(bytes);
-    else if (Number(offset) === this.#pmcsr) this.#writePowerState((bytes[0] ?? 0) & D3HOT);
+    if (region !== CONFIG_REGION) {
+      const written = this.#reachable(region, offset, bytes.length);
+      if (written < bytes.length) throw refusal("pwrite", "ENOSPC", this.fn.address);
+      return;
+    }
+    this.#checkConfig("pwrite", offset, bytes.length);
+    for (const write of configWrites(Number(offset), bytes)) {
+      if (write.at === PCI_COMMAND) this.#writeCommand(write.bytes);
+      else if (write.at === this.#pmcsr) this.#writePowerState((write.bytes[0] ?? 0) & D3HOT);
+      else if (this.#startsFunctionReset(write.at, write.bytes)) this.bounce();
+    }
   }
 
-  /** D3hot revokes first, and is then refused while there are virtual functions. */
+  /** Whether a write sets the bit of a function that has the reset it stands for. */
+  #startsFunctionReset(at: number, bytes: Uint8Array): boolean {
+    const express = findCapability(this.fn.config, CAPABILITY.pciExpress);
+    if (express === undefined) return false;
+    const view = new DataView(this.fn.config.buffer, this.fn.config.byteOffset);
+    if ((view.getUint32(express + DEVCAP, true) & DEVCAP_FLR) === 0) return false;
+    const control = (bytes[express + DEVCTL - at] ?? 0) |
+      (bytes[express + DEVCTL + 1 - at] ?? 0) << 8;
+    return (control & DEVCTL_FLR) !== 0;
+  }
+
+  /**
+   * D3hot revokes first, and is then refused while there are virtual functions. D1 and D2 are not
+   * there: a write of them changes nothing.
+   */
   #writePowerState(state: number): void {
     if (state === D3HOT) this.#move(true);
-    if (this.#virtualFunctions === 0) this.#powerState = state;
+    const there = state === D0 || state === D3HOT;
+    if (there && this.#virtualFunctions === 0) this.#powerState = state;
     if (this.enabled) this.#move(false);
   }
 
   #writeCommand(bytes: Uint8Array): void {
     this.#command = (bytes[0] ?? 0) | (bytes[1] ?? 0) << 8;
-    const on = (this.#command & PCI_COMMAND_MEMORY) !== 0;
-    if (!on) this.#move(true);
+    this.#decodes = (this.#command & PCI_COMMAND_MEMORY) !== 0;
+    if (!this.#decodes) this.#move(true);
     if (this.enabled) this.#move(false);
   }
 
   #move(revoked: boolean): void {
+    this.onMove(revoked);
     for (const buffer of this.#buffers) buffer.move(revoked);
   }
 }
@@ -248,81 +384,16 @@ export class SimDeviceFile implements SimFile {
   bound = false;
   constructor(
     readonly device: SimVfioDevice,
+    readonly byGroup = false,
     private readonly onRelease: () => void = () => {},
-  ) {}
+  ) {
+    device.fileOpened();
+  }
   release(): void {
     if (this.bound) this.device.closed();
+    this.device.fileClosed();
     this.onRelease();
   }
-}
-
-/** A dma-buf. */
-export class SimDmaBuf implements SimFile {
-  readonly kind = "dma-buf";
-  references = 0;
-  name: string | undefined;
-  /** Told whenever it was revoked or validated, and when it is dead for good. */
-  onMove: () => void = () => {};
-  /** For people: whose memory it is. */
-  source = "BAR";
-  readonly size: bigint;
-  readonly inode: bigint;
-  #revoked: boolean;
-  #dead = false;
-  readonly #areas = new Set<SimArea>();
-  static #inodes = 1n;
-
-  constructor(
-    readonly ranges: readonly DmaRange[],
-    bornRevoked: boolean,
-    private readonly onRelease: (buffer: SimDmaBuf) => void,
-  ) {
-    this.size = ranges.reduce((sum, { length }) => sum + length, 0n);
-    this.inode = SimDmaBuf.#inodes++;
-    this.#revoked = bornRevoked;
-  }
-
-  get revoked(): boolean {
-    return this.#revoked || this.#dead;
-  }
-
-  /** Revoked for good. */
-  get dead(): boolean {
-    return this.#dead;
-  }
-
-  attach(area: SimArea): void {
-    this.#areas.add(area);
-  }
-
-  detach(area: SimArea): void {
-    this.#areas.delete(area);
-  }
-
-  /** A revoke empties iommufd's areas; they do not come back when it is undone. */
-  move(revoked: boolean): void {
-    if (revoked) { for (const area of this.#areas) area.live = false; }
-    this.#revoked = revoked;
-    this.onMove();
-  }
-
-  die(): void {
-    this.#dead = true;
-    this.move(true);
-  }
-
-  release(): void {
-    this.onRelease(this);
-  }
-}
-
-/** A stretch of an I/O address space that a buffer is mapped to. */
-export interface SimArea {
-  readonly iova: bigint;
-  readonly length: bigint;
-  readonly buffer: SimDmaBuf;
-  /** Whether DMA through it lands. */
-  live: boolean;
 }
 
 /** An eventfd. */

@@ -5,9 +5,13 @@
  */
 import type { Fd } from "../engine/fd.ts";
 import type { FeatureAnswer, Packet } from "../engine/kernel.ts";
+import type { SimErrno } from "./errno.ts";
 import type { Descriptors, SimFile } from "./file_table.ts";
 import type { SimGroup } from "./group.ts";
 import type { SimVfioDevice } from "./vfio.ts";
+
+/** A class of files. */
+export type FileKind<T extends SimFile> = abstract new (...args: never[]) => T;
 
 /** The state that all lanes share. */
 export interface SimWorld {
@@ -23,6 +27,12 @@ export interface SimWorld {
   receive(socket: Fd): Packet | "empty" | "end";
   pidOf(pidfd: Fd): number | undefined;
   close(fd: Fd): void;
-  /** @returns the file behind a descriptor, which must be of this class */
-  file<T extends SimFile>(fd: Fd, kind: abstract new (...args: never[]) => T): T;
+  /**
+   * @param fd descriptor
+   * @param kind what its file must be
+   * @param call for the refusal, which is EBADF where nothing is open
+   * @param otherwise the refusal where another kind of file is
+   * @returns the file
+   */
+  file<T extends SimFile>(fd: Fd, kind: FileKind<T>, call?: string, otherwise?: SimErrno): T;
 }

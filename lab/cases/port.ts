@@ -4,11 +4,9 @@ import { systemClock } from "../../engine/clock.ts";
 import { DeviceGuard } from "../../engine/device_guard.ts";
 import { IdentityDriftError, RefusedError } from "../../engine/errors.ts";
 import { EventLog } from "../../engine/event.ts";
-import type { Fd } from "../../engine/fd.ts";
 import type { DmaRange, Lane } from "../../engine/kernel.ts";
 import { GroupAccess } from "../../engine/group_access.ts";
 import { SharedIommufd } from "../../engine/shared_iommufd.ts";
-import { KernelError } from "../../engine/kernel_error.ts";
 import type { PlannedGrant } from "../../engine/plan.ts";
 import { makePlan } from "../../engine/plan.ts";
 import type { DeviceTarget } from "../../engine/device_target.ts";
@@ -26,36 +24,11 @@ import { policyText } from "./support.ts";
 
 const PAGE = 4096n;
 
-/** A bound device on a lane of its own, given back when the case ends. */
-interface Bound {
-  readonly kernel: LinuxKernel;
-  readonly lane: Lane;
-  readonly iommufd: Fd;
-  readonly device: Fd;
-}
-
-async function bound(context: GuestContext, address: string): Promise<Bound> {
+function laneOf(context: GuestContext, name: string): { kernel: LinuxKernel; lane: Lane } {
   const kernel = new LinuxKernel();
-  const lane = kernel.openLane(address);
-  const iommufd = kernel.openIommufd();
-  const device = await lane.openNode(await context.vfioNode(address));
-  await lane.bindIommufd(device, iommufd);
-  context.defer(async () => {
-    await lane.close(device);
-    await lane.end();
-    kernel.close(iommufd);
-  });
-  return { kernel, lane, iommufd, device };
-}
-
-async function errnoOf(call: Promise<unknown>): Promise<string> {
-  try {
-    await call;
-    return "done";
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    return error.errnoName;
-  }
+  const lane = kernel.openLane(name);
+  context.defer(() => lane.end());
+  return { kernel, lane };
 }
 
 function range(offset: bigint, length: bigint): DmaRange {
@@ -99,45 +72,6 @@ class MeddlingKernel extends LinuxKernel {
     };
     return lane;
   }
-}
-
-/** Refusals of the export ioctl, in words of kernel.md's table. */
-async function exportErrnos(context: CaseContext): Promise<void> {
-  const { lane, device } = await bound(context, context.devices.nvme.address);
-  const asked: readonly [string, number, readonly DmaRange[]][] = [
-    ["EINVAL", 2, [range(0x800n, PAGE)]],
-    ["EINVAL", 2, [range(0n, 0x800n)]],
-    ["EINVAL", 2, [range(0n, 0n)]],
-    ["EINVAL", 2, []],
-    ["EINVAL", 2, [range(0xfff000n, 2n * PAGE)]],
-    ["EINVAL", 2, [range(0n, PAGE), range(0x1000000n, PAGE)]],
-    ["ENODEV", 3, [range(0n, PAGE)]],
-    ["ENODEV", 5, [range(0n, PAGE)]],
-    ["ENODEV", 6, [range(0n, PAGE)]],
-    ["ENODEV", 7, [range(0n, PAGE)]],
-  ];
-  for (const [expected, region, ranges] of asked) {
-    assert.equal(await errnoOf(lane.exportDmaBuf(device, region, ranges)), expected);
-  }
-}
-
-async function exportsSeveralRanges(context: CaseContext): Promise<void> {
-  const { kernel, lane, iommufd, device } = await bound(context, context.devices.nvme.address);
-  const buffer = await lane.exportDmaBuf(device, 2, [range(0x3000n, PAGE), range(0n, 2n * PAGE)]);
-  const facts = kernel.dmaBufFacts(buffer);
-  assert.equal(facts.size, 3n * PAGE);
-  assert.deepEqual([facts.references, facts.exporter, facts.closeOnExec], [
-    1,
-    "vfio_pci_core",
-    true,
-  ]);
-  kernel.setDmaBufName(buffer, "lab");
-  assert.equal(kernel.dmaBufFacts(buffer).name, "lab");
-  const ioas = await lane.ioasAlloc(iommufd);
-  const map = { iommufd, ioas, dmaBuf: buffer, start: 0n, length: PAGE, writeable: true };
-  assert.equal(await errnoOf(lane.ioasMapFile(map)), "EOPNOTSUPP");
-  await lane.close(buffer);
-  await lane.iommuDestroy(iommufd, ioas);
 }
 
 async function endsAThousand(context: CaseContext): Promise<void> {
@@ -247,38 +181,15 @@ function median(values: readonly number[]): number {
 
 /** Cases of the port. */
 export const cases: readonly LabCase[] = [
-  { name: "port: each refusal of the export has the kernel's errno", run: exportErrnos },
   {
-    name: "port: a 256-byte BAR is refused with EINVAL, and a device without reset with EINVAL",
+    name: "port: a group in use by another driver has no node",
     async run(context) {
-      const { lane, device } = await bound(context, context.devices.ivshmem.address);
-      assert.equal(await errnoOf(lane.exportDmaBuf(device, 0, [range(0n, PAGE)])), "EINVAL");
-      assert.equal((await lane.deviceInfo(device)).flags.reset, false);
-      assert.equal(await errnoOf(lane.resetDevice(device)), "EINVAL");
-    },
-  },
-  {
-    name: "port: the feature is present, and a region tells its size",
-    async run(context) {
-      const { lane, device } = await bound(context, context.devices.nvme.address);
-      assert.deepEqual(await lane.probeDmaBuf(device), { state: "present" });
-      assert.equal((await lane.regionInfo(device, 2)).size, 0x1000000n);
-      assert.equal((await lane.regionInfo(device, 5)).size, 0n);
-      assert.equal(await lane.deviceAddress(device), context.devices.nvme.address);
-    },
-  },
-  {
-    name: "port: a buffer of several ranges has their sum, and iommufd refuses it",
-    run: exportsSeveralRanges,
-  },
-  {
-    name: "port: an open device cannot be bound twice",
-    async run(context) {
-      const { lane, iommufd } = await bound(context, context.devices.nvme.address);
-      const node = await context.vfioNode(context.devices.nvme.address);
-      const second = await lane.openNode(node);
-      assert.equal(await errnoOf(lane.bindIommufd(second, iommufd)), "EINVAL");
-      await lane.close(second);
+      const { kernel, lane } = laneOf(context, context.devices.nativeNvme.address);
+      const { address } = context.devices.nativeNvme;
+      const link = await Deno.readLink(`/sys/bus/pci/devices/${address}/iommu_group`);
+      const node = `/dev/vfio/${link.split("/").at(-1)}`;
+      await assert.rejects(lane.openNode(node), { errnoName: "ENOENT" });
+      assert.throws(() => kernel.identify(node), { errnoName: "ENOENT" });
     },
   },
   {

@@ -294,8 +294,8 @@ Deno.test("Guardian.open refuses a buffer that is born revoked, with the cause",
   const device = scene.kernel.devices.get(`/dev/vfio/devices/${SSD}`);
   assert.ok(device !== undefined);
   const bind = device.bind.bind(device);
-  device.bind = () => {
-    bind();
+  device.bind = (owner) => {
+    bind(owner);
     device.write(7, 4n, new Uint8Array([0, 0]));
   };
   await assert.rejects(scene.guardian.open(), /memory decode of 0000:01:00.0 is off/);

@@ -1,0 +1,80 @@
+/** Raw calls that the port does not offer: their answers on a real kernel. @module */
+import assert from "node:assert/strict";
+import type { ConformanceCase, Subject } from "../case.ts";
+
+/** Name of the row in `lab/guest/raw.c`, what it is in words, what the kernel answers. */
+const ROWS: readonly (readonly [row: string, what: string, answer: string])[] = [
+  ["feature-argsz-7", "An export with an argsz of 7", "EINVAL"],
+  ["feature-argsz-23", "An export with an argsz of 23", "EINVAL"],
+  ["feature-argsz-24", "An export with an argsz that leaves its ranges out", "done"],
+  ["feature-unknown-flag", "A feature with a flag that is unknown", "EINVAL"],
+  ["feature-get-and-set", "An export with GET and SET", "EINVAL"],
+  ["feature-set", "An export with SET", "EINVAL"],
+  ["feature-nothing", "An export with neither GET nor PROBE", "EINVAL"],
+  ["feature-probe", "A probe of the export without GET", "done"],
+  ["feature-probe-get", "A probe of the export with GET", "done"],
+  ["feature-probe-set", "A probe of the export with SET", "EINVAL"],
+  ["feature-probe-get-set", "A probe of the export with GET and SET", "EINVAL"],
+  ["feature-unknown", "A probe of a feature that is unknown", "ENOTTY"],
+  ["feature-dma-buf-flags", "An export with flags in its body", "EINVAL"],
+  ["feature-unreadable", "An export whose header cannot be read", "EFAULT"],
+  ["feature-unreadable-body", "An export whose body cannot be read", "EFAULT"],
+  ["feature-unreadable-ranges", "An export whose ranges cannot be read", "EFAULT"],
+  ["feature-all-ranges", "An export of 2^32-1 ranges", "ENOMEM"],
+  ["feature-open-flags", "An export with every open flag there is", "done"],
+  ["feature-no-cloexec", "A buffer exported without O_CLOEXEC survives an exec", "yes"],
+  ["feature-read-only-maps", "A mapping for writing of a buffer exported read-only", "done"],
+  ["bind-argsz-15", "A bind with an argsz of 15", "EINVAL"],
+  ["bind-argsz-16", "A bind with an argsz of 16", "done"],
+  ["bind-unknown-tail", "A bind with more than the kernel knows", "E2BIG"],
+  ["bind-zero-tail", "A bind with zeros past what the kernel knows", "done"],
+  ["bind-unknown-flag", "A bind with a flag that is unknown", "EINVAL"],
+  ["bind-negative", "A bind to descriptor -1", "EINVAL"],
+  ["bind-token-unreadable", "A bind with a token that cannot be read", "EFAULT"],
+  ["device-unknown", "An ioctl that devices do not know", "ENOTTY"],
+  ["info-argsz-15", "Device info with an argsz of 15", "EINVAL"],
+  ["region-argsz-31", "Region info with an argsz of 31", "EINVAL"],
+  ["attach-argsz-11", "An attach with an argsz of 11", "EINVAL"],
+  ["attach-unknown-flag", "An attach with a flag that is unknown", "EINVAL"],
+  ["hot-reset-info-no-room", "Hot reset info without room for the functions", "ENOSPC"],
+  ["hot-reset-flags", "A hot reset with flags", "EINVAL"],
+  ["irqs-two", "Two eventfds for the request interrupt", "EINVAL"],
+  ["irqs-index", "An interrupt that is not there", "EINVAL"],
+  ["irqs-mask", "A mask of the request interrupt", "ENOTTY"],
+  ["irqs-signal-unarmed", "A signal of the request interrupt when it is not armed", "EINVAL"],
+  ["iommufd-unknown", "An ioctl that iommufds do not know", "ENOTTY"],
+  ["ioas-alloc-flags", "An address space with flags", "EOPNOTSUPP"],
+  ["ioas-alloc-small", "An address space with a struct too small", "EINVAL"],
+  ["map-unknown-flag", "A mapping with a flag that is unknown", "EOPNOTSUPP"],
+  ["map-neither", "A mapping neither for reading nor for writing", "EINVAL"],
+  ["map-write-only", "A mapping only for writing", "done"],
+  ["map-small", "A mapping with a struct too small", "EINVAL"],
+  ["map-unknown-tail", "A mapping with more than the kernel knows", "E2BIG"],
+  ["map-zero-tail", "A mapping with zeros past what the kernel knows", "done"],
+  ["map-other-exporter", "A mapping of a dma-buf of udmabuf", "EOPNOTSUPP"],
+  ["map-memory", "A mapping of a BAR through its mmap, with a device attached", "EFAULT"],
+  ["buffer-mmap", "mmap of a buffer", "EINVAL"],
+  ["buffer-read", "read of a buffer", "EINVAL"],
+  ["buffer-write", "write of a buffer that was exported without O_RDWR", "EBADF"],
+  ["buffer-write-open", "write of a buffer that was exported with O_RDWR", "EINVAL"],
+  ["buffer-size", "lseek to a buffer's end tells its size", "yes"],
+  ["buffer-seek", "lseek into a buffer", "EINVAL"],
+  ["buffer-unknown", "An ioctl that buffers do not know", "ENOTTY"],
+  ["buffer-sync", "A sync of a buffer", "done"],
+  ["buffer-sync-revoked", "A sync of a buffer that is dead", "done"],
+  ["buffer-sync-no-direction", "A sync without a direction", "EINVAL"],
+  ["buffer-sync-unknown", "A sync with a flag that is unknown", "EINVAL"],
+  ["buffer-name-unreadable", "A name that cannot be read", "EFAULT"],
+  ["buffer-magic", "A buffer's file system is the dma-bufs'", "yes"],
+];
+
+const cases: readonly ConformanceCase[] = ROWS.map(([row, what, answer]) => ({
+  name: `${what}: ${answer}`,
+  only: { side: "kernel", why: "the port has no such call" },
+  async run(bench) {
+    assert.equal(await bench.world.raw(row), answer);
+  },
+}));
+
+/** Cases past the port. */
+export const subject: Subject = { title: "Past the port", cases };

@@ -1,0 +1,73 @@
+/**
+ * dma-bufs of VFIO devices, by the rules of drivers/vfio/pci/vfio_pci_dmabuf.c (Linux 7.3).
+ *
+ * @module
+ */
+import type { DmaRange } from "../engine/kernel.ts";
+import type { SimFile } from "./file_table.ts";
+
+/** An import of a buffer. */
+export interface SimImport {
+  /** Whether DMA through it lands. */
+  live: boolean;
+}
+
+/** A dma-buf. */
+export class SimDmaBuf implements SimFile {
+  readonly kind = "dma-buf";
+  references = 0;
+  name: string | undefined;
+  /** Told whenever it was revoked or validated, and when it is dead for good. */
+  onMove: () => void = () => {};
+  /** For people: whose memory it is. */
+  source = "BAR";
+  readonly size: bigint;
+  readonly inode: bigint;
+  #revoked: boolean;
+  #dead = false;
+  readonly #imports = new Set<SimImport>();
+  static #inodes = 1n;
+
+  constructor(
+    readonly ranges: readonly DmaRange[],
+    bornRevoked: boolean,
+    private readonly onRelease: (buffer: SimDmaBuf) => void,
+  ) {
+    this.size = ranges.reduce((sum, { length }) => sum + length, 0n);
+    this.inode = SimDmaBuf.#inodes++;
+    this.#revoked = bornRevoked;
+  }
+
+  get revoked(): boolean {
+    return this.#revoked || this.#dead;
+  }
+
+  /** Revoked for good. */
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  attach(by: SimImport): void {
+    this.#imports.add(by);
+  }
+
+  detach(by: SimImport): void {
+    this.#imports.delete(by);
+  }
+
+  /** A revoke empties iommufd's areas; they do not come back when it is undone. */
+  move(revoked: boolean): void {
+    if (revoked) { for (const each of this.#imports) each.live = false; }
+    this.#revoked = revoked;
+    this.onMove();
+  }
+
+  die(): void {
+    this.#dead = true;
+    this.move(true);
+  }
+
+  release(): void {
+    this.onRelease(this);
+  }
+}
