@@ -5,6 +5,7 @@
  */
 import { buildCommand } from "@stricli/core";
 import { checkLayouts, LAYOUTS_CASE, updateLayouts } from "../lab/check_layouts.ts";
+import { CONFORMANCE_PREFIX, updateConformance } from "../lab/update_conformance.ts";
 import { compileGuestPrograms, requireHeaders } from "../lab/guest_programs.ts";
 import { ensureKernel } from "../lab/kernel/ensure_kernel.ts";
 import type { Kernel } from "../lab/kernel/cache.ts";
@@ -29,6 +30,9 @@ export interface LabFlags {
   readonly test: boolean;
   readonly shell: boolean;
   readonly updateLayouts: boolean;
+  readonly updateConformance: boolean;
+  readonly long: boolean;
+  readonly seed?: number;
   readonly only?: string;
   readonly repeat: number;
   readonly kernel?: string;
@@ -53,10 +57,12 @@ async function lab(this: Context, flags: LabFlags, story?: string): Promise<void
 }
 
 function refuseContradictions(flags: LabFlags, story: string | undefined): void {
-  const modes = [flags.test, flags.shell, flags.updateLayouts, story !== undefined];
+  const updates = [flags.updateLayouts, flags.updateConformance];
+  const modes = [flags.test, flags.shell, ...updates, story !== undefined];
   if (modes.filter(Boolean).length > 1) {
     throw new CommandError(
-      "Cannot run the laboratory: --test, --shell, --update-layouts and a story exclude each other",
+      "Cannot run the laboratory: --test, --shell, --update-layouts, --update-conformance and a story " +
+        "exclude each other",
       ExitStatus.usage,
     );
   }
@@ -68,7 +74,8 @@ async function run(
   progress: LabOutput,
   results: LabOutput,
 ): Promise<number> {
-  if (!flags.test && !flags.shell && !flags.updateLayouts) await requireStory(story);
+  const tells = !flags.test && !flags.shell && !flags.updateLayouts && !flags.updateConformance;
+  if (tells) await requireStory(story);
   if (flags.shell) requireTerminal();
   await ensurePackages(MACHINE_NEEDS, progress);
   const kernel = await ensureKernel({
@@ -78,6 +85,7 @@ async function run(
   }, progress);
   if (flags.updateLayouts) return await writeLayouts(kernel, progress);
   const parts = await machineParts(kernel);
+  if (flags.updateConformance) return await writeConformance(parts, progress, results);
   if (flags.test) return await testAll(parts, kernel, flags, progress, results);
   if (flags.shell) await runShell(parts);
   else await tellStory(parts, story, flags, results);
@@ -103,6 +111,25 @@ async function requireStory(story: string): Promise<void> {
 
 async function writeLayouts(kernel: Kernel, progress: LabOutput): Promise<number> {
   progress.line(`Wrote ${await updateLayouts(requireHeaders(kernel.headers))}`);
+  return ExitStatus.done;
+}
+
+/** Writes what the suite comes to on the kernel, unless a case fails. */
+async function writeConformance(
+  parts: MachineParts,
+  progress: LabOutput,
+  results: LabOutput,
+): Promise<number> {
+  let release = "";
+  const all = await runCases(parts, { only: CONFORMANCE_PREFIX, rounds: 1 }, {
+    boot: (number) => progress.line(`Booting the guest (${number})`),
+    ready: ({ kernel }) => release = kernel,
+    log: (text) => progress.line(progress.paint("dim", text)),
+    result: (result) => caseLines(result, results).forEach((line) => results.line(line)),
+  });
+  results.line(countLine(all));
+  if (countStates(all).failed > 0) return ExitStatus.denied;
+  progress.line(`Wrote ${await updateConformance(release, all)}`);
   return ExitStatus.done;
 }
 
@@ -135,7 +162,11 @@ async function testAll(
   };
   const onHost = await hostCases(kernel, flags.only);
   onHost.forEach(show);
-  const inGuest = await runCases(parts, { only: flags.only, rounds: flags.repeat }, {
+  const inGuest = await runCases(parts, {
+    only: flags.only,
+    rounds: flags.repeat,
+    ...(flags.long && { seed: flags.seed ?? freshSeed() }),
+  }, {
     boot: (number) => progress.line(`Booting the guest${number === 1 ? "" : ` again (${number})`}`),
     ready: ({ kernel, uptimeMs }) =>
       progress.line(`The guest is ready: Linux ${kernel}, up for ${uptimeMs / 1000} s`),
@@ -171,6 +202,18 @@ async function tellStory(
   });
 }
 
+/** Another each time; who wants it again finds it in the result. */
+function freshSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+}
+
+function parseSeed(text: string): number {
+  if (/^[0-9]{1,10}$/.test(text)) return Number(text);
+  throw new SyntaxError(
+    `Cannot begin with the seed "${text}": write a number of at most 10 digits`,
+  );
+}
+
 function parseRounds(text: string): number {
   const rounds = Number(text);
   if (/^[1-9][0-9]{0,3}$/.test(text)) return rounds;
@@ -188,6 +231,19 @@ export const command = buildCommand<LabFlags, [string?], Context>({
         kind: "boolean",
         brief: "Write what the C compiler says of the struct layouts into the checkout",
         default: false,
+      },
+      updateConformance: {
+        kind: "boolean",
+        brief: "Write what the conformance suite comes to on the kernel into the checkout",
+        default: false,
+      },
+      long: { kind: "boolean", brief: "Run the cases that take long, too", default: false },
+      seed: {
+        kind: "parsed",
+        parse: parseSeed,
+        optional: true,
+        brief: "Where random histories of the long cases begin; another each time unless given",
+        placeholder: "number",
       },
       only: {
         kind: "parsed",

@@ -281,6 +281,20 @@ export class Bench {
     this.kernel.close(child.pidfd);
   }
 
+  /** Waits until a node is not there any more. */
+  async gone(node: string): Promise<void> {
+    const end = performance.now() + WAIT_MS;
+    while (performance.now() < end) {
+      try {
+        await this.lane.close(await this.lane.openNode(node));
+      } catch (error) {
+        if (error instanceof KernelError && error.errnoName === "ENOENT") return;
+        throw error;
+      }
+    }
+    throw new Error(`Waited ${WAIT_MS} ms for ${node} to go, in vain`);
+  }
+
   /** Takes from a descriptor whenever it is readable, until there is what is waited for. */
   async ready<T>(fd: Fd, take: () => T | undefined): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();

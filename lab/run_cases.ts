@@ -19,6 +19,8 @@ export interface ChosenCases {
   readonly only: string | undefined;
   /** How often each. */
   readonly rounds: number;
+  /** Also those that take long, random ones from this seed on. */
+  readonly seed?: number;
 }
 
 /** From QEMU's start to the first message. */
@@ -64,7 +66,7 @@ interface Boot {
 
 async function oneBoot(
   parts: MachineParts,
-  { only, rounds, skip }: ChosenCases & { readonly skip: readonly string[] },
+  { only, rounds, seed, skip }: ChosenCases & { readonly skip: readonly string[] },
   listener: CaseListener,
 ): Promise<Boot> {
   const exchange = await prepareExchange({
@@ -72,6 +74,7 @@ async function oneBoot(
     rounds,
     skip,
     ...(only !== undefined && { only }),
+    ...(seed !== undefined && { long: { seed } }),
   }, parts.programs);
   const boot = await withVm(
     vmOptions(parts, exchange, runnerProgram()),

@@ -115,6 +115,8 @@ export class SimVfioDevice {
 
   /** `VFIO_DEVICE_BIND_IOMMUFD` of a device that is not open. */
   bind(owner: SimIommufd): void {
+    // Who unbinds holds the device's lock, which the reset at an open wants.
+    if (this.#unbinding) throw refusal("VFIO_DEVICE_BIND_IOMMUFD", "EAGAIN", this.fn.address);
     this.owner = take(owner);
     this.#id = owner.bindDevice();
     this.#open();

@@ -46,4 +46,13 @@ export const cases: readonly LabCase[] = [
     limitMs: 600_000,
     run: (context) => compare(context, 200, SEED),
   },
+  {
+    name: `differential: 2,000 sequences of ${STEPS} steps`,
+    limitMs: 3 * 3_600_000,
+    async run(context) {
+      const { long } = context;
+      if (long === undefined) return context.skip("it takes long: deno task lab:diff");
+      await compare(context, 2000, long.seed);
+    },
+  },
 ];

@@ -57,6 +57,8 @@ export interface GuestContext {
   writeBar(address: string, bar: number, offset: number, bytes: Uint8Array): Promise<void>;
   /** Called when the case ends, last first. */
   defer(what: () => void | Promise<void>): void;
+  /** Cases that take long are to be run, random ones from this seed on; absent: they are not. */
+  readonly long?: { readonly seed: number };
   /** A line for the log of the run. */
   log(text: string): void;
 }

@@ -13,6 +13,7 @@ export interface Guest {
   readonly checkout: string;
   readonly exchange: string;
   readonly kernelLog: KernelMessages;
+  readonly long?: { readonly seed: number };
   log(text: string): void;
 }
 

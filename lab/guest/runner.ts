@@ -60,7 +60,7 @@ async function prepare(port: HostPort): Promise<Guest> {
 async function runCases(
   port: HostPort,
   guest: Guest,
-  { only, rounds, skip }: CasesPlan,
+  { only, rounds, skip, long }: CasesPlan,
 ): Promise<void> {
   const all = await loadCases(join(guest.checkout, "lab/cases"));
   const wanted = all.filter((each) => isChosen(each, only));
@@ -73,7 +73,7 @@ async function runCases(
   for (const each of chosen.filter(({ name }) => !skip.includes(name))) {
     const limitMs = each.limitMs ?? DEFAULT_LIMIT_MS;
     port.send({ kind: "case-start", name: each.name, limitMs });
-    port.send(await runCase(guest, each, limitMs));
+    port.send(await runCase(long === undefined ? guest : { ...guest, long }, each, limitMs));
   }
 }
 

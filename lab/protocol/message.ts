@@ -53,6 +53,8 @@ export type GuestPlan =
     readonly rounds: number;
     /** Cases that an earlier boot has dealt with. */
     readonly skip: readonly string[];
+    /** Run the cases that take long, too: with random histories from this seed on. */
+    readonly long?: { readonly seed: number };
   }
   | { readonly job: "story"; readonly story: string };
 

@@ -103,8 +103,14 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "a reset while an unbind waits works",
     file: "sim/vfio.ts",
-    text: `if (this.#unbinding) throw`,
-    instead: `if (false) throw`,
+    text: `if (this.#unbinding) throw refusal("VFIO_DEVICE_RESET"`,
+    instead: `if (false) throw refusal("VFIO_DEVICE_RESET"`,
+  },
+  {
+    what: "a device that is being unbound is opened",
+    file: "sim/vfio.ts",
+    text: `if (this.#unbinding) throw refusal("VFIO_DEVICE_BIND_IOMMUFD"`,
+    instead: `if (false) throw refusal("VFIO_DEVICE_BIND_IOMMUFD"`,
   },
   {
     what: "memory decode off does not revoke",
