@@ -4,6 +4,7 @@
  * @module
  */
 import type { Fd } from "../engine/fd.ts";
+import type { Kernel, Lane, RevokeTrace } from "../engine/kernel.ts";
 import { SimKernel } from "../sim/sim_kernel.ts";
 import { SimDeviceFile, type SimFunction } from "../sim/vfio.ts";
 import type { Device, Outside, Role, World } from "./world.ts";
@@ -82,17 +83,33 @@ const FUNCTIONS: Readonly<Record<Role, SimFunction>> = {
   pair1: fn(5, 7, { address: PAIR[1], hotResetDomain: PAIR, node: "/dev/vfio/devices/vfio8" }),
 };
 
+/** All devices of the machine. */
+export const MACHINE: readonly SimFunction[] = Object.values(FUNCTIONS);
+
+/** Either simulation. */
+type Simulation = Kernel & Pick<SimKernel, "functionAt" | "unbind" | "bind" | "file">;
+
 /** A fresh machine. */
 export class SimWorld implements World {
   readonly side = "sim";
-  readonly kernel = new SimKernel({
-    functions: Object.values(FUNCTIONS),
-    recordsMoves: true,
-  });
-  readonly lane = this.kernel.openLane("conformance");
-  readonly #trace = this.kernel.openRevokeTrace();
+  readonly lane: Lane;
   /** Descriptors that belong to the world. */
-  readonly own = this.kernel.ownDescriptors().length;
+  readonly own: number;
+  readonly #trace: RevokeTrace;
+
+  /** @param kernel of this machine */
+  constructor(
+    readonly kernel: Simulation = new SimKernel({ functions: MACHINE, recordsMoves: true }),
+  ) {
+    this.lane = kernel.openLane("conformance");
+    this.#trace = kernel.openRevokeTrace();
+    this.own = kernel.ownDescriptors().length;
+  }
+
+  /** Gives back what belongs to the world. */
+  close(): void {
+    this.#trace.close();
+  }
 
   device(role: Role): Promise<Device> {
     const { address, node, group, virtual } = FUNCTIONS[role];

@@ -10,6 +10,7 @@ import { signalEventFd } from "./event_fd.ts";
 import { identifyDescriptor } from "./file_identity.ts";
 import { C } from "./layouts.ts";
 import { libc } from "./libc.ts";
+import { readLink } from "./read_file.ts";
 
 /** A stretch of a file. */
 interface Part {
@@ -105,6 +106,10 @@ export class LinuxMemoryFiles {
 
   closesOnExec(fd: Fd): boolean {
     return closesOnExec(fd);
+  }
+
+  isEventFd(fd: Fd): boolean {
+    return readLink(`/proc/thread-self/fd/${fd.number}`) === "anon_inode:[eventfd]";
   }
 
   signal(eventFd: Fd): void {

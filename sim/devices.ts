@@ -25,6 +25,23 @@ export function devicesOf(
   return made;
 }
 
+/** The driver gives a function up. @returns resolves when nobody has it open any more */
+export function unbind({ devices, groups }: SimDevices, address: string): Promise<void> {
+  const device = deviceAt(devices, address);
+  devices.delete(device.fn.node);
+  for (const group of groups.values()) {
+    if (group.devices.includes(device)) group.devices.splice(group.devices.indexOf(device), 1);
+  }
+  return device.unbind();
+}
+
+/** @returns the driver's side of a function */
+export function deviceAt(devices: SimDevices["devices"], address: string): SimVfioDevice {
+  const device = [...devices.values()].find(({ fn }) => fn.address === address);
+  if (device !== undefined) return device;
+  throw new RangeError(`Cannot find ${address}: it is bound to no driver`);
+}
+
 /** Adds the devices of functions, closed. */
 export function addDevices(
   { devices, groups }: SimDevices,

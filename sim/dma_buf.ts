@@ -4,6 +4,7 @@
  * @module
  */
 import type { DmaRange } from "../engine/kernel.ts";
+import { refusal } from "./errno.ts";
 import type { SimFile } from "./file_table.ts";
 
 /** An import of a buffer. */
@@ -11,6 +12,9 @@ export interface SimImport {
   /** Whether DMA through it lands. */
   live: boolean;
 }
+
+/** Bytes of a dma-buf's name. */
+const LONGEST_NAME = 31;
 
 /** A dma-buf. */
 export class SimDmaBuf implements SimFile {
@@ -45,6 +49,13 @@ export class SimDmaBuf implements SimFile {
   /** Revoked for good. */
   get dead(): boolean {
     return this.#dead;
+  }
+
+  /** `DMA_BUF_SET_NAME`. */
+  setName(name: string): void {
+    const bytes = new TextEncoder().encode(name).length;
+    if (bytes > LONGEST_NAME) throw refusal("DMA_BUF_SET_NAME", "EINVAL", "dma-buf");
+    this.name = name;
   }
 
   attach(by: SimImport): void {

@@ -28,17 +28,17 @@ import type {
   Watch,
 } from "../engine/kernel.ts";
 import type { Files } from "../host/files.ts";
-import { devicesOf, type SimDevices } from "./devices.ts";
+import { addDevices, deviceAt, devicesOf, type SimDevices, unbind } from "./devices.ts";
 import { refusal, type SimErrno } from "./errno.ts";
-import { SimInotify, SimUevents } from "./event_queue.ts";
+import { SimInotify, SimTrace, SimUevents } from "./event_queue.ts";
 import type { SimFile } from "./file_table.ts";
 import { SimFileWatches } from "./file_watches.ts";
-import { HostedTable } from "./hosted_table.ts";
+import { HostedTable, OTHER_KIND } from "./hosted_table.ts";
 import { SimIommufd } from "./iommufd.ts";
 import { SimLane } from "./lane.ts";
 import type { MemoryFiles } from "./memory_files.ts";
 import { isSimulatedPath } from "./simulated_path.ts";
-import { SimEventFd, type SimFunction } from "./vfio.ts";
+import { SimDmaBuf, SimEventFd, type SimFunction, type SimVfioDevice } from "./vfio.ts";
 import type { FileKind, SimWorld } from "./world.ts";
 
 /** What a hosted simulation is made of. */
@@ -65,6 +65,25 @@ export interface HostedParts {
 
 const EXPORTER = "vfio_pci_core";
 
+/** A simulated interrupt's hold on a real eventfd. */
+class HostedEventFd extends SimEventFd {
+  constructor(
+    private readonly real: Pick<Kernel, "close">,
+    private readonly memory: MemoryFiles,
+    private readonly fd: Fd,
+  ) {
+    super();
+  }
+
+  override signal(): void {
+    this.memory.signal(this.fd);
+  }
+
+  override release(): void {
+    this.real.close(this.fd);
+  }
+}
+
 /** A kernel whose devices are simulated. */
 export class HostedKernel implements Kernel, SimWorld {
   readonly simulated = true;
@@ -80,6 +99,7 @@ export class HostedKernel implements Kernel, SimWorld {
   readonly fileWatches = new SimFileWatches();
   readonly #real: Kernel;
   readonly #uevents = new Set<SimUevents>();
+  readonly #traces = new Set<SimTrace>();
 
   /** @param parts see there */
   constructor(private readonly parts: HostedParts) {
@@ -88,14 +108,35 @@ export class HostedKernel implements Kernel, SimWorld {
     this.release = parts.release;
     this.pid = parts.real.pid;
     this.uid = parts.real.uid;
-    ({ devices: this.devices, groups: this.groups } = devicesOf(parts.functions));
+    ({ devices: this.devices, groups: this.groups } = devicesOf(parts.functions, this.#moved));
     this.table = new HostedTable(parts.real, parts.memory);
   }
 
   // ── the simulated host ──────────────────────────────────────────────────────────────────────────
 
-  /** Nothing is in the way of a call. */
+  readonly #moved = (device: string, revoked: boolean): void => {
+    const record = { device, revoked, pid: this.pid, task: "simulated" };
+    for (const trace of this.#traces) trace.push(record);
+  };
+
+  /** The driver gives a function up. @returns resolves when nobody has it open any more */
+  unbind(address: string): Promise<void> {
+    return unbind(this, address);
+  }
+
+  /** The driver takes a function again. */
+  bind(address: string): void {
+    addDevices(this, this.parts.functions.filter((fn) => fn.address === address), this.#moved);
+  }
+
+  /** @returns the driver's side of a function */
+  functionAt(address: string): SimVfioDevice {
+    return deviceAt(this.devices, address);
+  }
+
+  /** A call sees what other processes have done before it. */
   enter(): Promise<void> {
+    this.table.look();
     return Promise.resolve();
   }
 
@@ -113,12 +154,10 @@ export class HostedKernel implements Kernel, SimWorld {
 
   /** Eventfds are the operating system's own: what signals a simulated one must signal that. */
   #eventFdFor(fd: Fd, kind: unknown): SimFile | undefined {
-    if (kind !== SimEventFd) return undefined;
-    const event = new SimEventFd();
-    event.onSignal = () => {
-      if (fd.open) this.parts.memory.signal(fd);
-    };
-    return event;
+    const { memory } = this.parts;
+    if (kind !== SimEventFd || this.table.get(fd.number)?.kind !== OTHER_KIND) return undefined;
+    if (!memory.isEventFd(fd)) return undefined;
+    return new HostedEventFd(this.#real, memory, memory.duplicate(fd));
   }
 
   openLane(name: string): Lane {
@@ -139,8 +178,8 @@ export class HostedKernel implements Kernel, SimWorld {
     return {
       size,
       inode: hosted.inode,
-      // The table has one reference, for all descriptors; the others are mappings.
-      references: references + (hosted.heldByOthers ? 1 : 0),
+      // The table has one, which stands for all descriptors; the others are mappings.
+      references: references - 1 + hosted.numbers.size + (hosted.heldByOthers ? 1 : 0),
       exporter: EXPORTER,
       ...(name === undefined ? {} : { name }),
       closeOnExec: this.parts.memory.closesOnExec(dmaBuf),
@@ -148,9 +187,7 @@ export class HostedKernel implements Kernel, SimWorld {
   }
 
   setDmaBufName(dmaBuf: Fd, name: string): void {
-    const hosted = this.table.buffer(dmaBuf);
-    if (hosted === undefined) throw refusal("DMA_BUF_SET_NAME", "EINVAL", dmaBuf.what);
-    hosted.buffer.name = name;
+    this.file(dmaBuf, SimDmaBuf, "DMA_BUF_SET_NAME", "ENOTTY").setName(name);
   }
 
   openUevents(): Fd {
@@ -202,12 +239,22 @@ export class HostedKernel implements Kernel, SimWorld {
   }
 
   openRevokeTrace(): RevokeTrace {
-    throw refusal("open", "EOPNOTSUPP", "a kprobe of a simulated kernel");
+    const trace = new SimTrace("revoke trace", () => this.#traces.delete(trace));
+    this.#traces.add(trace);
+    const fd = new Fd(this.table.install(trace), "simulated revoke trace");
+    const read = () => {
+      this.table.drained(fd);
+      return trace.queue.splice(0);
+    };
+    return { fd, read, close: () => this.close(fd) };
   }
 
-  /** A descriptor of another process may be of a real device. */
-  borrow(_pidfd: Fd, _number: number, what: string): Fd {
-    throw refusal("pidfd_getfd", "EOPNOTSUPP", what);
+  /** From this process only: a descriptor of another one may be of a real device. */
+  borrow(pidfd: Fd, number: number, what: string): Fd {
+    if (this.#real.pidOf(pidfd) !== this.pid) throw refusal("pidfd_getfd", "EOPNOTSUPP", what);
+    const fd = this.#real.borrow(pidfd, number, what);
+    this.table.buffer(fd)?.numbers.add(fd.number);
+    return fd;
   }
 
   account(user: string): Account | undefined {

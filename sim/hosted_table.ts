@@ -11,6 +11,7 @@
  */
 import { Fd } from "../engine/fd.ts";
 import type { Kernel, Watch } from "../engine/kernel.ts";
+import { KernelError } from "../engine/kernel_error.ts";
 import { SimEventQueue } from "./event_queue.ts";
 import { type Descriptors, drop, type SimFile, take } from "./file_table.ts";
 import { HostedBuffer } from "./hosted_buffer.ts";
@@ -30,6 +31,10 @@ interface Queue {
   readonly file: SimFile;
   readonly kept: Fd;
 }
+
+/** Kind of what is none of the simulation's. */
+export const OTHER_KIND = "other";
+const OTHER: SimFile = { kind: OTHER_KIND, references: 0, release: () => {} };
 
 /** The table of this process, as far as it is simulated. */
 export class HostedTable implements Descriptors {
@@ -83,8 +88,19 @@ export class HostedTable implements Descriptors {
   get(number: number): SimFile | undefined {
     const queue = this.#queues.get(number);
     if (queue !== undefined) return queue.file;
-    const identity = this.#identity(new Fd(number, `descriptor ${number}`));
-    return this.#buffers.get(identity)?.buffer ?? this.#pairs.get(identity)?.file;
+    const identity = this.#identityOf(number);
+    if (identity === undefined) return undefined;
+    return this.#buffers.get(identity)?.buffer ?? this.#pairs.get(identity)?.file ?? OTHER;
+  }
+
+  /** @returns absent: nothing is open there */
+  #identityOf(number: number): string | undefined {
+    try {
+      return this.#identity(new Fd(number, `descriptor ${number}`));
+    } catch (error) {
+      if (error instanceof KernelError && error.errnoName === "EBADF") return undefined;
+      throw error;
+    }
   }
 
   /** @returns what stands for a buffer; absent: the descriptor is of no buffer of this simulation */
@@ -113,6 +129,14 @@ export class HostedTable implements Descriptors {
     if (pair !== undefined) this.#lookAt(pair);
     this.#sweep();
     return true;
+  }
+
+  /** Looks at what other processes had open, and may have closed. */
+  look(): void {
+    for (const pair of [...this.#pairs.values()]) {
+      if (pair.watch !== undefined) this.#lookAt(pair);
+    }
+    this.#sweep();
   }
 
   /** Closes what others have of this simulation still: it ends. */
@@ -157,14 +181,10 @@ export class HostedTable implements Descriptors {
     drop(pair.file);
   }
 
-  /**
-   * Nobody tells when others let go of a buffer. It can be forgotten when they have, or when it is
-   * dead: empty for good.
-   */
+  /** Nobody tells when others let go of a buffer. Until they have, it is known what it is: dead, perhaps. */
   #sweep(): void {
     for (const buffer of [...this.#buffers.values()]) {
-      if (buffer.numbers.size > 0) continue;
-      if (buffer.buffer.dead || !buffer.heldByOthers) this.#retireBuffer(buffer);
+      if (buffer.numbers.size === 0 && !buffer.heldByOthers) this.#retireBuffer(buffer);
     }
   }
 

@@ -196,9 +196,9 @@ export class SimLane implements Lane {
 
   armInterrupt(device: Fd, which: EventInterrupt, eventFd: Fd | undefined): Promise<void> {
     return this.#on("VFIO_DEVICE_SET_IRQS", device, (vfio) => {
-      if (eventFd === undefined) return void vfio.interrupts.delete(which);
+      if (eventFd === undefined) return vfio.arm(which, undefined);
       const file = this.kernel.file(eventFd, SimEventFd, "VFIO_DEVICE_SET_IRQS", "EINVAL");
-      vfio.interrupts.set(which, file);
+      vfio.arm(which, file);
     });
   }
 

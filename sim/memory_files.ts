@@ -33,6 +33,7 @@ export interface MemoryFiles {
   /** Which file a descriptor is of; the same text for the same file only. */
   identity(fd: Fd): { readonly text: string; readonly inode: bigint };
   closesOnExec(fd: Fd): boolean;
+  isEventFd(fd: Fd): boolean;
   /** Makes an eventfd readable. */
   signal(eventFd: Fd): void;
 }

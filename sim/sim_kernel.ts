@@ -25,7 +25,7 @@ import type {
   Uevent,
   Watch,
 } from "../engine/kernel.ts";
-import { addDevices, devicesOf } from "./devices.ts";
+import { addDevices, deviceAt, devicesOf, unbind } from "./devices.ts";
 import { refusal, type SimErrno } from "./errno.ts";
 import { FileTable, type SimFile, take } from "./file_table.ts";
 import { SimEventQueue, SimInotify, SimTrace, SimUevents } from "./event_queue.ts";
@@ -67,8 +67,6 @@ const REGULAR_EXECUTABLE = 0o100755;
 const BARGATE_PID = 1000;
 /** Bytes of the largest packet that is taken whole. */
 const PACKET_LIMIT = 64 * 1024;
-/** Bytes of a dma-buf's name. */
-const LONGEST_NAME = 31;
 /** Identity of an executable that the host's paths do not have. */
 const NOWHERE = { device: 0n, inode: 0n };
 
@@ -121,19 +119,12 @@ export class SimKernel implements Kernel {
 
   /** The driver gives a function up. @returns resolves when nobody has it open any more */
   unbind(address: string): Promise<void> {
-    const device = this.functionAt(address);
-    this.devices.delete(device.fn.node);
-    for (const { devices } of this.groups.values()) {
-      if (devices.includes(device)) devices.splice(devices.indexOf(device), 1);
-    }
-    return device.unbind();
+    return unbind(this, address);
   }
 
   /** @returns the driver's side of a function */
   functionAt(address: string): SimVfioDevice {
-    const device = [...this.devices.values()].find(({ fn }) => fn.address === address);
-    if (device !== undefined) return device;
-    throw new RangeError(`Cannot find ${address}: it is bound to no driver`);
+    return deviceAt(this.devices, address);
   }
 
   // ── faults ──────────────────────────────────────────────────────────────────────────────────────
@@ -299,10 +290,7 @@ export class SimKernel implements Kernel {
   }
 
   setDmaBufName(dmaBuf: Fd, name: string): void {
-    const buffer = this.file(dmaBuf, SimDmaBuf, "DMA_BUF_SET_NAME", "ENOTTY");
-    const bytes = new TextEncoder().encode(name).length;
-    if (bytes > LONGEST_NAME) throw refusal("DMA_BUF_SET_NAME", "EINVAL", dmaBuf.what);
-    buffer.name = name;
+    this.file(dmaBuf, SimDmaBuf, "DMA_BUF_SET_NAME", "ENOTTY").setName(name);
   }
 
   /** @returns the file behind a descriptor, which must be of this class */

@@ -113,6 +113,14 @@ export class SimVfioDevice {
     return new SimDeviceFile(this);
   }
 
+  /** An interrupt holds its eventfd, whoever closes it. */
+  arm(which: "error" | "request", eventFd: SimEventFd | undefined): void {
+    const before = this.interrupts.get(which);
+    this.interrupts.delete(which);
+    if (eventFd !== undefined) this.interrupts.set(which, take(eventFd));
+    if (before !== undefined) drop(before);
+  }
+
   /** `VFIO_DEVICE_BIND_IOMMUFD` of a device that is not open. */
   bind(owner: SimIommufd): void {
     // Who unbinds holds the device's lock, which the reset at an open wants.
@@ -199,7 +207,8 @@ export class SimVfioDevice {
     this.#buffers.clear();
     // Its way out of low power restores what there is no more.
     if (this.enabled) this.#move(false);
-    this.interrupts.clear();
+    this.arm("error", undefined);
+    this.arm("request", undefined);
     this.#lowPower = false;
     this.#leaveIommufd();
   }

@@ -11,6 +11,7 @@ import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import { HostedKernel } from "../../sim/hosted_kernel.ts";
 import { SnapshotFiles } from "../../sim/snapshot_files.ts";
 import { functionsOf } from "../../sim/snapshot_functions.ts";
+import type { SimFunction } from "../../sim/vfio.ts";
 
 export const SSD = "0000:01:00.0";
 export const NODE = "/dev/vfio/devices/vfio0";
@@ -85,11 +86,19 @@ export function filesOf(snapshot: HostSnapshot): SnapshotFiles {
 
 /** @returns a simulated host of its own */
 export function hosted(snapshot = snapshotOf([port(), ssd()])): HostedKernel {
+  return hostOf(functionsOf(snapshot), snapshot);
+}
+
+/** The same, of just these devices. */
+export function hostOf(
+  functions: readonly SimFunction[],
+  snapshot = snapshotOf([]),
+): HostedKernel {
   return new HostedKernel({
     real,
     memory: new LinuxMemoryFiles(),
     files: filesOf(snapshot),
-    functions: functionsOf(snapshot),
+    functions,
     release: snapshot.kernel.release,
     pageSize: snapshot.pageSize,
     hasIommufd: true,
