@@ -114,10 +114,10 @@ function wayTo({ exec, send, env }: Flags, command: readonly string[]): Way {
 }
 
 /** @throws {CommandError} usage: only the operator of a simulated host does anything to its devices */
-function refuseUnsimulated({ sim, gateResets, traceRevokes, vfTokenFile }: Flags): void {
-  if (sim === undefined || !(gateResets || traceRevokes || vfTokenFile !== undefined)) return;
+function refuseUnsimulated({ sim, gateResets, vfTokenFile }: Flags): void {
+  if (sim === undefined || !(gateResets || vfTokenFile !== undefined)) return;
   throw new CommandError(
-    "Cannot export: --sim goes without --gate-resets, --trace-revokes and --vf-token-file, for nobody else resets a simulated device, or has its physical function",
+    "Cannot export: --sim goes without --gate-resets and --vf-token-file, for nobody else resets a simulated device, or has its physical function",
     ExitStatus.usage,
   );
 }

@@ -287,7 +287,7 @@ export const WRONG_RULES: readonly WrongRule[] = [
   },
   {
     what: "a dma-buf's name may have 32 bytes",
-    file: "sim/sim_kernel.ts",
+    file: "sim/dma_buf.ts",
     text: `const LONGEST_NAME = 31;`,
     instead: `const LONGEST_NAME = 32;`,
   },
