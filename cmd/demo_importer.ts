@@ -50,6 +50,8 @@ export class Words {
   /** All so far. */
   readonly said: Said[] = [];
   #rest = "";
+  /** There will be no more. */
+  #ended = false;
   #changed = Promise.withResolvers<void>();
 
   /**
@@ -60,6 +62,7 @@ export class Words {
     const watch = kernel.watch(socket, () => {
       if (this.#take()) return;
       watch.stop();
+      this.#ended = true;
       this.#tellAll();
     });
   }
@@ -71,9 +74,13 @@ export class Words {
    * @throws {Error} if it does not come
    */
   async waitFor(text: string): Promise<void> {
-    const timer = setTimeout(() => this.#changed.reject(missing(text, this.said)), LIMIT_MS);
+    const why = `within ${LIMIT_MS / 1000} s`;
+    const timer = setTimeout(() => this.#changed.reject(missing(text, why, this.said)), LIMIT_MS);
     try {
-      while (!this.said.some((line) => line.text === text)) await this.#changed.promise;
+      while (!this.said.some((line) => line.text === text)) {
+        if (this.#ended) throw missing(text, "before it ended", this.said);
+        await this.#changed.promise;
+      }
     } finally {
       clearTimeout(timer);
     }
@@ -105,11 +112,10 @@ export class Words {
   }
 }
 
-function missing(text: string, said: readonly Said[]): Error {
+function missing(text: string, why: string, said: readonly Said[]): Error {
   const heard = said.map((line) => JSON.stringify(line.text)).join(", ");
+  const received = heard === "" ? "nothing" : heard;
   return new Error(
-    `the importer has not said ${JSON.stringify(text)} within ${LIMIT_MS / 1000} s (received ${
-      heard === "" ? "nothing" : heard
-    })`,
+    `the importer has not said ${JSON.stringify(text)} ${why} (received ${received})`,
   );
 }

@@ -130,7 +130,10 @@ class Play {
       const guardian = this.#guardian();
       await guardian.meet(source);
       await guardian.open();
-      const end = guardian.run(source);
+      // With its last writer gone, what it wrote can be read to the end.
+      const end = guardian.run(source).finally(() => kernel.close(theirs));
+      // It is awaited below; until then a failure must not count as unhandled.
+      void Promise.allSettled([end]);
       await this.#whileRunning(guardian, words).catch(async (error: unknown) => {
         await guardian.shutdown("SIGTERM");
         await end;
@@ -138,7 +141,7 @@ class Play {
       });
       this.#conclude(await end, words, before);
     } finally {
-      kernel.close(theirs);
+      if (theirs.open) kernel.close(theirs);
       words.close();
     }
   }
