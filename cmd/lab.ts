@@ -204,7 +204,7 @@ async function tellStory(
 
 /** Another each time; who wants it again finds it in the result. */
 function freshSeed(): number {
-  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  return (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) >>> 2;
 }
 
 function parseSeed(text: string): number {

@@ -424,6 +424,28 @@ export async function difference(
   }
 }
 
+/**
+ * Leaves steps out, one by one, as long as the sides still differ.
+ *
+ * @param steps a history on which they do
+ * @param differs whether they do on a shorter one
+ * @returns a history of which no step can be left out
+ */
+export async function shortened(
+  steps: readonly Step[],
+  differs: (steps: readonly Step[]) => Promise<boolean>,
+): Promise<readonly Step[]> {
+  let shortest = steps;
+  for (let before = Infinity; shortest.length < before;) {
+    before = shortest.length;
+    for (let index = shortest.length - 1; index >= 0; index--) {
+      const shorter = shortest.toSpliced(index, 1);
+      if (await differs(shorter)) shortest = shorter;
+    }
+  }
+  return shortest;
+}
+
 /** @returns a step in one line */
 export function shown(step: Step): string {
   return JSON.stringify(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import type { CheckedResults } from "../conformance/report.ts";
-import { difference } from "../conformance/differential.ts";
+import { difference, shortened, type Step } from "../conformance/differential.ts";
 import { histories } from "../conformance/random_steps.ts";
 import { SimWorld } from "../conformance/sim_world.ts";
 import { CASES } from "../conformance/suite.ts";
@@ -19,6 +19,17 @@ Deno.test("the kernel's column has every case: deno task lab --update-conformanc
   assert.deepEqual(Object.keys(results).sort(), CASES.map(({ name }) => name).sort());
   const bad = Object.entries(results).filter(([, outcome]) => !/^(holds|not run: )/.test(outcome));
   assert.deepEqual(bad, []);
+});
+
+Deno.test("a history that differs is made as short as it gets", async () => {
+  const [open, bind, allocate] = [
+    { do: "open", player: 0 },
+    { do: "bind", device: 0, to: 0 },
+    { do: "allocate", iommufd: 0 },
+  ] as const;
+  const differs = (steps: readonly Step[]) =>
+    Promise.resolve(steps.includes(open) && steps.includes(allocate));
+  assert.deepEqual(await shortened([bind, open, bind, allocate, bind], differs), [open, allocate]);
 });
 
 Deno.test("histories mean the same on two simulations", async () => {
