@@ -117,7 +117,10 @@ export class SimWorld implements World {
   }
 
   readonly outside: Outside = {
-    reset: () => Promise.resolve(),
+    reset: (address) => {
+      this.kernel.functionAt(address).resetOutside();
+      return Promise.resolve();
+    },
     resetBelowBridge: () => Promise.resolve(),
     writeConfig: (address, offset, bytes) => {
       if (offset === COMMAND) {

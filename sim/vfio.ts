@@ -338,6 +338,11 @@ export class SimVfioDevice {
     this.#command = command;
   }
 
+  /** Somebody resets it past VFIO: the device is in D0 then, and no buffer is told. */
+  resetOutside(): void {
+    this.#powerState = D0;
+  }
+
   /** Only the command register, the power state and the function reset do anything. */
   write(region: number, offset: bigint, bytes: Uint8Array): void {
     if (region !== CONFIG_REGION) {

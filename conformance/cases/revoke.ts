@@ -233,6 +233,24 @@ const rows: readonly Row[] = [
     make: ({ outside }, { facts }) => outside.reset(facts.address),
   },
   {
+    event: "A reset by sysfs in D3hot restores nothing",
+    moves: "",
+    alive: false,
+    before: power(D3HOT),
+    make: ({ outside }, { facts }) => outside.reset(facts.address),
+  },
+  {
+    event: "After a reset by sysfs in D3hot memory decode on restores: the device is in D0",
+    moves: "restore",
+    alive: true,
+    before: async (bench, bound) => {
+      await bench.setPowerState(bound.device, D3HOT);
+      await bench.outside.reset(bound.facts.address);
+      assert.ok(await bench.alive(await bench.export(bound.device)), "new ones are born alive");
+    },
+    make: command(ON),
+  },
+  {
     event: "A reset of what is below the bridge does nothing to buffers",
     moves: "",
     alive: true,

@@ -164,8 +164,23 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "D1 ends D3hot",
     file: "sim/vfio.ts",
-    text: `if (state === D0 || state === D3HOT) this.#powerState = state;`,
-    instead: `this.#powerState = state;`,
+    text: `const there = state === D0 || state === D3HOT;`,
+    instead: `const there = true;`,
+  },
+  {
+    what: "a reset by sysfs leaves the device in D3hot",
+    file: "sim/vfio.ts",
+    text: `  resetOutside(): void {
+    this.#powerState = D0;`,
+    instead: `  resetOutside(): void {`,
+  },
+  {
+    what: "a reset by sysfs revokes",
+    file: "sim/vfio.ts",
+    text: `  resetOutside(): void {
+    this.#powerState = D0;`,
+    instead: `  resetOutside(): void {
+    this.bounce();`,
   },
   {
     what: "memory decode on restores in D3hot",
