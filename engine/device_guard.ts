@@ -11,6 +11,7 @@
  */
 import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { BargatePacket } from "./channel.ts";
+import { closeOnLane } from "./close_on_lane.ts";
 import type { EndReason, Means } from "./end.ts";
 import { HOLD_NAMES, holdsOver, type HoldSpan } from "./device_hold.ts";
 import { RefusedError } from "./errors.ts";
@@ -537,7 +538,12 @@ export class DeviceGuard {
 
   /** The last reference to an iommufd takes its address spaces with it, and that can wait. */
   async #closeCopy(iommufd: Fd): Promise<void> {
-    await this.#record.attempt("close an importer's iommufd", () => this.lane.close(iommufd));
+    const { kernel } = this.context;
+    const another = () => kernel.openLane(`${this.session.target.address} (closing)`, "shared");
+    await this.#record.attempt(
+      "close an importer's iommufd",
+      () => closeOnLane(this.lane, iommufd, another),
+    );
   }
 
   /** Closes the device: what is left of the victims, and every buffer of the generation, is dead. */

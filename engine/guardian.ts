@@ -11,6 +11,7 @@ import { DomainReset } from "./domain_reset.ts";
 import { DeniedError, HostNotReadyError, InterruptedError, RefusedError } from "./errors.ts";
 import { messageOf } from "./guard_context.ts";
 import type { Cause, EventLog } from "./event.ts";
+import { closeOnLane } from "./close_on_lane.ts";
 import type { Fd } from "./fd.ts";
 import type { EndReason } from "./end.ts";
 import { type HeldGrant, isActive } from "./held_grant.ts";
@@ -478,7 +479,9 @@ export class Guardian {
    * likes.
    */
   #discard(fd: Fd): void {
-    this.#janitor.close(fd).catch((error: unknown) =>
+    const { kernel } = this.context;
+    const another = () => kernel.openLane("janitor, once more", "shared");
+    closeOnLane(this.#janitor, fd, another).catch((error: unknown) =>
       this.#refused(`a descriptor that was sent: ${messageOf(error)}`)
     );
   }

@@ -87,8 +87,12 @@ export class ImporterDesk {
   }
 
   async #map(packet: MapPacket, fds: readonly Fd[]): Promise<void> {
+    const iommufd = await this.#onlyIommufd(fds).catch((error: unknown) => {
+      for (const fd of fds) this.context.discard(fd);
+      throw error;
+    });
+    // Looking takes its time: what was granted can be over by now.
     const held = this.#mappable(packet.export);
-    const iommufd = await this.#onlyIommufd(fds);
     if (held === undefined || typeof iommufd === "string") {
       for (const fd of fds) this.context.discard(fd);
       const unknown = `there is no grant of ${JSON.stringify(packet.export)} that Bargate maps`;

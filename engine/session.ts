@@ -7,13 +7,14 @@
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
 import { configHeader } from "../host/config_space.ts";
 import { DeviceHold, HOLD_NAMES, type HoldKind, holdsOver, type HoldSpan } from "./device_hold.ts";
+import { closeOnLane } from "./close_on_lane.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import type { GuardedSession, Liveness } from "./guarded_session.ts";
 import type { GroupAccess } from "./group_access.ts";
 import type { DmaRange, EventInterrupt, HotResetInfo, Kernel, Lane } from "./kernel.ts";
-import { KernelError, LaneEndedError } from "./kernel_error.ts";
+import { KernelError } from "./kernel_error.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { explained, ready } from "./refusal.ts";
 
@@ -306,21 +307,10 @@ export class DeviceSession implements GuardedSession {
 
   async #closeDevice(device: Fd): Promise<void> {
     try {
-      await this.#closeSomewhere(device);
+      const { address } = this.target;
+      await closeOnLane(this.lane, device, () => this.kernel.openLane(`${address} (closing)`));
     } finally {
       if (!device.open) this.access.deviceClosed();
-    }
-  }
-
-  /** A thread that died leaves its descriptors open: then another one closes the device. */
-  async #closeSomewhere(device: Fd): Promise<void> {
-    try {
-      await this.lane.close(device);
-    } catch (error) {
-      if (!(error instanceof LaneEndedError) || !device.open) throw error;
-      const other = this.kernel.openLane(`${this.target.address} (closing)`);
-      await other.close(device);
-      await other.end();
     }
   }
 

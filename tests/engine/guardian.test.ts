@@ -282,6 +282,20 @@ Deno.test("Guardian refuses requests that it cannot honour, and keeps none of th
   assertClean(scene);
 });
 
+Deno.test("Guardian keeps no descriptor that is looked at when all has ended", async () => {
+  const scene = new Scene([{ mapping: "bargate" }]);
+  await scene.start();
+  const { ioas, number } = importerIommufd(scene);
+  const goOn = scene.kernel.stall("statx");
+  await scene.send({ type: "request", export: "data", ioas }, [number]);
+  await scene.send({ type: "request", export: "data", ioas }, [number]);
+  await scene.finish();
+  goOn();
+  await settle();
+  assertClean(scene);
+  assert.ok(!scene.story().some((step) => step.startsWith("importer-refused")));
+});
+
 Deno.test("Guardian.open exports all or nothing", async () => {
   const scene = new Scene([{ name: "one" }, { name: "two" }]);
   scene.kernel.failNext("VFIO_DEVICE_FEATURE", "EIO");
