@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import type { CaseContext, LabCase } from "../guest/case.ts";
 import { borrowing, borrowPolicy, groupNode, LabOwner } from "./owner_support.ts";
-import { endOf, IOVA, LabExport } from "./support.ts";
+import { endOf, IOVA, LabExport, type StartBargate } from "./support.ts";
 
 const ELSEWHERE = IOVA + 0x100000;
 /** For cases that start Bargate more than once, on a machine that others use too. */
@@ -17,6 +17,18 @@ const LOOK_MS = 60_000;
 const BY_GROUP = ["--route", "group"];
 /** Name under which an importer keeps the first descriptor that it receives. */
 const RECEIVED = "received0";
+
+const IOMMUFD = "/dev/iommu";
+const HIDDEN = `${IOMMUFD}.hidden`;
+
+/** Bargate on a host without iommufd; the importer has had its own before. */
+function withoutIommufd(context: CaseContext): StartBargate {
+  return (args) => {
+    Deno.renameSync(IOMMUFD, HIDDEN);
+    context.defer(() => Deno.rename(HIDDEN, IOMMUFD));
+    return context.startBargate(args);
+  };
+}
 
 /** The importer has got its buffer, and bytes move. */
 async function receiveAndMap(lab: LabExport): Promise<void> {
@@ -47,6 +59,15 @@ const RESET: End = {
     await lab.packetOf("revoked");
   },
   told: ["device-reset", "hold"],
+};
+
+const SIGNAL: End = {
+  how: "the last close (Bargate is asked to end)",
+  go: async (_, lab) => {
+    lab.bargate.kill("SIGTERM");
+    await lab.packetOf("revoked");
+  },
+  told: ["shutdown", "close"],
 };
 
 const KILL: End = {
@@ -101,6 +122,14 @@ export const cases: readonly LabCase[] = [
     limitMs: LONG_MS,
     run: async (context) =>
       await endStory(context, await LabExport.send(context, { flags: BY_GROUP }), end),
+  })),
+  ...[RESET, SIGNAL, KILL].map((end): LabCase => ({
+    name: `route: by group and container where there is no iommufd, ${end.how} is for good`,
+    limitMs: LONG_MS,
+    run: async (context) => {
+      const spec = { flags: BY_GROUP, grace: "100ms" };
+      await endStory(context, await LabExport.send(context, spec, withoutIommufd(context)), end);
+    },
   })),
   {
     name: "route: borrowed and sent, the owner's close ends the grant, and Bargate with it",
