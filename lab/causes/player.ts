@@ -16,6 +16,8 @@ export interface Holding {
   readonly iovas: number[];
   /** It was told that it has ended. */
   revoked: boolean;
+  /** It has closed its channel before, and so is told nothing of it any more. */
+  deaf: boolean;
 }
 
 type Packet = Readonly<Record<string, unknown>>;
@@ -144,6 +146,7 @@ export class Player {
   /** Closes its channel. */
   async hangUp(): Promise<void> {
     this.#hungUp = true;
+    for (const holding of this.holdings) holding.deaf = true;
     await this.#closeChannel();
   }
 
@@ -260,6 +263,7 @@ export class Player {
       names: name === undefined ? [] : [String(name)],
       iovas: iova === undefined ? [] : [Number(iova)],
       revoked: false,
+      deaf: false,
     };
     this.holdings.push(holding);
     if (name !== undefined) await this.map(holding);

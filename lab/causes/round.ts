@@ -255,7 +255,7 @@ class Round {
     for (const { event } of told) {
       if (event.type !== "ended") continue;
       const holding = player.holdings.find(({ grant }) => grant === event.grant);
-      if (holding === undefined || holding.revoked) continue;
+      if (holding === undefined || holding.revoked || holding.deaf) continue;
       this.#violations.add(`nobody told the importer of the end of ${event.export}`);
     }
   }
