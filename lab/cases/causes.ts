@@ -35,10 +35,12 @@ async function playOn(
   try {
     return await playRound(context, kernel, seed);
   } catch (error) {
-    if (!(error instanceof RoundError) || error.stuck) throw error;
-    failures.push(error);
+    if (!(error instanceof RoundError)) throw error;
     await Deno.writeTextFile(`${context.exchange}/seed-${seed}.txt`, error.message);
     context.log(error.message.split("\n").slice(0, 4).join("\n"));
+    // What is stuck may keep the case from ending: it was told before.
+    if (error.stuck) throw error;
+    failures.push(error);
     return undefined;
   } finally {
     context.log(`round of seed ${seed}: ${Math.round(performance.now() - begun)} ms`);
