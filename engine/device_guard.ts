@@ -699,13 +699,27 @@ export class DeviceGuard {
     await this.session.unhold();
   }
 
-  async #aroundReset(act: ResetAct, cause: Cause): Promise<readonly GrantFate[]> {
+  async #aroundReset(asked: ResetAct, cause: Cause): Promise<readonly GrantFate[]> {
+    let made = false;
+    const make: ResetAct["make"] = (held) => {
+      made = true;
+      return asked.make(held);
+    };
+    const act: ResetAct = { reason: asked.reason, make };
     const active = this.#held.filter(isActive);
     const victims = active.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
     const keepers = active.filter(({ grant }) => grant.plan.rule.onReset === "restore");
     if (!this.session.revocable) await this.#besideOwner(act, victims, keepers, cause);
     else if (victims.length === 0) await this.#bounce(act, keepers, cause);
     else await this.#resetAndEnd(act, victims, keepers, cause);
+    // A device of which all is ending is not opened again to be reset. Who resets to wipe it must know.
+    if (!made) {
+      throw new RefusedError(
+        `Cannot reset ${this.session.target.address}: its grants have ended, but it was not reset: the guardian is done with it (${
+          this.#final?.reason ?? "failed"
+        })`,
+      );
+    }
     return [
       ...victims.map(endFate),
       ...this.#held.filter(isActive).map((held) => fateOf(held, "restored")),

@@ -269,3 +269,34 @@ Deno.test("a guardian makes way for a reset that another makes", async () => {
   await scene.finish();
   assertNothingLeft(scene);
 });
+
+Deno.test("a reset that was not made, because all is ending meanwhile, is refused and never told as done", async () => {
+  const virtual = { virtual: true, holds: ["low-power"], physfn: "0000:01:00.7" } as const;
+  const below = { virtual: true, physfn: "0000:01:00.7" } as const;
+  for (const method of ["function", "bus"] as const) {
+    const scene = new Scene(
+      [{ ...virtual }, beside(virtual)],
+      [ONE, TWO].map((address) => simFunction(address, { ...below, hotResetDomain: DOMAIN })),
+    );
+    await scene.start();
+    const go = scene.kernel.stall("close", ONE);
+    const reset = scene.guardian.reset(ONE, method, "test", true);
+    const settled = Promise.allSettled([reset]);
+    await settle();
+    const shutdown = scene.guardian.shutdown("SIGTERM");
+    await settle();
+    go();
+    await settle();
+    const [{ status }] = await settled;
+    assert.equal(status, "rejected");
+    await assert.rejects(reset, (error) => {
+      assert.ok(error instanceof RefusedError);
+      assert.match(error.message, /grants have ended, but it was not reset: .*\(shutdown\)$/);
+      return true;
+    });
+    assert.ok(!scene.events.some(({ type, device }) => type === "device-reset" && device === ONE));
+    await scene.finish();
+    await shutdown;
+    assertNothingLeft(scene);
+  }
+});
