@@ -14,7 +14,7 @@ import type { BargatePacket } from "./channel.ts";
 import { closeOnLane } from "./close_on_lane.ts";
 import type { EndReason, Means } from "./end.ts";
 import { HOLD_NAMES, holdsOver, type HoldSpan } from "./device_hold.ts";
-import { RefusedError } from "./errors.ts";
+import { HostNotReadyError, RefusedError } from "./errors.ts";
 import type { After, Cause } from "./event.ts";
 import type { Fd } from "./fd.ts";
 import { Grant } from "./grant.ts";
@@ -62,6 +62,10 @@ interface Renewal {
 
 /** How long a graceful end lies between two looks at the references, ms. */
 const LOOK_EVERY_MS = 10;
+
+/** How long a device that is locked by a reset or an unbind is tried again, and how often, ms. */
+const LOCKED_MS = 5_000;
+const LOCKED_EVERY_MS = 100;
 
 /** A device with its grants. */
 export class DeviceGuard {
@@ -635,7 +639,7 @@ export class DeviceGuard {
         throw new RefusedError(`Cannot renew ${this.session.target.address}: it does not close`);
       }
       if (this.#final !== undefined) return;
-      await this.session.reopen();
+      await this.#reopen();
       this.#record.device("device-opened");
       for (const work of this.#onReopen) await work();
       await between();
@@ -644,6 +648,20 @@ export class DeviceGuard {
       this.#renewing = false;
       await this.#closeUnused(renewals);
       if (this.standing.length === 0) await this.#endGeneration([], "close");
+    }
+  }
+
+  /** Whoever resets or unbinds the device locks it for a moment: then it is tried again. */
+  async #reopen(): Promise<void> {
+    const { clock } = this.context;
+    const until = clock.now() + LOCKED_MS;
+    for (;;) {
+      try {
+        return await this.session.reopen();
+      } catch (error) {
+        if (!isLocked(error) || clock.now() >= until || this.#final !== undefined) throw error;
+        await new Promise<void>((resolve) => clock.after(LOCKED_EVERY_MS, resolve));
+      }
     }
   }
 
@@ -894,6 +912,11 @@ export class DeviceGuard {
 /** Of a grant whose end has begun. */
 function reasonOf({ grant }: HeldGrant): EndReason {
   return grant.reason ?? "failed";
+}
+
+function isLocked(error: unknown): boolean {
+  return error instanceof HostNotReadyError && error.cause instanceof KernelError &&
+    error.cause.errnoName === "EAGAIN";
 }
 
 /**

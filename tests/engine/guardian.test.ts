@@ -629,6 +629,19 @@ Deno.test("Guardian renews once what is not valid after a bounce, and calls noth
   assertClean(scene);
 });
 
+Deno.test("Guardian renews on a device that is locked for a moment", async () => {
+  const scene = new Scene([{ name: "gone" }, { name: "kept" }]);
+  await scene.start();
+  for (let turn = 0; turn < 3; turn++) scene.kernel.failNext("VFIO_DEVICE_BIND_IOMMUFD", "EAGAIN");
+  const { grant } = scene.events.find((event) => event.export === "demo/gone") ?? {};
+  await scene.send({ type: "release", grant });
+  await scene.clock.advance(1_000);
+  const renewed = scene.events.filter(({ type }) => type === "delivered").at(-1);
+  assert.deepEqual([renewed?.export, renewed?.generation], ["demo/kept", 2]);
+  assert.equal((await scene.finish()).trouble, false);
+  assertClean(scene);
+});
+
 Deno.test("Guardian renews for the reason of the end that needs it, whoever takes it up", async () => {
   const scene = new Scene([
     { name: "gone", onReset: "restore" },
