@@ -19,7 +19,7 @@ type Step = readonly [EventType, Partial<Event>?];
 /** One event a millisecond. */
 function told(...steps: readonly Step[]): readonly Told[] {
   return steps.map(([type, more], index): Told => {
-    const of = type.startsWith("device") ? {} : { grant: "g", export: "causes/nvme-0" };
+    const of = /^device|^importer/.test(type) ? {} : { grant: "g", export: "causes/nvme-0" };
     const event: Event = {
       v: 1,
       seq: index + 1,
@@ -48,6 +48,17 @@ const ENDED: Step = ["ended", { reason: "device-reset", means: "close" }];
 Deno.test("judge() finds nothing wrong with a grant that a reset ends", () => {
   const steps: Step[] = [...BEGIN, ["delivered"], REVOKING, ["device-closed"], ENDED];
   assert.deepEqual(wrong(steps, { deeds: [reset] }), []);
+});
+
+Deno.test("judge() takes a program's end for what ends its grants, once it is told", () => {
+  const gone: Step[] = [
+    ["revoking", { reason: "importer-gone" }],
+    ["device-closed"],
+    ["ended", { reason: "importer-gone", means: "close" }],
+  ];
+  const over = { cause: { source: "pidfd", detail: "exit status 0" } };
+  assert.deepEqual(wrong([...BEGIN, ["importer-ended", over], ...gone]), []);
+  assert.match(wrong([...BEGIN, ...gone, ["importer-ended", over]]).join(), /nobody gave a reason/);
 });
 
 const WRONG: readonly (readonly [string, readonly Step[], Partial<Setting>, RegExp])[] = [
