@@ -19,12 +19,21 @@ import { connectToGuardian, kindOfSocket } from "./operator_socket.ts";
 const LIMIT_MS = 90_000;
 const ROOT = 0;
 
+/** How long an answer is waited for. */
+export interface AskLimits {
+  /** Absent: as long as what takes longest, a reset. */
+  readonly limitMs?: number;
+  /** The answer is of no use any more once this is aborted. */
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Asks a running guardian.
  *
  * @param kernel the port
  * @param path of its socket
  * @param request what to do
+ * @param limits of the wait
  * @returns the reply; absent: nobody listens there any more
  * @throws {RefusedError} if whoever listens is not to be believed, or does not answer
  */
@@ -32,14 +41,14 @@ export async function askGuardian(
   kernel: Kernel,
   path: string,
   request: ControlRequest,
+  limits: AskLimits = {},
 ): Promise<ControlReply | undefined> {
   const socket = connectToGuardian(kernel, path);
   if (socket === undefined) return undefined;
   try {
     checkPeer(kernel, socket, path);
-    const answered = nextPacket(kernel, socket, path);
-    kernel.send(socket, encodeControl(request, kindOfSocket(path) === "simulated"));
-    return replyIn(await answered, path);
+    const bytes = encodeControl(request, kindOfSocket(path) === "simulated");
+    return replyIn(await exchange(kernel, socket, path, bytes, limits), path);
   } finally {
     kernel.close(socket);
   }
@@ -63,22 +72,33 @@ function replyIn(bytes: Uint8Array, path: string): ControlReply {
   }
 }
 
-async function nextPacket(kernel: Kernel, socket: Fd, path: string): Promise<Uint8Array> {
+async function exchange(
+  kernel: Kernel,
+  socket: Fd,
+  path: string,
+  request: Uint8Array,
+  { limitMs = LIMIT_MS, signal }: AskLimits,
+): Promise<Uint8Array> {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-  const timer = setTimeout(
-    () => reject(new RefusedError(`${path} has not answered within ${LIMIT_MS / 1000} s`)),
-    LIMIT_MS,
-  );
-  const watch = kernel.watch(socket, () => {
+  const fail = (why: string) => reject(new RefusedError(`${path} ${why}`));
+  const timer = setTimeout(() => fail(`has not answered within ${limitMs / 1000} s`), limitMs);
+  const callOff = () => fail("is not waited for any more");
+  signal?.addEventListener("abort", callOff);
+  const take = (): boolean => {
     const packet = kernel.receive(socket);
-    if (packet === "empty") return;
-    if (packet === "end") reject(new RefusedError(`${path} was closed before it answered`));
+    if (packet === "empty") return false;
+    if (packet === "end") fail("was closed before it answered");
     else resolve(packet.bytes);
-  });
+    return true;
+  };
+  const watch = kernel.watch(socket, take);
   try {
+    // Whoever hangs up at once can have said why.
+    if (!kernel.send(socket, request) && !take()) fail("does not take what it is asked");
     return await promise;
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener("abort", callOff);
     watch.stop();
   }
 }

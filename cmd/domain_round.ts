@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ControlReply } from "../engine/control.ts";
+import type { ControlReply, ControlRequest } from "../engine/control.ts";
 import { RefusedError } from "../engine/errors.ts";
 import type { Kernel } from "../engine/kernel.ts";
 import {
@@ -12,9 +12,13 @@ import {
   outcomeOf,
   type ResetMethod,
   type ResetOutcome,
+  type ResetReach,
 } from "../engine/reset_outcome.ts";
-import { askGuardian } from "./ask_guardian.ts";
+import { askGuardian, type AskLimits } from "./ask_guardian.ts";
 import type { OperatorSocket } from "./operator_socket.ts";
+
+/** How long a guardian may take for an answer that needs nothing of its devices. */
+const LOOK_MS = 5_000;
 
 /** A reset that an operator asks for. */
 export interface AskedReset {
@@ -48,31 +52,56 @@ export interface DomainRound {
  * @param kernel the port
  * @param sockets of the account's guardians
  * @param asked the reset
+ * @param lookMs how long each may take to say what would be hit
  * @returns absent: nobody has the device open
- * @throws {RefusedError} if who has it cannot reset it so
+ * @throws {RefusedError} if who has it cannot reset it so, or nobody says that he has it and not all
+ *   have answered
  */
 export async function askAround(
   kernel: Kernel,
   sockets: readonly OperatorSocket[],
   { device, method }: AskedReset,
+  lookMs = LOOK_MS,
 ): Promise<DomainRound | undefined> {
-  for (const { path } of sockets) {
-    const reply = await askGuardian(kernel, path, { type: "reach", device, method });
-    if (reply === undefined || reply.type === "absent") continue;
-    if (reply.type !== "reach") throw refusal(reply, path);
-    const functions = [device, ...reply.functions.map(({ address }) => address)];
-    const rest = functions.length === 1 ? [] : sockets.filter((socket) => socket.path !== path);
-    const told = await Promise.all(rest.map((socket) => hitsAt(kernel, socket, functions)));
-    const others = told.filter((each) => typeof each !== "string");
-    return {
-      owner: path,
-      functions,
-      hits: [...reply.hits, ...others.flatMap(({ hits }) => hits)],
-      others: others.filter(({ hits }) => hits.length > 0),
-      silent: told.filter((each) => typeof each === "string"),
-    };
-  }
-  return undefined;
+  const found = await findOwner(kernel, sockets, { type: "reach", device, method });
+  if (found === undefined) return undefined;
+  const { path: owner, reach } = found;
+  const functions = [device, ...reach.functions.map(({ address }) => address)];
+  const rest = functions.length === 1 ? [] : sockets.filter(({ path }) => path !== owner);
+  const told = await Promise.all(rest.map((socket) => hitsAt(kernel, socket, functions, lookMs)));
+  const others = told.filter((each) => typeof each !== "string");
+  return {
+    owner,
+    functions,
+    hits: [...reach.hits, ...others.flatMap(({ hits }) => hits)],
+    others: others.filter(({ hits }) => hits.length > 0),
+    silent: told.filter((each) => typeof each === "string"),
+  };
+}
+
+/**
+ * Asks all at once: one that cannot answer keeps nobody from finding the one that has the device. A
+ * refusal counts only if nobody has it: who has borrowed the device refuses too.
+ */
+async function findOwner(
+  kernel: Kernel,
+  sockets: readonly OperatorSocket[],
+  request: ControlRequest,
+): Promise<{ readonly path: string; readonly reach: ResetReach } | undefined> {
+  const found = new AbortController();
+  const owners: { readonly path: string; readonly reach: ResetReach }[] = [];
+  const refusals: string[] = [];
+  await Promise.all(sockets.map(async ({ path }) => {
+    const reply = await replyOrWhy(kernel, path, request, { signal: found.signal });
+    if (reply === undefined) return;
+    if (typeof reply === "string") refusals.push(reply);
+    else if (reply.type === "reach") {
+      owners.push({ path, reach: reply });
+      found.abort();
+    } else if (reply.type !== "absent") refusals.push(refusal(reply, path).message);
+  }));
+  if (owners.length === 0 && refusals.length > 0) throw new RefusedError(refusals.join("; "));
+  return owners[0];
 }
 
 /**
@@ -118,11 +147,23 @@ async function hitsAt(
   kernel: Kernel,
   { path }: OperatorSocket,
   functions: readonly string[],
+  limitMs: number,
 ): Promise<OtherGuardian | string> {
+  const reply = await replyOrWhy(kernel, path, { type: "hit-by", functions }, { limitMs });
+  if (typeof reply === "string") return reply;
+  if (reply === undefined) return { path, hits: [] };
+  return reply.type === "hits" ? { path, hits: reply.hits } : refusal(reply, path).message;
+}
+
+/** @returns the answer; as text: why there is none; absent: it has gone */
+async function replyOrWhy(
+  kernel: Kernel,
+  path: string,
+  request: ControlRequest,
+  limits: AskLimits = {},
+): Promise<ControlReply | string | undefined> {
   try {
-    const reply = await askGuardian(kernel, path, { type: "hit-by", functions });
-    if (reply === undefined) return { path, hits: [] };
-    return reply.type === "hits" ? { path, hits: reply.hits } : refusal(reply, path).message;
+    return await askGuardian(kernel, path, request, limits);
   } catch (error) {
     if (error instanceof RefusedError) return error.message;
     throw error;
@@ -131,6 +172,10 @@ async function hitsAt(
 
 function refusal(reply: ControlReply | undefined, path: string): RefusedError {
   if (reply?.type === "refused") return new RefusedError(reply.message);
-  const what = reply === undefined ? "it has gone" : `its answer is "${reply.type}"`;
+  const what = reply === undefined
+    ? "it has gone"
+    : reply.type === "absent"
+    ? "it has closed the device, of which all grants have ended"
+    : `its answer is "${reply.type}"`;
   return new RefusedError(`Cannot get an answer of ${path} that can be used: ${what}`);
 }

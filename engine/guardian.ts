@@ -224,7 +224,8 @@ export class Guardian {
     detail: string,
     domain = false,
   ): Promise<ResetOutcome | undefined> {
-    return await this.#resetOf(address, method)?.run(domain, { source: "operator", detail });
+    const reset = await this.#resetOf(address, method);
+    return await reset?.run(domain, { source: "operator", detail });
   }
 
   /**
@@ -236,7 +237,7 @@ export class Guardian {
    * @throws {RefusedError} if the device cannot be reset
    */
   async reach(address: string, method: ResetMethod): Promise<ResetReach | undefined> {
-    return await this.#resetOf(address, method)?.reach();
+    return await (await this.#resetOf(address, method))?.reach();
   }
 
   /**
@@ -268,9 +269,13 @@ export class Guardian {
     return [...this.#guards.values()].filter(({ session }) => isHitWith(session.target, functions));
   }
 
-  #resetOf(address: string, method: ResetMethod): DomainReset | undefined {
+  /** A device that was closed, with all its grants, can be another guardian's by now. */
+  async #resetOf(address: string, method: ResetMethod): Promise<DomainReset | undefined> {
     const guard = this.#guards.get(address);
-    return guard && new DomainReset(
+    // Between two generations it is closed too, but that is over when its turn is.
+    const isOpen = await guard?.exclusively(() => Promise.resolve(guard.session.isOpen));
+    if (guard === undefined || isOpen !== true) return undefined;
+    return new DomainReset(
       guard,
       [...this.#guards.values()],
       method,

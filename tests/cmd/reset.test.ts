@@ -169,12 +169,55 @@ Deno.test("askAround and resetDomain go to each guardian of the account", async 
   assert.deepEqual(asked, [
     "1 reach",
     "2 reach",
+    "3 reach",
     "1 hit-by",
     "3 hit-by",
     "1 make-way",
     "2 reset",
   ]);
   for (const server of servers) server.close();
+});
+
+/** Guardians that answer so; one without answers listens, and never says a word. */
+function play(answers: readonly (Readonly<Record<string, ControlReply>> | undefined)[]) {
+  const sim = new SimKernel({ functions: [] });
+  const asked: string[] = [];
+  const servers = answers.flatMap((each, index) => {
+    const listener = sim.listen(`/run/${index}`);
+    if (each === undefined) return [];
+    return new ControlServer(sim, listener, ({ type }) => {
+      asked.push(`${index} ${type}`);
+      return Promise.resolve(each[type] ?? { type: "absent" });
+    });
+  });
+  const sockets = answers.map((_, pid) => ({ pid, path: `/run/${pid}` }));
+  return { sim, asked, sockets, close: () => servers.forEach((server) => server.close()) };
+}
+
+const BUS_RESET = { device: DEVICE, method: "bus" } as const;
+
+Deno.test("a guardian that refuses keeps nobody from finding the one that has the device", async () => {
+  const refused: ControlReply = { type: "refused", message: "it is borrowed" };
+  const { sim, sockets, close } = play([{ reach: refused }, { reach: REACH }, {}]);
+  const round = await askAround(sim, sockets, BUS_RESET);
+  assert.equal(round?.owner, "/run/1");
+  const nobody = askAround(sim, sockets.filter(({ pid }) => pid !== 1), BUS_RESET);
+  await assert.rejects(nobody, { name: "RefusedError", message: "it is borrowed" });
+  assert.equal(await askAround(sim, sockets.slice(2), BUS_RESET), undefined);
+  close();
+});
+
+Deno.test("a guardian that is stopped keeps nobody from a reset, and is told of", async () => {
+  const { sim, sockets, close } = play([
+    undefined,
+    { reach: REACH },
+    { "hit-by": { type: "hits", hits: HITS } },
+  ]);
+  const round = await askAround(sim, sockets, BUS_RESET, 20);
+  assert.equal(round?.owner, "/run/1");
+  assert.deepEqual(round.silent, ["/run/0 has not answered within 0.02 s"]);
+  assert.equal(round.hits.length, 2);
+  close();
 });
 
 Deno.test("a refusal is the guardian's words, and moves no cursor", async () => {

@@ -396,6 +396,18 @@ for (const call of ["pread", "pwrite", "close", "IOMMU_IOAS_MAP_FILE", "VFIO_DEV
   });
 }
 
+Deno.test("Guardian does not have a device any more that it has closed", async () => {
+  const other = "0000:02:00.0";
+  const scene = new Scene([{}, { name: "other", address: other }]);
+  await scene.start();
+  assert.equal((await scene.guardian.reset(SSD, "function", "test"))?.ended, 1);
+  assert.deepEqual(scene.guardian.devices, [other]);
+  assert.equal(await scene.guardian.reach(SSD, "function"), undefined);
+  assert.equal(await scene.guardian.reset(SSD, "function", "test"), undefined);
+  assert.notEqual(await scene.guardian.reach(other, "function"), undefined);
+  await scene.finish();
+});
+
 Deno.test("Guardian exports nothing any more when the child ends during a renewal", async () => {
   for (const stalled of ["openNode", "VFIO_DEVICE_FEATURE_DMA_BUF", "close"]) {
     const scene = new Scene([
