@@ -16,7 +16,7 @@ export const PROTOCOL = 1;
 export const PACKET_LIMIT = 65536;
 /** Packets taken in one go before the event loop gets its turn again. */
 const BATCH = 32;
-/** A socket's buffer holds fewer; who goes on sending cannot keep it from being closed. */
+/** Usual socket buffers hold fewer small packets; what a larger one holds beyond stays unread. */
 const MOST_UNREAD = 1024;
 
 /** What an importer may ask. */
@@ -185,6 +185,7 @@ export interface ChannelContext {
 /** Bargate's end of one importer channel. */
 export class ImporterChannel {
   #watch: Watch | undefined;
+  #isClosed = false;
 
   /**
    * @param kernel the port
@@ -216,7 +217,7 @@ export class ImporterChannel {
    * @returns false if the importer has gone or does not read
    */
   send(packet: BargatePacket, fds: readonly Fd[] = []): boolean {
-    if (!this.socket.open) return false;
+    if (this.#isClosed) return false;
     // An importer that is told of simulated memory must not take it for a device's.
     const simulated = this.kernel.simulated === true && { simulated: true };
     const whole = { v: PROTOCOL, ...simulated, ...packet };
@@ -230,21 +231,26 @@ export class ImporterChannel {
     this.#watch = undefined;
   }
 
-  /** Closes Bargate's end; the importer reads what it was told, then EOF. */
+  /**
+   * Closes Bargate's end; the importer reads what it was told, then EOF. The close of the socket closes
+   * what the importer sent and nobody took: that is made where it can delay nobody.
+   */
   close(): void {
     this.pause();
-    if (!this.socket.open) return;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     try {
+      this.kernel.shutdown(this.socket);
       this.#leaveUnanswered();
     } catch (error) {
       this.context.onError(error);
     } finally {
-      this.kernel.close(this.socket);
+      this.context.discard(this.socket);
     }
   }
 
   /**
-   * Takes what waits. A socket that is closed with packets unread lets its peer read ECONNRESET
+   * Takes what waits; nothing more can come. A socket that is closed with packets unread lets its peer read ECONNRESET
    * before the last things that it was told.
    */
   #leaveUnanswered(): void {

@@ -415,6 +415,12 @@ export interface Kernel {
   send(socket: Fd, bytes: Uint8Array, fds?: readonly Fd[]): boolean;
   /** Takes one packet; `empty`: none waits; `end`: the peer has gone. */
   receive(socket: Fd): Packet | "empty" | "end";
+  /**
+   * SHUT_RDWR: the peer reads what it was sent, then the end, and can send nothing more; what it had
+   * sent can be taken still. A socket that is connected to somebody else is closed on a lane after it:
+   * the close closes what was sent and not taken, and that can wait as long as its sender likes.
+   */
+  shutdown(socket: Fd): void;
 
   /** Resolves an account by name or decimal uid; absent: no such account. */
   account(user: string): Account | undefined;

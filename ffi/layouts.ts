@@ -394,6 +394,7 @@ export const CONSTANTS_BY_HEADER = {
     SO_PEERCRED: 17,
     SO_TYPE: 3,
     SOMAXCONN: 4096,
+    SHUT_RDWR: 2,
     SCM_RIGHTS: 1,
     SCM_CREDENTIALS: 2,
     MSG_CTRUNC: 8,

@@ -58,6 +58,7 @@ import {
   peerPidfd,
   receivePacket,
   sendPacket,
+  shutDown,
   socketPair,
 } from "./seqpacket.ts";
 import { spawnProgram } from "./spawn.ts";
@@ -160,6 +161,10 @@ export class LinuxKernel implements Kernel {
 
   receive(socket: Fd): Packet | "empty" | "end" {
     return receivePacket(socket);
+  }
+
+  shutdown(socket: Fd): void {
+    shutDown(socket);
   }
 
   account(user: string): Account | undefined {

@@ -209,6 +209,19 @@ export function receivePacket(socket: Fd): Packet | "empty" | "end" {
   return packetIn(buffer, length, `packet from ${socket.what}`);
 }
 
+/**
+ * Ends a connection in both directions (SHUT_RDWR), as its close would, but at once: the peer reads what
+ * it was sent, then the end, and can send nothing more. What it had sent can be taken still.
+ *
+ * @param socket connected; stays open
+ * @throws {KernelError}
+ */
+export function shutDown(socket: Fd): void {
+  const result = reissued(() => libc().shutdown(socket.number, C.SHUT_RDWR));
+  // A socket that never was connected has nothing to end.
+  if (result !== -ERRNO.ENOTCONN) checked("shutdown", socket.what, result);
+}
+
 /** The end has no credentials; a packet of no bytes has. */
 function packetIn(buffer: MessageBuffer, length: number, what: string): Packet | "end" {
   const control = new ControlReader(buffer.receivedControl()).read();

@@ -105,6 +105,8 @@ export const SYMBOLS = {
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   /** `int listen(int fd, int backlog)` */
   listen: { parameters: ["i32", "i32"], result: "i32" },
+  /** `int shutdown(int fd, int how)` */
+  shutdown: { parameters: ["i32", "i32"], result: "i32" },
   /** `int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)` */
   accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
   /** `int connect(int fd, const struct sockaddr *address, socklen_t length)` */

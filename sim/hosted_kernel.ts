@@ -351,6 +351,10 @@ export class HostedKernel implements Kernel, SimWorld {
     return this.#real.receive(socket);
   }
 
+  shutdown(socket: Fd): void {
+    this.#real.shutdown(socket);
+  }
+
   childEnd(child: Child): ChildEnd | undefined {
     return this.#real.childEnd(child);
   }

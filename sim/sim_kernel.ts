@@ -428,7 +428,7 @@ export class SimKernel implements Kernel {
       return "end";
     }
     const packet = file.queue.shift();
-    if (packet === undefined) return file.peer === undefined ? "end" : "empty";
+    if (packet === undefined) return file.over ? "end" : "empty";
     const process = file.passesPidfds ? this.processes.get(packet.sender.pid) : undefined;
     const truncated = packet.bytes.length > PACKET_LIMIT;
     return {
@@ -442,6 +442,10 @@ export class SimKernel implements Kernel {
       ...(process !== undefined && { pidfd: this.#pidfdOf(process) }),
       truncated,
     };
+  }
+
+  shutdown(socket: Fd): void {
+    this.file(socket, SimSocket).shutDown();
   }
 
   // ── observers ───────────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,8 @@ export class SimSocket implements SimFile {
   /** The other end was closed with packets unread (ECONNRESET): the next receive tells, and only that. */
   wasReset = false;
   onReadable: () => void = () => {};
+  /** One of the two ends was shut down. */
+  #isShut = false;
 
   /** A connected pair. */
   static pair(): [SimSocket, SimSocket] {
@@ -34,16 +36,30 @@ export class SimSocket implements SimFile {
     return [a, b];
   }
 
-  /** @returns false if the other end is closed */
+  /** @returns false if the other end is closed, or one of them shut down */
   send(packet: SimPacket): boolean {
-    if (this.peer === undefined) return false;
+    if (this.peer === undefined || this.#isShut) return false;
     this.peer.queue.push(packet);
     this.peer.onReadable();
     return true;
   }
 
   get readable(): boolean {
-    return this.queue.length > 0 || this.peer === undefined;
+    return this.queue.length > 0 || this.over;
+  }
+
+  /** Nothing more can come. */
+  get over(): boolean {
+    return this.peer === undefined || this.#isShut;
+  }
+
+  /** Of both directions: each end is told. */
+  shutDown(): void {
+    for (const end of [this, this.peer]) {
+      if (end === undefined) continue;
+      end.#isShut = true;
+      end.onReadable();
+    }
   }
 
   release(): void {

@@ -9,6 +9,7 @@ import {
   parseControlReply,
   parseControlRequest,
 } from "../../engine/control.ts";
+import type { Fd } from "../../engine/fd.ts";
 import { DomainError } from "../../engine/reset_outcome.ts";
 import { SimKernel } from "../../sim/sim_kernel.ts";
 import { settle } from "./support.ts";
@@ -195,23 +196,62 @@ Deno.test("ControlServer does not listen to other accounts", async () => {
   server.close();
 });
 
+Deno.test("what was shut down in the simulation ends for both, as on Linux", () => {
+  const kernel = new SimKernel({ functions: [] });
+  const [here, there] = kernel.socketPair("channel");
+  kernel.send(here, bytes("told"));
+  kernel.send(there, bytes("unread"));
+  kernel.shutdown(here);
+  assert.ok(!kernel.send(there, bytes("late")) && !kernel.send(here, bytes("late")));
+  for (const end of [here, there]) {
+    assert.ok(typeof kernel.receive(end) !== "string");
+    assert.equal(kernel.receive(end), "end");
+  }
+  [here, there].forEach((fd) => kernel.close(fd));
+});
+
+/** A channel whose unwanted descriptors are kept. */
+function channelOf(kernel: SimKernel) {
+  const [ours, theirs] = kernel.socketPair("channel");
+  const discarded: Fd[] = [];
+  const channel = new ImporterChannel(kernel, ours, {
+    sender: () => undefined,
+    discard: (fd) => discarded.push(fd),
+    onError: assert.ifError,
+  });
+  return { channel, ours, theirs, discarded };
+}
+
 Deno.test("ImporterChannel leaves nothing unread when it closes, and keeps no descriptor", () => {
   const kernel = new SimKernel({ functions: [] });
-  const [ours, theirs] = kernel.socketPair("channel");
+  const { channel, ours, theirs, discarded } = channelOf(kernel);
   const sent = kernel.eventFd("sent");
   kernel.send(theirs, bytes("one"), [sent]);
   kernel.send(theirs, bytes("two"));
-  const channel = new ImporterChannel(kernel, ours, {
-    sender: () => undefined,
-    discard: (fd) => kernel.close(fd),
-    onError: assert.ifError,
-  });
   channel.send({ type: "refused", message: "no" });
   channel.close();
   channel.close();
   const packet = kernel.receive(theirs);
   assert.ok(typeof packet !== "string");
   assert.equal(kernel.receive(theirs), "end");
-  [sent, theirs].forEach((fd) => kernel.close(fd));
+  assert.equal(discarded.at(-1), ours, "closed where its close can delay nobody");
+  [sent, theirs, ...discarded].forEach((fd) => kernel.close(fd));
   assert.deepEqual(kernel.table.open(), []);
+});
+
+Deno.test("an importer that goes on sending does not keep its channel open", () => {
+  const kernel = new SimKernel({ functions: [] });
+  const { channel, ours, theirs, discarded } = channelOf(kernel);
+  const { receive } = kernel;
+  let taken = 0;
+  kernel.receive = (socket) => {
+    if (socket === ours) kernel.send(theirs, bytes(`${++taken}`));
+    return receive.call(kernel, socket);
+  };
+  kernel.send(theirs, bytes("first"));
+  channel.close();
+  assert.equal(taken, 2, "the first, and the end");
+  assert.deepEqual(discarded, [ours]);
+  channel.send({ type: "refused", message: "late" });
+  [theirs, ours].forEach((fd) => kernel.close(fd));
 });

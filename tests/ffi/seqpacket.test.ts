@@ -16,6 +16,7 @@ import {
   peerCredentials,
   receivePacket,
   sendPacket,
+  shutDown,
   socketPair,
 } from "../../ffi/seqpacket.ts";
 
@@ -129,6 +130,23 @@ function sendOversized(socket: Fd, fd: Fd): void {
   message.fill(new Uint8Array(PACKET_LIMIT + 1), control);
   equal(libc().sendmsg(socket.number, message.header, 0), PACKET_LIMIT + 1);
 }
+
+Deno.test("what was shut down can be read to its end, by both, and is sent to no more", () => {
+  withPair((here, there) => {
+    ok(sendPacket(here, text("told")));
+    ok(sendPacket(there, text("unread")));
+    shutDown(here);
+    equal(sendPacket(there, text("late")), false);
+    equal(sendPacket(here, text("late")), false);
+    for (const [end, waits] of [[here, "unread"], [there, "told"]] as const) {
+      deepEqual(packet(receivePacket(end)).bytes, text(waits));
+      equal(receivePacket(end), "end");
+    }
+    shutDown(here);
+    closeDescriptor(there);
+    shutDown(here);
+  });
+});
 
 Deno.test("a peer that has gone is told by false, not by a signal", () => {
   withPair((here, there) => {
