@@ -27,10 +27,10 @@ export interface AskedReset {
   readonly method: ResetMethod;
 }
 
-/** Another guardian with grants that the reset would hit. */
-interface OtherGuardian {
-  readonly path: string;
-  readonly hits: readonly GrantHit[];
+/** What became of the grants of all guardians. */
+export interface DomainOutcome extends ResetOutcome {
+  /** Guardians that did not say what became of theirs, and why. Each counts as one that `failed`. */
+  readonly silent: readonly string[];
 }
 
 /** What is known before anything is done. */
@@ -41,7 +41,6 @@ export interface DomainRound {
   readonly functions: readonly string[];
   /** Grants of other devices that would be hit, of whichever guardian. */
   readonly hits: readonly GrantHit[];
-  readonly others: readonly OtherGuardian[];
   /** Guardians that did not say, and why. */
   readonly silent: readonly string[];
 }
@@ -69,12 +68,10 @@ export async function askAround(
   const functions = [device, ...reach.functions.map(({ address }) => address)];
   const rest = functions.length === 1 ? [] : sockets.filter(({ path }) => path !== owner);
   const told = await Promise.all(rest.map((socket) => hitsAt(kernel, socket, functions, lookMs)));
-  const others = told.filter((each) => typeof each !== "string");
   return {
     owner,
     functions,
-    hits: [...reach.hits, ...others.flatMap(({ hits }) => hits)],
-    others: others.filter(({ hits }) => hits.length > 0),
+    hits: [...reach.hits, ...told.filter((each) => typeof each !== "string").flat()],
     silent: told.filter((each) => typeof each === "string"),
   };
 }
@@ -105,41 +102,68 @@ async function findOwner(
 }
 
 /**
- * Resets: first the other guardians end what the reset ends of theirs, then it is made.
+ * Resets. Where grants of other devices may be hit, every other guardian first ends what the reset
+ * ends of its own, whatever it said before: what was not told then, or was granted since, must not
+ * outlive the reset.
  *
  * @param kernel the port
+ * @param sockets of the account's guardians
  * @param asked the reset
  * @param round what {@linkcode askAround} found
  * @param domain whether grants of other devices may be hit
  * @returns what became of the grants of all of them; or the grants that would be hit, and must not
- * @throws {RefusedError} if a guardian refuses
+ * @throws {RefusedError} if the guardian that has the device refuses
  */
 export async function resetDomain(
   kernel: Kernel,
+  sockets: readonly OperatorSocket[],
   { device, method }: AskedReset,
-  { owner, functions, others }: DomainRound,
+  { owner, functions }: DomainRound,
   domain: boolean,
-): Promise<ResetOutcome | { readonly hits: readonly GrantHit[] }> {
-  const ways: ResetOutcome[] = [];
-  for (const { path } of others) {
-    const reply = await askGuardian(kernel, path, { type: "make-way", functions });
-    // It has gone meanwhile, and its grants with it.
-    if (reply === undefined) continue;
-    if (reply.type !== "done") throw refusal(reply, path);
-    ways.push(reply);
+): Promise<DomainOutcome | { readonly hits: readonly GrantHit[] }> {
+  const others = domain && functions.length > 1 ? sockets.filter(({ path }) => path !== owner) : [];
+  const told = await Promise.all(others.map((socket) => wayAt(kernel, socket, functions)));
+  const ways = told.filter((way) => typeof way !== "string");
+  const silent = told.filter((way) => typeof way === "string");
+  const request: ControlRequest = { type: "reset", device, method, domain };
+  const reply = await replyOrWhy(kernel, owner, request);
+  if (typeof reply !== "string") {
+    if (reply?.type === "denied") return { hits: reply.hits };
+    if (reply?.type === "done") return sumOf([reply, ...ways], silent);
   }
-  const reply = await askGuardian(kernel, owner, { type: "reset", device, method, domain });
-  if (reply?.type === "denied") return { hits: reply.hits };
-  if (reply?.type !== "done") throw refusal(reply, owner);
-  return sumOf([reply, ...ways]);
+  const why = typeof reply === "string" ? reply : refusal(reply, owner).message;
+  const begun = sumOf(ways, silent);
+  if (begun.ended + begun.failed === 0) throw new RefusedError(why);
+  throw new RefusedError(
+    `${why}; for the reset other guardians have ended ${begun.ended} grants already, and ${begun.failed} ends could not be seen`,
+  );
+}
+
+/** @returns what became of its grants; as text: why it does not say */
+async function wayAt(
+  kernel: Kernel,
+  { path }: OperatorSocket,
+  functions: readonly string[],
+): Promise<ResetOutcome | string> {
+  const reply = await replyOrWhy(kernel, path, { type: "make-way", functions });
+  if (typeof reply === "string") return reply;
+  // It has gone meanwhile, and its grants with it.
+  if (reply === undefined) return outcomeOf([]);
+  return reply.type === "done" ? reply : refusal(reply, path).message;
 }
 
 /** The numbers are the guardians' own, for a list that was too long is left out. */
-function sumOf(outcomes: readonly ResetOutcome[]): ResetOutcome {
+function sumOf(outcomes: readonly ResetOutcome[], silent: readonly string[]): DomainOutcome {
   const { devices } = outcomeOf(outcomes.flatMap((outcome) => outcome.devices));
   const sum = (name: "ended" | "failed" | "restored") =>
     outcomes.reduce((total, outcome) => total + outcome[name], 0);
-  return { ended: sum("ended"), failed: sum("failed"), restored: sum("restored"), devices };
+  return {
+    ended: sum("ended"),
+    failed: sum("failed") + silent.length,
+    restored: sum("restored"),
+    devices,
+    silent,
+  };
 }
 
 /** @returns why it did not say, as text */
@@ -148,11 +172,11 @@ async function hitsAt(
   { path }: OperatorSocket,
   functions: readonly string[],
   limitMs: number,
-): Promise<OtherGuardian | string> {
+): Promise<readonly GrantHit[] | string> {
   const reply = await replyOrWhy(kernel, path, { type: "hit-by", functions }, { limitMs });
   if (typeof reply === "string") return reply;
-  if (reply === undefined) return { path, hits: [] };
-  return reply.type === "hits" ? { path, hits: reply.hits } : refusal(reply, path).message;
+  if (reply === undefined) return [];
+  return reply.type === "hits" ? reply.hits : refusal(reply, path).message;
 }
 
 /** @returns the answer; as text: why there is none; absent: it has gone */

@@ -16,7 +16,13 @@ import {
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import { isPciAddress } from "../host/address.ts";
 import type { Context } from "./context.ts";
-import { askAround, type AskedReset, type DomainRound, resetDomain } from "./domain_round.ts";
+import {
+  askAround,
+  type AskedReset,
+  type DomainOutcome,
+  type DomainRound,
+  resetDomain,
+} from "./domain_round.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { type GuardianKind, operatorSockets } from "./operator_socket.ts";
@@ -35,7 +41,8 @@ async function reset(this: Context, flags: Flags, device: string): Promise<void>
   const folder = runtimeFolder(kernel.uid);
   await checkRuntimeFolder(kernel.uid, folder);
   const asked: AskedReset = { device, method: flags.method };
-  const round = await askAround(kernel, await operatorSockets(folder, kindOf(flags)), asked);
+  const sockets = () => operatorSockets(folder, kindOf(flags));
+  const round = await askAround(kernel, await sockets(), asked);
   if (round === undefined) {
     throw new CommandError(
       `Cannot reset ${device}: no running bargate of this account has it open${
@@ -45,7 +52,7 @@ async function reset(this: Context, flags: Flags, device: string): Promise<void>
     );
   }
   const done = flags.domain || round.hits.length === 0
-    ? await resetDomain(kernel, asked, knownTo(this, round, flags), flags.domain)
+    ? await resetDomain(kernel, await sockets(), asked, knownTo(this, round, flags), flags.domain)
     : round;
   if ("devices" in done) tellDone(this, flags, device, done);
   else tellDenied(this, flags, device, done.hits);
@@ -70,8 +77,13 @@ function knownTo(context: Context, round: DomainRound, { domain }: Flags): Domai
   return round;
 }
 
-function tellDone(context: Context, flags: Flags, device: string, done: ResetOutcome): void {
+function tellDone(context: Context, flags: Flags, device: string, done: DomainOutcome): void {
   const kind = kindOf(flags);
+  for (const why of done.silent) {
+    context.process.stderr.write(
+      `warning: a running bargate does not say whether it has ended its grants: ${visible(why)}\n`,
+    );
+  }
   const text = flags.format === "json"
     ? resultJson(device, done, kind)
     : resultText(device, done, kind);
@@ -198,7 +210,8 @@ export const command = buildCommand<Flags, [string], Context>({
       "exit status 1 and a list of them, unless --domain is given. Grants of other accounts are not",
       "seen from here; bargate plan shows the functions of the domain.",
       "",
-      "Exit status 6: the device was reset, but the end of a grant could not be seen.",
+      "Exit status 6: the device was reset, but the end of a grant could not be seen, or a running",
+      "bargate that may have had some did not answer.",
     ].join("\n"),
   },
 });

@@ -148,6 +148,7 @@ Deno.test("askAround and resetDomain go to each guardian of the account", async 
     "2 reach": REACH,
     "1 hit-by": { type: "hits", hits: [{ ...HITS[0], export: "far/two" }] as never },
     "3 hit-by": { type: "refused", message: "too old" },
+    "3 make-way": { type: "refused", message: "too old" },
     "1 make-way": { type: "done", ended: 1, failed: 0, restored: 0, devices: [] },
     "2 reset": { type: "done", ended: 2, failed: 0, restored: 0, devices: [] },
   };
@@ -163,9 +164,9 @@ Deno.test("askAround and resetDomain go to each guardian of the account", async 
   assert.ok(round !== undefined);
   assert.deepEqual(round.hits.map((hit) => hit.export), ["lab/one", "far/two"]);
   assert.deepEqual(round.silent, ["too old"]);
-  const done = await resetDomain(sim, request, round, true);
+  const done = await resetDomain(sim, sockets, request, round, true);
   assert.ok("ended" in done);
-  assert.equal(done.ended, 3);
+  assert.deepEqual([done.ended, done.failed, done.silent], [3, 1, ["too old"]]);
   assert.deepEqual(asked, [
     "1 reach",
     "2 reach",
@@ -173,6 +174,7 @@ Deno.test("askAround and resetDomain go to each guardian of the account", async 
     "1 hit-by",
     "3 hit-by",
     "1 make-way",
+    "3 make-way",
     "2 reset",
   ]);
   for (const server of servers) server.close();
@@ -217,6 +219,25 @@ Deno.test("a guardian that is stopped keeps nobody from a reset, and is told of"
   assert.equal(round?.owner, "/run/1");
   assert.deepEqual(round.silent, ["/run/0 has not answered within 0.02 s"]);
   assert.equal(round.hits.length, 2);
+  close();
+});
+
+Deno.test("with --domain every other guardian makes way, also one that had nothing to hit", async () => {
+  const way: ControlReply = { type: "done", ended: 2, failed: 0, restored: 0, devices: [] };
+  const none: ControlReply = { type: "hits", hits: [] };
+  const { sim, asked, sockets, close } = play([{ "hit-by": none, "make-way": way }, {
+    reach: REACH,
+  }]);
+  const round = await askAround(sim, sockets, BUS_RESET);
+  assert.ok(round !== undefined);
+  const refused = resetDomain(sim, sockets, BUS_RESET, round, true);
+  await assert.rejects(
+    refused,
+    /other guardians have ended 2 grants already, and 0 ends could not/,
+  );
+  assert.deepEqual(asked.slice(-2), ["0 make-way", "1 reset"]);
+  await assert.rejects(resetDomain(sim, sockets, BUS_RESET, round, false), RefusedError);
+  assert.deepEqual(asked.slice(-2), ["1 reset", "1 reset"], "nobody ends anything without consent");
   close();
 });
 
