@@ -21,6 +21,7 @@ import { pathArgument } from "./path_argument.ts";
 import { planningHost } from "./planning_host.ts";
 import { SIM_FLAG } from "./plan_flags.ts";
 import type { ThisHost } from "./prepare_plan.ts";
+import { writePrivate } from "./write_private.ts";
 
 interface Flags {
   readonly format?: "human" | "json";
@@ -38,7 +39,7 @@ async function inventory(this: Context, { format, device, out, sim }: Flags): Pr
   const taken = take(await planningHost(this, sim), device);
   const asJson = format === undefined ? out !== undefined : format === "json";
   const pieces = asJson ? [...printSnapshot(taken.snapshot)] : [forPeople(taken, device)];
-  if (out !== undefined && out !== "-") writeFile(out, pieces);
+  if (out !== undefined && out !== "-") writePrivate(out, "the inventory", pieces);
   else for (const piece of pieces) this.process.stdout.write(piece);
   const doubts = asJson ? await refusals(pieces) : [];
   for (const line of [...shortcomings(taken), ...doubts]) {
@@ -104,23 +105,6 @@ async function refusals(pieces: readonly string[]): Promise<readonly string[]> {
   return parseSnapshot(bytes).problems.map(({ message }) =>
     `warning: plan --inventory will say: ${message}`
   );
-}
-
-function writeFile(path: string, pieces: readonly string[]): void {
-  try {
-    using file = Deno.openSync(path, { write: true, create: true, truncate: true });
-    const encoder = new TextEncoder();
-    for (const piece of pieces) {
-      for (let rest = encoder.encode(piece); rest.length > 0;) {
-        rest = rest.subarray(file.writeSync(rest));
-      }
-    }
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new CommandError(`Cannot write the inventory: ${why}`, ExitStatus.usage, {
-      cause: error,
-    });
-  }
 }
 
 function parseDevice(text: string): string {
