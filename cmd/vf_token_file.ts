@@ -9,6 +9,7 @@ import { checkedVfToken } from "../ffi/vf_token.ts";
 import { isPciAddress } from "../host/address.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { fileTrouble } from "./file_trouble.ts";
 
 const GROUP_OR_OTHERS = 0o077;
 const MOST_BYTES = 64 * 1024;
@@ -91,7 +92,9 @@ function tokenOf(word: string, path: string, line: number): string {
 
 function wrong(path: string, why: string): CommandError {
   return new CommandError(
-    `Cannot use ${path} for --vf-token-file: ${why}; it must hold one UUID for all virtual functions, or a line ADDRESS UUID for each function`,
+    `Cannot use ${
+      subject(path)
+    }: ${why}; it must hold one UUID for all virtual functions, or a line ADDRESS UUID for each function`,
     ExitStatus.usage,
   );
 }
@@ -110,6 +113,16 @@ function refuseToken(path: string): void {
   );
 }
 
+/** What looks like a token in any of the ways that one is written, or like most of one. */
+const TOKEN_LIKE = /[0-9a-f]{24}/i;
+
+/** The file in messages; a token, well-formed or not, that was given in its place is not repeated. */
+function subject(path: string): string {
+  return TOKEN_LIKE.test(path.replace(/[-{}\s]/g, ""))
+    ? "the value of --vf-token-file"
+    : `${path} for --vf-token-file`;
+}
+
 async function readPrivate(path: string, uid: number): Promise<string> {
   try {
     // To open a pipe would wait for a writer.
@@ -119,7 +132,11 @@ async function readPrivate(path: string, uid: number): Promise<string> {
     return await readAll(file, path);
   } catch (cause) {
     if (cause instanceof CommandError) throw cause;
-    throw new CommandError(`Cannot read ${path} for --vf-token-file`, ExitStatus.usage, { cause });
+    // The runtime's own message would repeat the path: only its cause is told.
+    throw new CommandError(
+      `Cannot read ${subject(path)}: ${fileTrouble(cause, "read")}`,
+      ExitStatus.usage,
+    );
   }
 }
 
@@ -142,7 +159,9 @@ function checkPrivate(info: Deno.FileInfo, path: string, uid: number): void {
     ? `a file of account ${info.uid}, mode ${(mode & 0o7777).toString(8).padStart(3, "0")}`
     : "no regular file";
   throw new CommandError(
-    `Cannot use ${path} for --vf-token-file: it must be a file of account ${uid} that nobody else can read (received ${received}); chown it to that account and chmod it to 600, and change the tokens if others could have read them`,
+    `Cannot use ${
+      subject(path)
+    }: it must be a file of account ${uid} that nobody else can read (received ${received}); chown it to that account and chmod it to 600, and change the tokens if others could have read them`,
     ExitStatus.hostNotReady,
   );
 }

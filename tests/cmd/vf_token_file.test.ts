@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { CommandError, describeError } from "../../cmd/errors.ts";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { parseVfTokens, readVfTokens } from "../../cmd/vf_token_file.ts";
+import { withFolder } from "./run_verb.ts";
 
 const PF = "0000:04:00.0";
 const VF = { address: "0000:04:00.1", physfn: PF };
@@ -82,6 +83,34 @@ Deno.test("readVfTokens takes a private file of the account, links to it too", a
 
 Deno.test("readVfTokens refuses a token in place of a path, without repeating it", async () => {
   await assert.rejects(readVfTokens(TOKEN, UID), refusal(ExitStatus.usage, /takes the path/));
+});
+
+Deno.test("readVfTokens repeats no token in place of a path, however it is written", async () => {
+  const bare = TOKEN.replaceAll("-", "");
+  const written = [
+    bare,
+    `{${TOKEN}}`,
+    `${PF} ${TOKEN}`,
+    TOKEN.toUpperCase(),
+    `${TOKEN.slice(0, -1)}`,
+    `${TOKEN}0`,
+    `urn:uuid:${TOKEN}`,
+    `/tmp/${bare}`,
+    [...bare].join(" "),
+  ];
+  for (const value of written) {
+    await assert.rejects(readVfTokens(value, UID), (error) => {
+      refusal(ExitStatus.usage, /--vf-token-file/)(error);
+      assert.ok(!describeError(error, true).toLowerCase().includes(value.toLowerCase()), value);
+      return true;
+    });
+  }
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/${bare}`, TOKEN, { mode: 0o644 });
+    await Deno.writeTextFile(`${folder}/{${TOKEN}}`, "nothing", { mode: 0o600 });
+    await assert.rejects(readVfTokens(`${folder}/${bare}`, UID), refusal(4, /mode 644/));
+    await assert.rejects(readVfTokens(`${folder}/{${TOKEN}}`, UID), refusal(2, /line 1/));
+  });
 });
 
 Deno.test("readVfTokens refuses a file that others can read or own, and says what to do", async () => {
