@@ -5,6 +5,7 @@
  */
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { fileTrouble } from "./file_trouble.ts";
 
 /**
  * @param program a path with a slash, or a name to be found in `PATH`
@@ -40,6 +41,9 @@ async function lookAt(path: string): Promise<"executable" | "other" | "absent"> 
       error instanceof Deno.errors.NotADirectory ||
       error instanceof Deno.errors.PermissionDenied;
     if (elsewhere) return "absent";
-    throw error;
+    throw new CommandError(
+      `Cannot look at ${path}: ${fileTrouble(error, "read")}`,
+      ExitStatus.usage,
+    );
   }
 }

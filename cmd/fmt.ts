@@ -9,6 +9,7 @@ import { readSource } from "../policy/source.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { fileTrouble } from "./file_trouble.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
@@ -54,7 +55,14 @@ function textOf({ file, bytes }: PolicyFile): string | undefined {
 function apply(context: Context, { file, before, after }: Change): void {
   if (file === "-") return context.process.stdout.write(after);
   if (before === after) return;
-  Deno.writeTextFileSync(file, after);
+  try {
+    Deno.writeTextFileSync(file, after);
+  } catch (error) {
+    throw new CommandError(
+      `Cannot write ${file}: ${fileTrouble(error, "write")}`,
+      ExitStatus.usage,
+    );
+  }
   context.process.stderr.write(`formatted ${visible(file)}\n`);
 }
 

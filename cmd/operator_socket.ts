@@ -10,6 +10,7 @@ import type { Kernel } from "../engine/kernel.ts";
 import { KernelError } from "../engine/kernel_error.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { fileTrouble } from "./file_trouble.ts";
 
 /** A socket of a guardian, by the process that made it. */
 export interface OperatorSocket {
@@ -48,7 +49,12 @@ export async function operatorSockets(
       if (pid !== undefined) found.push({ path: `${folder}/${name}`, pid: Number(pid) });
     }
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (!(error instanceof Deno.errors.NotFound)) {
+      throw new CommandError(
+        `Cannot list the operator's sockets in ${folder}: ${fileTrouble(error, "read")}`,
+        ExitStatus.hostNotReady,
+      );
+    }
   }
   return found.sort((a, b) => a.pid - b.pid);
 }

@@ -7,6 +7,7 @@ import type { PolicySource } from "../policy/load.ts";
 import { MAX_FILE_SIZE } from "../policy/source.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { fileTrouble } from "./file_trouble.ts";
 
 /** A policy file with its bytes. */
 export type PolicyFile = PolicySource & { readonly bytes: Uint8Array };
@@ -49,11 +50,21 @@ async function addStdin(collected: Collected, readStdin: () => Promise<Uint8Arra
 
 /** A path that is there is meant as it is, whatever characters it has. */
 async function addPath(path: string, collected: Collected): Promise<void> {
-  if (!isPattern(path) || isThere(path)) return await addNamed(path, collected);
-  const { expandGlob } = await import("./expand_globs.ts");
-  const paths = expandGlob(path);
-  if (paths.length === 0) collected.problems.push(`Cannot find a file that matches ${path}`);
-  for (const found of paths) await addNamed(found, collected);
+  for (const found of await meantBy(path, collected)) await addNamed(found, collected);
+}
+
+/** @returns the paths that a path or pattern stands for; where there are none, it is told why */
+async function meantBy(path: string, { problems }: Collected): Promise<readonly string[]> {
+  try {
+    if (!isPattern(path) || isThere(path)) return [path];
+    const { expandGlob } = await import("./expand_globs.ts");
+    const paths = expandGlob(path);
+    if (paths.length === 0) problems.push(`Cannot find a file that matches ${path}`);
+    return paths;
+  } catch (error) {
+    problems.push(unreadable(path, error));
+    return [];
+  }
 }
 
 /** Whether a path could be meant as a pattern. */
@@ -155,13 +166,5 @@ export async function collectBounded(
 }
 
 function unreadable(path: string, error: unknown): string {
-  return `Cannot read ${path}: ${reason(error)}`;
-}
-
-function reason(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "no such file or folder";
-  if (error instanceof Deno.errors.PermissionDenied) return "its permissions do not allow it";
-  if (error instanceof Deno.errors.NotCapable) return "this run may not read it (--allow-read)";
-  if (error instanceof Deno.errors.FilesystemLoop) return "its links lead round in a circle";
-  return error instanceof Error ? error.message : String(error);
+  return `Cannot read ${path}: ${fileTrouble(error, "read")}`;
 }

@@ -7,6 +7,7 @@ import { snapshotDiagnostic } from "../engine/snapshot_findings.ts";
 import { MAX_SNAPSHOT_BYTES, parseSnapshot } from "../host/parse_snapshot.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { fileTrouble } from "./file_trouble.ts";
 import { collectBounded } from "./policy_input.ts";
 import type { HostFacts } from "./prepare_plan.ts";
 
@@ -34,15 +35,9 @@ async function readBounded(path: string): Promise<Uint8Array> {
     const file = await Deno.open(path);
     return await collectBounded(file.readable, MAX_SNAPSHOT_BYTES);
   } catch (error) {
-    const why = error instanceof Deno.errors.NotFound
-      ? "no such file"
-      : error instanceof Deno.errors.PermissionDenied
-      ? "its permissions do not allow it"
-      : error instanceof Error
-      ? error.message
-      : String(error);
-    throw new CommandError(`Cannot read the inventory ${path}: ${why}`, ExitStatus.usage, {
-      cause: error,
-    });
+    throw new CommandError(
+      `Cannot read the inventory ${path}: ${fileTrouble(error, "read")}`,
+      ExitStatus.usage,
+    );
   }
 }

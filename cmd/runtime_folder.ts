@@ -6,6 +6,7 @@
  */
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { fileTrouble } from "./file_trouble.ts";
 
 const ROOT = 0;
 /** Of root's guardians. */
@@ -65,9 +66,10 @@ export async function ensureRuntimeFolder(uid: number, folder: string): Promise<
 
 function cannotMake(folder: string, cause: unknown): CommandError {
   return new CommandError(
-    `Cannot make the folder of the operator's socket, ${folder}: the folder above it must be there, and be this account's to write to`,
+    `Cannot make the folder of the operator's socket, ${folder}: ${
+      fileTrouble(cause, "write")
+    } (the folder above it must be there, and be this account's to write to)`,
     ExitStatus.hostNotReady,
-    { cause },
   );
 }
 
@@ -123,6 +125,9 @@ async function lookAt(path: string): Promise<Deno.FileInfo | undefined> {
     return await Deno.lstat(path);
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) return undefined;
-    throw new CommandError(`Cannot look at ${path}`, ExitStatus.hostNotReady, { cause });
+    throw new CommandError(
+      `Cannot look at ${path}: ${fileTrouble(cause, "read")}`,
+      ExitStatus.hostNotReady,
+    );
   }
 }

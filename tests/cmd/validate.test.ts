@@ -165,7 +165,7 @@ Deno.test("validate: what cannot be read is named, status 2, and nothing is on s
     assert.equal(stdout, "");
     assert.equal(
       stderr,
-      `error: Cannot read ${missing}: no such file or folder\nCannot find a policy in ${empty}: no *.yaml or *.yml is below it\n`,
+      `error: Cannot read ${missing}: no such file or folder; check the path\nCannot find a policy in ${empty}: no *.yaml or *.yml is below it\n`,
     );
   });
 });
