@@ -60,7 +60,7 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const { release, pageSize } = host.kernel;
   const prepared = await preparePlan(
     this,
-    factsOf({ files: host.files, release, pageSize }),
+    factsOf({ files: host.files, release, pageSize }, flags.sim),
     paths,
     {
       ...(flags.importer === undefined ? {} : { importer: flags.importer }),

@@ -18,6 +18,7 @@ import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { jsonDiagnostics } from "./output/json.ts";
 import { summarize } from "./output/summary.ts";
+import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
 import { planningHost } from "./planning_host.ts";
@@ -37,22 +38,30 @@ interface Flags extends PlanFlags {
 }
 
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
-  const { importer, acceptUnwaitedRevoke, route, sim } = flags;
+  const { importer, acceptUnwaitedRevoke, route } = flags;
   const facts = await factsFor(this, flags);
   const prepared = await preparePlan(this, facts, paths, {
     ...(importer === undefined ? {} : { importer }),
     ...(route === undefined ? {} : { route }),
     acceptUnwaitedRevoke,
   });
-  const place: PlanPlace = sim === undefined ? {} : { simulated: true };
+  const place = placeOf(flags);
   if (flags.format === "json") this.process.stdout.write(asJson(prepared, place));
   else forPeople(this, prepared, place);
   this.exitWith(prepared.status);
 }
 
+/** Nobody may take a plan of another host for one of this. */
+function placeOf({ inventory, sim }: Flags): PlanPlace {
+  return {
+    ...(sim === undefined ? {} : { simulated: true }),
+    ...(inventory === undefined ? {} : { inventory }),
+  };
+}
+
 /** @throws {CommandError} usage: a file that cannot be read, or two hosts */
 async function factsFor(context: Context, { inventory, sim }: Flags): Promise<HostFacts> {
-  if (inventory === undefined) return factsOf(await planningHost(context, sim));
+  if (inventory === undefined) return factsOf(await planningHost(context, sim), sim);
   if (sim === undefined) return await readInventory(inventory);
   throw new CommandError(
     `Cannot plan for two hosts: give --inventory or --sim (received ${inventory} and ${sim})`,
@@ -74,11 +83,15 @@ function forPeople(context: Context, prepared: Prepared, place: PlanPlace): void
 }
 
 /** @returns the plan, for people */
-export function planText(plan: Plan, { simulated }: PlanPlace): string {
+export function planText(plan: Plan, { simulated, inventory }: PlanPlace): string {
   const grants = plan.grants.map((grant) =>
     grantText(grant, plan, exportIoctl(grant.bar, grant.ranges))
   );
-  const where = simulated === true ? "on a simulated host\n" : "";
+  const where = inventory !== undefined
+    ? `on the host of the inventory ${visible(inventory)}\n`
+    : simulated === true
+    ? "on a simulated host\n"
+    : "";
   return `${grants.join("\n")}\n${where}policy ${plan.policy}\n`;
 }
 

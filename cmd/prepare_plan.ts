@@ -25,6 +25,8 @@ export interface ThisHost {
 
 /** Where a plan has its facts from. */
 export interface HostFacts {
+  /** The file that describes the host; absent if it is the machine that this runs on. */
+  readonly file?: string;
   /** Bytes; absent if it is not known. */
   readonly pageSize?: number;
   /** What is wrong with the facts themselves. */
@@ -37,12 +39,14 @@ export interface HostFacts {
 }
 
 /**
- * Facts of the machine that this runs on.
+ * Facts of the machine that this runs on, or of a simulated one.
  *
- * @param host this host
+ * @param host the host
+ * @param file what it is simulated from
  */
-export function factsOf(host: ThisHost): HostFacts {
+export function factsOf(host: ThisHost, file?: string): HostFacts {
   return {
+    ...(file === undefined ? {} : { file }),
     pageSize: host.pageSize,
     diagnostics: [],
     snapshot: (wanted) => readSnapshot(host.files, host, wanted).snapshot,
@@ -87,7 +91,7 @@ export async function preparePlan(
   if (snapshot === undefined) {
     return { files, loaded, diagnostics, status: ExitStatus.hostNotReady };
   }
-  const plan = makePlan(loaded.set, snapshot, options);
+  const plan = forHostOf(facts, makePlan(loaded.set, snapshot, options));
   return {
     files,
     loaded,
@@ -116,6 +120,23 @@ export function showDiagnostics(
     textOf: (file) => new TextDecoder().decode(texts.get(file)),
     coloured: context.colours && stderr.isTerminal,
   }));
+}
+
+/** What to do where the usual advice would look at the machine that this runs on. */
+const FIXES_BY_FILE: Readonly<Record<string, (file: string) => string>> = {
+  BG2001: (file) =>
+    `compare the match with the functions in ${file} (\`bargate inventory --sim FILE\` lists them); an address alone is no identity`,
+  BG2005: (file) =>
+    `name a BAR that the device has in ${file} (\`bargate inventory --sim FILE\` lists them)`,
+};
+
+function forHostOf({ file }: HostFacts, plan: Plan): Plan {
+  if (file === undefined) return plan;
+  const diagnostics = plan.diagnostics.map((diagnostic) => {
+    const fix = FIXES_BY_FILE[diagnostic.code]?.(file);
+    return fix === undefined ? diagnostic : { ...diagnostic, fix };
+  });
+  return { ...plan, diagnostics };
 }
 
 function statusOf(plan: Plan): ExitStatus {

@@ -21,6 +21,7 @@ import type { HostFacts } from "./prepare_plan.ts";
 export async function readInventory(file: string): Promise<HostFacts> {
   const { snapshot, problems } = parseSnapshot(await readBounded(file));
   return {
+    file,
     ...(snapshot === undefined ? {} : { pageSize: snapshot.pageSize }),
     diagnostics: problems.map((problem) => snapshotDiagnostic(problem, file)),
     snapshot: () => snapshot,

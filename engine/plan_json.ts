@@ -20,6 +20,8 @@ export interface IoctlBytes {
 export interface PlanPlace {
   /** A simulated host. */
   readonly simulated?: true;
+  /** The host that this file describes. */
+  readonly inventory?: string;
 }
 
 /** Lays out `VFIO_DEVICE_FEATURE_DMA_BUF`: layouts are `ffi/`'s affair. */

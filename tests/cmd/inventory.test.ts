@@ -45,6 +45,26 @@ Deno.test("plan --inventory plans on a file, with no right but to read it", asyn
       { address: "0000:01:00.0", id: "1b36:0010", node: "/dev/vfio/devices/vfio0" },
     ]);
     assert.match(plan.grants[0].ioctl.bytes, /^[0-9a-f]{80}$/);
+    assert.equal(plan.inventory, file);
+    const human = await bargate(["plan", "--inventory", file, POLICY]);
+    assert.ok(human.stdout.includes(`\non the host of the inventory ${file}\n`), human.stdout);
+  });
+});
+
+Deno.test("a device that a file does not have is looked for in the file, not on this machine", async () => {
+  await withFolder(async (folder) => {
+    const file = `${folder}/host.json`;
+    await Deno.writeTextFile(
+      file,
+      HOST.replace(`"0010"`, `"0011"`).replace("361b1000", "361b1100"),
+    );
+    for (const flag of ["--inventory", "--sim"]) {
+      const args = ["plan", flag, file, POLICY, "--format", "json"];
+      const { stdout, stderr } = await bargate(args, ALL);
+      const [{ code, fix }] = JSON.parse(stdout).diagnostics;
+      assert.equal(code, "BG2001", stderr);
+      assert.ok(fix.includes(`functions in ${file} (`) && !fix.includes("lspci"), fix);
+    }
   });
 });
 
