@@ -8,6 +8,7 @@ import { PCI_COMMAND, PCI_COMMAND_MEMORY, powerRegister } from "../host/config_s
 import { RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { Lane } from "./kernel.ts";
+import { KernelError } from "./kernel_error.ts";
 import { explained } from "./refusal.ts";
 
 /**
@@ -94,8 +95,16 @@ export class DeviceHold {
     if (kind === "d3hot" && await this.#setPowerState(device, D0) !== D0) {
       throw this.#stays("its power state does not become D0");
     }
-    if (kind === "low-power") {
-      await explained(`wake ${this.address}`, () => this.lane.exitLowPower(device));
+    if (kind === "low-power") await this.#wake(device);
+  }
+
+  async #wake(device: Fd): Promise<void> {
+    try {
+      await this.lane.exitLowPower(device);
+    } catch (error) {
+      // A kernel that does not know the way out does not know the way in, and nothing is held by it.
+      if (error instanceof KernelError && error.errnoName === "ENOTTY") return;
+      await explained(`wake ${this.address}`, () => Promise.reject(error));
     }
   }
 

@@ -176,36 +176,56 @@ export class DeviceSession implements GuardedSession {
    * @param span what the hold must outlive
    * @param witness a live buffer of the device, which must then be revoked; absent, or where nobody
    *   can probe, the register alone says so
-   * @throws {RefusedError} if none is seen to work; then nothing is held
+   * @throws {RefusedError} if none is seen to work: then nothing is held; or one cannot be given up
+   *   that was not seen to work: that one counts as held, and no other is tried
    */
   async hold(span: HoldSpan, witness?: Fd): Promise<void> {
     const device = this.#open("hold");
     const failures: string[] = [];
     for (const kind of holdsOver(this.target.holds, span)) {
-      try {
-        const failure = await this.#tryHold(device, kind, witness);
-        if (failure === undefined) {
-          this.#held = kind;
-          return;
-        }
-        failures.push(`${HOLD_NAMES[kind]}: ${failure}`);
-        await this.#hold.release(device, kind);
-      } catch (error) {
-        if (!(error instanceof RefusedError)) throw error;
-        failures.push(`${HOLD_NAMES[kind]}: ${error.message}`);
-      }
+      const failure = await this.#tryHold(device, kind, witness);
+      if (failure === undefined) return;
+      failures.push(`${HOLD_NAMES[kind]}: ${failure}`);
     }
     const why = failures.length === 0 ? "nothing holds it over a reset" : failures.join("; ");
     throw new RefusedError(this.#cannot("hold", why));
   }
 
-  /** @returns why it does not count; undefined if it holds */
+  /**
+   * From the first call on it may hold, whatever the calls say, until it is given up.
+   *
+   * @returns why it does not count, and then it was given up; undefined if it holds
+   */
   async #tryHold(
     device: Fd,
     kind: HoldKind,
     witness: Fd | undefined,
   ): Promise<string | undefined> {
-    const told = await this.#hold.engage(device, kind);
+    this.#held = kind;
+    let failure: string | undefined;
+    try {
+      const told = await this.#hold.engage(device, kind);
+      failure = await this.#whyNotHeld(told, witness);
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      failure = error.message;
+    }
+    if (failure === undefined) return undefined;
+    try {
+      await this.unhold();
+    } catch (cause) {
+      if (!(cause instanceof RefusedError)) throw cause;
+      const why = `${HOLD_NAMES[kind]}: ${failure}, and it cannot be given up: ${cause.message}`;
+      throw new RefusedError(this.#cannot("hold", why), { cause });
+    }
+    return failure;
+  }
+
+  /** @param told whether the register says that it holds; undefined: it has none */
+  async #whyNotHeld(
+    told: boolean | undefined,
+    witness: Fd | undefined,
+  ): Promise<string | undefined> {
     if (told === false) return "its register does not keep it";
     const liveness = witness === undefined ? "unknown" : await this.probe(witness);
     if (liveness === "live") return "a buffer can be imported all the same";

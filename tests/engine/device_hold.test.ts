@@ -113,6 +113,52 @@ Deno.test("a physical function that keeps no memory bit is not reset, and its gr
   await on.finish();
 });
 
+/** Once memory decode is off, so many reads of the command register fail. */
+function unreadable(on: Scene, reads: number): void {
+  const vfio = device(on);
+  const write = vfio.write.bind(vfio);
+  let left = reads;
+  vfio.write = (region, offset, bytes) => {
+    write(region, offset, bytes);
+    if (offset !== COMMAND) return;
+    for (; left > 0; left--) on.kernel.failNext("pread", "EIO");
+  };
+}
+
+Deno.test("a hold that cannot be read back is given up before another is tried", async () => {
+  const on = scene({ onReset: "restore", holds: ALL });
+  await on.start();
+  unreadable(on, 1);
+  await on.guardian.reset(SSD, "decode", "test");
+  assert.deepEqual(heldBy(on), ["D3hot"]);
+  assert.equal((device(on).read(7, COMMAND, 1)[0] ?? 0) & 2, 2, "memory decode is on again");
+  assert.ok(!on.buffer().revoked);
+  await on.finish();
+});
+
+Deno.test("a hold that cannot be given up either is told, and no other is tried beside it", async () => {
+  const on = scene({ onReset: "revoke", holds: ALL });
+  await on.start();
+  const buffer = on.buffer();
+  unreadable(on, 2);
+  await assert.rejects(on.guardian.reset(SSD, "decode", "test"), /and it cannot be given up/);
+  assert.deepEqual(heldBy(on), []);
+  assert.ok(buffer.revoked);
+  assert.ok(on.story().includes("ended decode-off close"));
+  await on.finish();
+});
+
+Deno.test("low power that a kernel does not have holds nothing", async () => {
+  const on = scene({ onReset: "restore", virtual: true, holds: ["low-power"] });
+  await on.start();
+  for (const _ of ["in", "out"]) on.kernel.failNext("VFIO_DEVICE_FEATURE", "ENOTTY");
+  await assert.rejects(on.guardian.reset(SSD, "decode", "test"), (error: Error) => {
+    return error instanceof RefusedError && !/given up/.test(error.message);
+  });
+  assert.ok(!on.buffer().revoked);
+  await on.finish();
+});
+
 Deno.test("a hold during which a buffer can be imported is given up", async () => {
   const on = scene({ onReset: "revoke", virtual: true, holds: ["d3hot"] });
   await on.start();
