@@ -156,7 +156,8 @@ async function guard(
   { plan, source, flags, ...vfTokens }: Task,
   report: ExportReport,
 ): Promise<number> {
-  const folder = runtimeFolder(kernel.uid);
+  const kind = kernel.simulated === true ? "simulated" : "real";
+  const folder = runtimeFolder(kernel.uid, undefined, kind);
   await ensureRuntimeFolder(kernel.uid, folder);
   const socket = await listenForOperators(kernel, folder);
   const marked = kernel.simulated === true ? { simulated: true } as const : {};

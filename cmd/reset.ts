@@ -38,7 +38,7 @@ interface Flags {
 
 async function reset(this: Context, flags: Flags, device: string): Promise<void> {
   const kernel = new LinuxKernel();
-  const folder = runtimeFolder(kernel.uid);
+  const folder = runtimeFolder(kernel.uid, undefined, kindOf(flags));
   await checkRuntimeFolder(kernel.uid, folder);
   const asked: AskedReset = { device, method: flags.method };
   const sockets = () => operatorSockets(folder, kindOf(flags));

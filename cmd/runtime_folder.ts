@@ -7,6 +7,7 @@
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { fileTrouble } from "./file_trouble.ts";
+import type { GuardianKind } from "./operator_socket.ts";
 
 const ROOT = 0;
 /** Of root's guardians. */
@@ -18,9 +19,11 @@ const GROUP_OR_OTHERS_WRITE = 0o022;
 /**
  * The folder of the account that runs this. An account but root needs a private place that the
  * system made for it: in a folder that all can write to, whoever comes first decides what is there.
+ * For simulated devices that is good enough: somebody else's folder is not used, and nothing is lost.
  *
  * @param uid of the account
  * @param own what `XDG_RUNTIME_DIR` says
+ * @param kind of the guardians
  * @returns an absolute path
  * @throws {CommandError} host not ready: there is no such place
  *
@@ -31,14 +34,17 @@ const GROUP_OR_OTHERS_WRITE = 0o022;
  *
  * assert.equal(runtimeFolder(0, undefined), "/run/bargate");
  * assert.equal(runtimeFolder(1000, "/run/user/1000"), "/run/user/1000/bargate");
+ * assert.equal(runtimeFolder(1000, "", "simulated"), "/tmp/bargate-1000");
  * ```
  */
 export function runtimeFolder(
   uid: number,
   own: string | undefined = Deno.env.get("XDG_RUNTIME_DIR"),
+  kind: GuardianKind = "real",
 ): string {
   if (uid === ROOT) return SYSTEM_FOLDER;
   if (own?.startsWith("/")) return `${own}/bargate`;
+  if (kind === "simulated" && (own ?? "") === "") return `/tmp/bargate-${uid}`;
   throw new CommandError(
     `Cannot tell where the operator's sockets of account ${uid} are: XDG_RUNTIME_DIR must name a private folder of the account, such as /run/user/${uid} (received ${
       own === undefined ? "none" : JSON.stringify(own)

@@ -42,6 +42,13 @@ Deno.test("only root has a folder without XDG_RUNTIME_DIR", () => {
   }
 });
 
+Deno.test("guardians of simulated devices have a folder in any case", () => {
+  assert.equal(runtimeFolder(1000, "", "simulated"), "/tmp/bargate-1000");
+  assert.equal(runtimeFolder(1000, "/run/user/1000", "simulated"), "/run/user/1000/bargate");
+  assert.equal(runtimeFolder(0, "", "simulated"), "/run/bargate");
+  assert.throws(() => runtimeFolder(1000, "run", "simulated"), notReady(/received "run"/));
+});
+
 Deno.test("the runtime folder is made for its account alone, and is then as it must be", async () => {
   await withFolder(async (above) => {
     const folder = `${above}/bargate`;

@@ -144,6 +144,39 @@ Deno.test("export --sim gives a real process its slice, and reset --sim takes it
   });
 });
 
+const FALLBACK = `/tmp/bargate-${Deno.uid()}`;
+
+/** Somebody who has used it keeps it. */
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+Deno.test({
+  name: "export --sim needs no XDG_RUNTIME_DIR",
+  ignore: Deno.uid() === 0 || isThere(FALLBACK),
+  fn: () =>
+    withFolder(async (folder) => {
+      const policy = await policyIn(folder);
+      try {
+        const args = ["--sim", HOST, policy, "--allow-same-user", "--exec", "--", "true"];
+        const { status, stderr } = await answer(bargate("", "export", ...args));
+        assert.equal(status, ExitStatus.done, stderr);
+        const { mode } = await Deno.lstat(FALLBACK);
+        assert.equal((mode ?? 0) & 0o777, 0o700);
+        const reset = await answer(bargate("", "reset", "--sim", SSD));
+        assert.match(reset.stderr, /no running bargate of this account .* on a simulated host/);
+      } finally {
+        await Deno.remove(FALLBACK);
+      }
+    }),
+});
+
 Deno.test("export --sim --send: a process that was there before gets a real descriptor", async () => {
   await withFolder(async (folder) => {
     const socket = `${folder}/importer.sock`;
