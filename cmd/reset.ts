@@ -93,27 +93,41 @@ function tellDone(context: Context, flags: Flags, device: string, done: DomainOu
 
 function tellDenied(
   context: Context,
-  { format, method }: Flags,
+  flags: Flags,
   device: string,
   hits: readonly GrantHit[],
 ): void {
+  const { format, method } = flags;
+  const kind = kindOf(flags);
   context.process.stdout.write(
     format === "json"
-      ? `${JSON.stringify({ device, method, denied: true, hits })}\n`
-      : deniedText(device, hits),
+      ? `${JSON.stringify({ device, method, denied: true, hits, ...markOf(kind) })}\n`
+      : deniedText(device, hits, kind),
   );
   context.exitWith(ExitStatus.denied);
 }
 
+/** In JSON, what is about simulated devices says so. */
+function markOf(kind: GuardianKind): { readonly simulated?: true } {
+  return kind === "simulated" ? { simulated: true } : {};
+}
+
+/** The same for people. */
+function subjectOf(device: string, kind: GuardianKind): string {
+  return kind === "simulated" ? `${device} (simulated)` : device;
+}
+
 /** For people: every grant that would be hit. */
-export function deniedText(device: string, hits: readonly GrantHit[]): string {
+function deniedText(device: string, hits: readonly GrantHit[], kind: GuardianKind): string {
   const lines = hits.map((hit) =>
     visible(
       `  ${hit.export} to ${hit.importer}, on ${hit.device}, by the reset of ${hit.through}`,
     )
   );
   return [
-    `denied: a reset of ${device} would hit grants of other devices, and nothing was done`,
+    `denied: a reset of ${
+      subjectOf(device, kind)
+    } would hit grants of other devices, and nothing was done`,
     ...lines,
     "say --domain to reset all that is reset together",
     "",
@@ -121,14 +135,13 @@ export function deniedText(device: string, hits: readonly GrantHit[]): string {
 }
 
 /** One JSON value. */
-export function resultJson(
+function resultJson(
   device: string,
   done: ResetOutcome,
-  kind: GuardianKind = "real",
+  kind: GuardianKind,
 ): string {
   const { ended, failed, restored, devices } = done;
-  const marked = kind === "simulated" && { simulated: true };
-  return `${JSON.stringify({ device, ended, failed, restored, devices, ...marked })}\n`;
+  return `${JSON.stringify({ device, ended, failed, restored, devices, ...markOf(kind) })}\n`;
 }
 
 const FATES: Readonly<Record<GrantFate["became"], string>> = {
@@ -138,10 +151,10 @@ const FATES: Readonly<Record<GrantFate["became"], string>> = {
 };
 
 /** The same for people: a line, and one for each grant where several devices were hit. */
-export function resultText(
+function resultText(
   device: string,
   done: ResetOutcome,
-  kind: GuardianKind = "real",
+  kind: GuardianKind,
 ): string {
   const { ended, failed, restored, devices } = done;
   const unseen = failed === 0 ? "" : `, ENDS THAT COULD NOT BE SEEN: ${failed}`;
@@ -153,8 +166,7 @@ export function resultText(
       )
     );
   const counts = `grants ended: ${ended}, restored or renewed: ${restored}${unseen}`;
-  const subject = kind === "simulated" ? `${device} (simulated)` : device;
-  return [`${subject} has been reset; ${counts}`, ...grants, ""].join("\n");
+  return [`${subjectOf(device, kind)} has been reset; ${counts}`, ...grants, ""].join("\n");
 }
 
 function parseDevice(text: string): string {

@@ -29,12 +29,15 @@ async function reset(reply: ControlReply, ...flags: readonly string[]) {
 
 /** The same where it has told what the reset would hit. */
 async function resetAs(reach: ControlReply, reply: ControlReply, ...flags: readonly string[]) {
+  const host = flags.includes("--sim")
+    ? Object.assign(new LinuxKernel(), { simulated: true as const })
+    : kernel;
   const own = await Deno.makeTempDir({ prefix: "bargate-test-" });
   const folder = runtimeFolder(kernel.uid, own);
   await ensureRuntimeFolder(kernel.uid, folder);
-  const { path, listener } = await listenForOperators(kernel, folder);
+  const { path, listener } = await listenForOperators(host, folder);
   const asked: ControlRequest[] = [];
-  const server = new ControlServer(kernel, listener, (request) => {
+  const server = new ControlServer(host, listener, (request) => {
     if (!("device" in request) || request.device !== DEVICE) {
       return Promise.resolve({ type: "absent" });
     }
@@ -49,7 +52,7 @@ async function resetAs(reach: ControlReply, reply: ControlReply, ...flags: reado
   server.close();
   await removeSocket(path);
   await Deno.remove(own, { recursive: true });
-  await kernel.idle();
+  await host.idle();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { status: ran.code, stdout: text(ran.stdout), stderr: text(ran.stderr), asked };
 }
@@ -116,6 +119,15 @@ Deno.test("reset does nothing where it would hit grants of others, and lists the
     denied: true,
     hits: HITS,
   });
+});
+
+Deno.test("what is denied of a simulated device says that it is simulated", async () => {
+  const bus = ["--sim", "--method", "bus"];
+  const human = await resetAs(REACH, { type: "absent" }, ...bus);
+  assert.equal(human.status, ExitStatus.denied, human.stderr);
+  assert.match(human.stdout, /^denied: a reset of \S+ \(simulated\) would hit/);
+  const json = await resetAs(REACH, { type: "absent" }, ...bus, "--format", "json");
+  assert.equal(JSON.parse(json.stdout).simulated, true);
 });
 
 Deno.test("a guardian that refuses what has changed since it was asked is believed", async () => {
