@@ -50,11 +50,13 @@ export class BorrowedSession implements GuardedSession {
   ): Promise<BorrowedSession> {
     const { kernel, lane } = context;
     const lender = await findLender(context, target.address, owner);
+    let iommufd: Fd | undefined;
     try {
-      const iommufd = await ready("open /dev/iommu", () => kernel.openIommufd());
-      const ioas = await ready("allocate an IOAS to probe with", () => lane.ioasAlloc(iommufd));
-      return new BorrowedSession(target, context, lender, iommufd, ioas);
+      const opened = iommufd = await ready("open /dev/iommu", () => kernel.openIommufd());
+      const ioas = await ready("allocate an IOAS to probe with", () => lane.ioasAlloc(opened));
+      return new BorrowedSession(target, context, lender, opened, ioas);
     } catch (error) {
+      if (iommufd?.open) await lane.close(iommufd);
       await lender.dispose();
       throw error;
     }

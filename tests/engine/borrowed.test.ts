@@ -255,3 +255,11 @@ Deno.test("a descriptor that has become another device's is not exported from", 
   );
   assert.equal(device.references, 1);
 });
+
+Deno.test("a borrow that fails for want of an IOAS leaves nothing open", async () => {
+  const { scene } = await owned();
+  const before = scene.kernel.table.open().length;
+  scene.kernel.failNext("IOMMU_IOAS_ALLOC", "ENOSPC");
+  await assert.rejects(scene.guardian.open(), /allocate an IOAS/);
+  assert.equal(scene.kernel.table.open().length, before);
+});
