@@ -85,7 +85,7 @@ export class BorrowedSession implements GuardedSession {
    */
   async export(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
     this.#checkAwake();
-    const dmaBuf = await this.#withCopy((device) => this.#exportBy(device, what, region, ranges));
+    const dmaBuf = await this.#exportByCopy(what, region, ranges);
     try {
       checkExportedBuffer(this.context.kernel, dmaBuf, what, ranges);
       if (await this.probe(dmaBuf) === "revoked") {
@@ -171,13 +171,17 @@ export class BorrowedSession implements GuardedSession {
     );
   }
 
-  async #withCopy<T>(use: (device: Fd) => Promise<T>): Promise<T> {
+  async #exportByCopy(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
     const { device, giveBack } = await this.owner.lend();
+    const [made] = await Promise.allSettled([this.#exportBy(device, what, region, ranges)]);
     try {
-      return await use(device);
-    } finally {
       await giveBack();
+    } catch (error) {
+      if (made.status === "fulfilled") await this.closeBuffer(made.value);
+      throw error;
     }
+    if (made.status === "rejected") throw made.reason;
+    return made.value;
   }
 
   async #exportBy(

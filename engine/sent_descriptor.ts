@@ -14,9 +14,10 @@ import {
   otherThan,
 } from "./device_lender.ts";
 import { hasDeviceOpen, ownerDifferences } from "./device_owner.ts";
+import { Discards } from "./discards.ts";
 import { DeniedError, HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
-import type { Lane, LanePacket } from "./kernel.ts";
+import type { Kernel, Lane, LanePacket } from "./kernel.ts";
 import { connectToPeer, holdPeer } from "./peer_socket.ts";
 import { explained, ready } from "./refusal.ts";
 
@@ -29,7 +30,6 @@ const LONGEST = 200;
 
 /** Asks an owner for copies of its descriptor. */
 export class SentDescriptor implements DeviceLender {
-  readonly lane: Lane;
   readonly pid: number;
   /** Something of a stranger's may keep the lane for as long as it likes. */
   #spoiled = false;
@@ -41,9 +41,10 @@ export class SentDescriptor implements DeviceLender {
     private readonly path: string,
     readonly pidfd: Fd,
     pid: number,
+    readonly lane: Lane,
+    private readonly discards: Discards,
   ) {
     this.pid = pid;
-    this.lane = context.kernel.openLane(`owner of ${address}`);
   }
 
   /**
@@ -60,9 +61,12 @@ export class SentDescriptor implements DeviceLender {
     path: string,
   ): Promise<SentDescriptor> {
     const { kernel, files } = context;
-    const socket = connectToPeer(kernel, path, "owner");
+    const lane = kernel.openLane(`owner of ${address}`);
+    const discards = new Discards(lane);
+    let socket: Fd | undefined;
     let pidfd: Fd | undefined;
     try {
+      socket = connectToPeer(kernel, path, "owner");
       pidfd = holdPeer(kernel, socket, path);
       const pid = await checkOwner(context, address, owner, pidfd, path);
       if (hasDeviceOpen(files, pid, address) === false) {
@@ -70,12 +74,14 @@ export class SentDescriptor implements DeviceLender {
           `Cannot borrow ${address}: process ${pid}, who listens on ${path}, does not have it open`,
         );
       }
-      return new SentDescriptor(context, address, owner, path, pidfd, pid);
+      hangUp(kernel, socket, discards);
+      return new SentDescriptor(context, address, owner, path, pidfd, pid, lane, discards);
     } catch (error) {
+      if (socket !== undefined) hangUp(kernel, socket, discards);
       if (pidfd !== undefined) kernel.close(pidfd);
+      // Not waited for: a stranger may keep it.
+      void lane.end();
       throw error;
-    } finally {
-      kernel.close(socket);
     }
   }
 
@@ -96,7 +102,7 @@ export class SentDescriptor implements DeviceLender {
       return { device, giveBack: () => this.#giveBack(device, socket) };
     } catch (error) {
       this.#spoiled = true;
-      this.#discard(socket);
+      hangUp(kernel, socket, this.discards);
       throw error;
     }
   }
@@ -108,16 +114,16 @@ export class SentDescriptor implements DeviceLender {
   async dispose(): Promise<void> {
     if (this.pidfd.open) this.context.kernel.close(this.pidfd);
     const ended = this.lane.end();
-    if (!this.#spoiled) await ended;
+    if (!this.#spoiled && !this.discards.pending) await ended;
   }
 
+  /**
+   * The end of the connection says that nothing of the device is open here: where the copy could not be
+   * closed, it does not come before the end of this process.
+   */
   async #giveBack(device: Fd, socket: Fd): Promise<void> {
-    try {
-      await this.lane.close(device);
-    } finally {
-      // Whatever else came on it is released with it.
-      await this.lane.close(socket);
-    }
+    await this.lane.close(device);
+    hangUp(this.context.kernel, socket, this.discards);
   }
 
   /** The path can be another's by now, and the same process can have become another program. */
@@ -144,7 +150,7 @@ export class SentDescriptor implements DeviceLender {
     try {
       return await Promise.race([this.#deviceIn(packet), timeUp]);
     } catch (error) {
-      for (const fd of packet.fds) this.#discard(fd);
+      for (const fd of packet.fds) this.discards.add(fd);
       throw error;
     }
   }
@@ -211,7 +217,7 @@ export class SentDescriptor implements DeviceLender {
     void Promise.allSettled([timeUp]);
     const callOff = this.context.clock.after(
       ANSWER_LIMIT_MS,
-      () => reject(this.#refused(`no answer came within ${ANSWER_LIMIT_MS / 1000} s`)),
+      () => reject(this.#refused(this.#whyLate())),
     );
     try {
       return await work(timeUp);
@@ -220,9 +226,11 @@ export class SentDescriptor implements DeviceLender {
     }
   }
 
-  /** Waits for nothing: how long it takes to close a stranger's file is the stranger's to say. */
-  #discard(fd: Fd): void {
-    if (fd.open) void Promise.allSettled([this.lane.close(fd)]);
+  #whyLate(): string {
+    const within = `within ${ANSWER_LIMIT_MS / 1000} s`;
+    return this.discards.pending
+      ? `its answer could not be taken ${within}: the close of something else that it sent does not return`
+      : `no answer came ${within}`;
   }
 
   #refused(why: string, cause?: unknown): RefusedError {
@@ -232,6 +240,15 @@ export class SentDescriptor implements DeviceLender {
       ...(cause === undefined ? [] : [{ cause }]),
     );
   }
+}
+
+/**
+ * The other end is told at once. The close of the socket closes whatever else came on it, and that can
+ * wait as long as its sender likes.
+ */
+function hangUp(kernel: Kernel, socket: Fd, discards: Discards): void {
+  kernel.shutdown(socket);
+  discards.add(socket);
 }
 
 /** @returns its pid */

@@ -92,14 +92,14 @@ Deno.test("an owner that is asked for its device fd sends it, and no copy is lef
 Deno.test("the end of the connection tells the owner that the copy is closed", async () => {
   const it = await lending();
   const references: number[] = [];
-  const { release } = SimSocket.prototype;
+  const { shutDown } = SimSocket.prototype;
   it.answer = () => {
     const end = it.scene.kernel.table.get(it.connections.at(-1) ?? -1) as SimSocket;
     const { peer } = end;
     assert.ok(peer !== undefined);
-    peer.release = () => {
+    peer.shutDown = () => {
       references.push(it.device.references);
-      release.call(peer);
+      shutDown.call(peer);
     };
     return { fds: [it.node.number] };
   };
@@ -309,9 +309,60 @@ Deno.test("an owner that hangs up instead of answering is told of", async () => 
 Deno.test("a file that takes for ever to close delays nothing", async () => {
   const it = await lending();
   it.answer = () => ({ fds: [it.scene.kernel.table.install(new SimEventFd())] });
-  it.scene.kernel.stall("close", PATH);
+  it.scene.kernel.stall("close", "received on");
   const opened = it.scene.guardian.open();
   void Promise.allSettled([opened]);
   await it.scene.clock.advance(100);
   await assert.rejects(opened, /and no VFIO device/);
+});
+
+/** So that it delays neither the opening nor the end. */
+const LATE_CLOSE = "is the owner's to wait for";
+
+/** The close of Bargate's nth connection does not return. */
+function stallConnection({ scene: { kernel } }: Lending, nth: number): void {
+  const enter = kernel.enter.bind(kernel);
+  let closed = 0;
+  kernel.enter = (call, subject) =>
+    call === "close" && subject === PATH && ++closed === nth
+      ? Promise.withResolvers<void>().promise
+      : enter(call, subject);
+}
+
+Deno.test(`what comes on the connection that only looks ${LATE_CLOSE}`, async () => {
+  const it = await lending({}, "other.service");
+  stallConnection(it, 1);
+  const { kernel } = it.scene;
+  const close = kernel.close.bind(kernel);
+  kernel.close = (fd) => {
+    assert.notEqual(fd.what, PATH, "closed on the event loop");
+    close(fd);
+  };
+  const opened = it.scene.guardian.open();
+  void Promise.allSettled([opened]);
+  await it.scene.clock.advance(100);
+  await assert.rejects(opened, /unit must be tgt.service/);
+});
+
+Deno.test(`what comes after a right answer ${LATE_CLOSE}`, async () => {
+  const it = await lending();
+  stallConnection(it, 2);
+  await it.scene.start();
+  assert.equal(it.device.references, 1, "the owner's own");
+  assert.equal((await it.scene.finish()).trouble, false);
+});
+
+Deno.test("a copy that could not be closed ends no connection, and no buffer is left", async () => {
+  const it = await lending();
+  const { kernel } = it.scene;
+  const shut: number[] = [];
+  it.answer = () => {
+    kernel.shutdown = ({ number }) => void shut.push(number);
+    kernel.failNext("close", "EIO");
+    return { fds: [it.node.number] };
+  };
+  await assert.rejects(it.scene.guardian.open());
+  assert.deepEqual(shut, []);
+  const kinds = kernel.table.open().map(({ kind }) => kind);
+  assert.ok(!kinds.includes("dma-buf"), kinds.join());
 });

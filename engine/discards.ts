@@ -1,0 +1,27 @@
+/**
+ * Strangers' files that are closed and not waited for: how long the close takes is the stranger's to say.
+ *
+ * @module
+ */
+import type { Fd } from "./fd.ts";
+import type { Lane } from "./kernel.ts";
+
+/** Closes on one lane, in order. */
+export class Discards {
+  #pending = 0;
+
+  /** @param lane that nobody else must wait for while something is pending */
+  constructor(private readonly lane: Lane) {}
+
+  /** Whether a close has not returned yet. */
+  get pending(): boolean {
+    return this.#pending > 0;
+  }
+
+  /** Closes a file, at some time. What its close answers is the stranger's to say, too. */
+  add(fd: Fd): void {
+    if (!fd.open) return;
+    this.#pending++;
+    void Promise.allSettled([this.lane.close(fd)]).then(() => this.#pending--);
+  }
+}
