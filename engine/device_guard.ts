@@ -62,6 +62,8 @@ interface Renewal {
 
 /** How long a graceful end lies between two looks at the references, ms. */
 const LOOK_EVERY_MS = 10;
+/** The most that importers are given to let go before a reset that an operator waits for, ms. */
+const MAKE_WAY_GRACE_MS = 30_000;
 
 /** How long a device that is locked by a reset or an unbind is tried again, and how often, ms. */
 const LOCKED_MS = 5_000;
@@ -210,22 +212,23 @@ export class DeviceGuard {
    *
    * @param reason `device-reset`, or `decode-off` where memory decode was switched off
    * @param cause where it was learned
+   * @param graceLimitMs the most that importers are given where only they can let go
    */
-  endOnReset(reason: EndReason, cause: Cause): Promise<void> {
+  endOnReset(reason: EndReason, cause: Cause, graceLimitMs = Infinity): Promise<void> {
     const victims = () => this.#held.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
     // Where nothing but the importer's help can end them, it is given the time for that.
     const urgency = this.session.revocable ? "immediate" : "graceful";
-    return this.#tracked(this.#end(victims, reason, cause, urgency));
+    return this.#tracked(this.#end(victims, reason, cause, urgency, graceLimitMs));
   }
 
   /**
-   * The same for a reset that is about to be made elsewhere.
+   * The same for a reset that is about to be made elsewhere, and for which somebody waits.
    *
    * @returns what became of the grants; those that go on are `restored`
    */
   async makeWay(cause: Cause): Promise<readonly GrantFate[]> {
     const active = this.#held.filter(isActive);
-    await this.endOnReset("device-reset", cause);
+    await this.endOnReset("device-reset", cause, MAKE_WAY_GRACE_MS);
     return active.map((held) => isActive(held) ? fateOf(held, "restored") : endFate(held));
   }
 
@@ -377,11 +380,12 @@ export class DeviceGuard {
     reason: EndReason,
     cause: Cause,
     urgency: Urgency,
+    graceLimitMs = Infinity,
   ): Promise<void> {
     // An immediate end waits for nobody, not for the grace of an end that has begun either.
     if (urgency === "immediate") { for (const held of select()) held.acknowledged = true; }
     const begun = this.#begin(select(), reason, cause);
-    if (urgency === "graceful") await this.#askToLetGo(begun, reason);
+    if (urgency === "graceful") await this.#askToLetGo(begun, reason, graceLimitMs);
     await this.#exclusive(async () => {
       // What was being made while this waited for its turn ends with the rest.
       this.#begin(select(), reason, cause);
@@ -399,11 +403,15 @@ export class DeviceGuard {
     return begun;
   }
 
-  /** Waits until the importers have let go, at most their grace. */
-  async #askToLetGo(victims: readonly HeldGrant[], reason: EndReason): Promise<void> {
+  /** Waits until the importers have let go, at most their grace, and the limit. */
+  async #askToLetGo(
+    victims: readonly HeldGrant[],
+    reason: EndReason,
+    limitMs: number,
+  ): Promise<void> {
     const { clock, notify } = this.context;
     for (const held of victims) {
-      const withinMs = held.grant.plan.rule.graceMs;
+      const withinMs = Math.min(held.grant.plan.rule.graceMs, limitMs);
       held.graceUntil = clock.now() + withinMs;
       notify({ type: "revoking", grant: held.grant.id, reason, withinMs });
     }

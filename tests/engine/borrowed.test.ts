@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { DeniedError, HostNotReadyError, RefusedError } from "../../engine/errors.ts";
 import { DEVICE_FOLDER, type Owned, owned, OWNER_PID } from "./owner_scene.ts";
-import { type Scene, settle, SSD } from "./support.ts";
+import { countsOf, type Scene, settle, SSD } from "./support.ts";
 
 Deno.test("a borrowed device is exported from, and no copy of its descriptor is left", async () => {
   const { scene, device, end } = await owned();
@@ -224,6 +224,19 @@ Deno.test("a borrowed device is reset by its owner only", async () => {
     scene.guardian.reset(SSD, "function", "test"),
     (error: Error) => error instanceof RefusedError && /its owner's to do/.test(error.message),
   );
+  await scene.finish();
+});
+
+Deno.test("a borrowed device makes way within what its operator waits for, whatever its grace", async () => {
+  const { scene } = await owned({ graceMs: 300_000 });
+  const child = await scene.start();
+  const way = scene.guardian.makeWay([SSD], "test");
+  await scene.clock.advance(29_000);
+  const told = scene.packets().filter(({ type }) => type === "revoking");
+  assert.deepEqual(told.map(({ withinMs }) => withinMs), [30_000]);
+  await scene.clock.advance(2_000);
+  assert.deepEqual(countsOf(await way), { ended: 0, failed: 1, restored: 0 });
+  scene.kernel.table.close(child.fds.get("data") ?? -1);
   await scene.finish();
 });
 
