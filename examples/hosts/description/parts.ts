@@ -5,6 +5,7 @@
  */
 import {
   accessControl,
+  ACS_ISOLATED,
   advancedErrors,
   alternativeRouting,
   bridgeSubsystem,
@@ -14,7 +15,7 @@ import {
   powerManagement,
   serialNumber,
 } from "./config_space.ts";
-import type { BarSpec, FunctionSpec } from "./machine.ts";
+import type { BarSpec, FunctionSpec, MachineSpec } from "./machine.ts";
 
 const KIB = 1n << 10n;
 const MIB = 1n << 20n;
@@ -63,6 +64,28 @@ export function iceLakePort(
     ],
     extended: [advancedErrors(0x100), accessControl(0x148, acs)],
     behind,
+  };
+}
+
+/** A machine of one socket, with everything behind one isolated root port of its first bus. */
+export function iceLakeMachine(
+  description: string,
+  behind: readonly FunctionSpec[],
+): MachineSpec {
+  return {
+    description,
+    release: "7.1.4",
+    pageSize: 4096,
+    iommu: ["dmar0"],
+    roots: [{
+      bus: "pci0000:00",
+      numaNode: 0,
+      memory: [0xa000_0000n, 0x3800_0000_0000n],
+      functions: [
+        iceLakeRoot({ address: "0000:00:00.0", group: 0 }),
+        iceLakePort({ address: "0000:00:02.0", group: 1 }, ACS_ISOLATED, behind),
+      ],
+    }],
   };
 }
 

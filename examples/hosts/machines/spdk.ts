@@ -9,8 +9,7 @@ import { ACS_ISOLATED, ACS_WITHOUT_REDIRECT } from "../description/config_space.
 import type { FunctionSpec, MachineSpec } from "../description/machine.ts";
 import {
   connectX,
-  iceLakePort,
-  iceLakeRoot,
+  iceLakeMachine,
   nvme,
   switchDownstream,
   switchUpstream,
@@ -31,38 +30,26 @@ function machine({ what, acs, group }: Variant): MachineSpec {
     connectX({ address, group, driver: "mlx5_core", multifunction: true }, "101d");
   const port = (index: number, address: string, behind: readonly FunctionSpec[]) =>
     switchDownstream({ address, group: group(index, 0), slot: `${index + 1}` }, acs, behind);
-  return {
-    description:
-      `Constructed: a storage node with an NVMe controller and a NIC behind one switch, ${what}.`,
-    release: "7.1.4",
-    pageSize: 4096,
-    iommu: ["dmar0"],
-    roots: [{
-      bus: "pci0000:00",
-      numaNode: 0,
-      memory: [0xa000_0000n, 0x3800_0000_0000n],
-      functions: [
-        iceLakeRoot({ address: "0000:00:00.0", group: 0 }),
-        iceLakePort({ address: "0000:00:02.0", group: 1 }, ACS_ISOLATED, [
-          switchUpstream({ address: "0000:01:00.0", group: 2 }, [
-            port(0, "0000:02:00.0", [
-              nvme(
-                { address: "0000:03:00.0", group: group(0, 1), driver: "vfio-pci" },
-                MEMORY_BUFFER,
-              ),
-            ]),
-            port(1, "0000:02:04.0", [
-              nic("0000:04:00.0", group(1, 1)),
-              nic("0000:04:00.1", group(1, 2)),
-            ]),
-            port(2, "0000:02:08.0", [
-              nvme({ address: "0000:05:00.0", group: group(2, 1), driver: "nvme" }),
-            ]),
-          ]),
+  return iceLakeMachine(
+    `Constructed: a storage node with an NVMe controller and a NIC behind one switch, ${what}.`,
+    [
+      switchUpstream({ address: "0000:01:00.0", group: 2 }, [
+        port(0, "0000:02:00.0", [
+          nvme(
+            { address: "0000:03:00.0", group: group(0, 1), driver: "vfio-pci" },
+            MEMORY_BUFFER,
+          ),
         ]),
-      ],
-    }],
-  };
+        port(1, "0000:02:04.0", [
+          nic("0000:04:00.0", group(1, 1)),
+          nic("0000:04:00.1", group(1, 2)),
+        ]),
+        port(2, "0000:02:08.0", [
+          nvme({ address: "0000:05:00.0", group: group(2, 1), driver: "nvme" }),
+        ]),
+      ]),
+    ],
+  );
 }
 
 /** Requests from port to port go up to the root complex: every function is a group of its own. */

@@ -5,7 +5,6 @@
  * @module
  */
 import {
-  ACS_ISOLATED,
   advancedErrors,
   alternativeRouting,
   express,
@@ -16,7 +15,7 @@ import {
   virtualization,
 } from "../description/config_space.ts";
 import type { FunctionSpec, MachineSpec } from "../description/machine.ts";
-import { iceLakePort, iceLakeRoot } from "../description/parts.ts";
+import { iceLakeMachine } from "../description/parts.ts";
 
 const KIB = 1n << 10n;
 /** Routing ids of the virtual functions: 04:10.0, 04:10.2, … */
@@ -85,22 +84,11 @@ function virtualFunction(number: number, group: number): FunctionSpec {
 }
 
 /** The machine. */
-export const vmHost: MachineSpec = {
-  description: "Constructed: a NIC with four virtual functions, all of them for guests.",
-  release: "7.1.4",
-  pageSize: 4096,
-  iommu: ["dmar0"],
-  roots: [{
-    bus: "pci0000:00",
-    numaNode: 0,
-    memory: [0xa000_0000n, 0x3800_0000_0000n],
-    functions: [
-      iceLakeRoot({ address: "0000:00:00.0", group: 0 }),
-      iceLakePort({ address: "0000:00:02.0", group: 1 }, ACS_ISOLATED, [
-        port(0, 2, VIRTUAL),
-        port(1, 3, 0),
-        ...Array.from({ length: VIRTUAL }, (_, number) => virtualFunction(number, 4 + number)),
-      ]),
-    ],
-  }],
-};
+export const vmHost: MachineSpec = iceLakeMachine(
+  "Constructed: a NIC with four virtual functions, all of them for guests.",
+  [
+    port(0, 2, VIRTUAL),
+    port(1, 3, 0),
+    ...Array.from({ length: VIRTUAL }, (_, number) => virtualFunction(number, 4 + number)),
+  ],
+);
