@@ -1,10 +1,8 @@
 /** A device that another process owns. @module */
 import assert from "node:assert/strict";
 import type { LabCase } from "../guest/case.ts";
-import { borrowPolicy, LabOwner, OWNER_ENDS } from "./owner_support.ts";
-import { endOf, IOVA, LabExport } from "./support.ts";
-
-const ELSEWHERE = IOVA + 0x100000;
+import { assertOver, borrowPolicy, LabOwner, mapUntil, OWNER_ENDS } from "./owner_support.ts";
+import { endOf, LabExport } from "./support.ts";
 
 /** Cases of borrowed devices. */
 export const cases: readonly LabCase[] = [
@@ -28,18 +26,8 @@ export const cases: readonly LabCase[] = [
     async run(context) {
       const owner = await LabOwner.holding(context);
       const lab = await LabExport.startWith(context, borrowPolicy(context, owner.identity));
-      await lab.map("data");
-      assert.equal(await lab.dmaLands(), true);
-      await lab.mark();
-      const started = performance.now();
-      await go(owner);
-      await lab.event("ended");
-      const ms = Math.round(performance.now() - started);
-      context.figure("from the owner's end to the grant's in the audit, ms", ms);
-      assert.equal(await lab.oldMappingLands(), false);
-      assert.equal((await lab.importer.ask(`map data ${ELSEWHERE}`)).error, "ENODEV");
-      assert.equal(endOf(lab.events).reason, "owner-gone");
-      assert.equal(await lab.finish(), 0);
+      await mapUntil(context, lab, () => go(owner));
+      await assertOver(lab);
     },
   })),
   {

@@ -2,21 +2,18 @@
 import assert from "node:assert/strict";
 import type { CaseContext, LabCase } from "../guest/case.ts";
 import { join } from "../path.ts";
-import { assertFree, borrowPolicy, LabOwner, OWNER_ENDS } from "./owner_support.ts";
-import { endOf, IOVA, LabExport, writePolicy } from "./support.ts";
+import {
+  assertFree,
+  assertOver,
+  borrowPolicy,
+  LabOwner,
+  mapUntil,
+  OWNER_ENDS,
+} from "./owner_support.ts";
+import { LabExport, writePolicy } from "./support.ts";
 
-const ELSEWHERE = IOVA + 0x100000;
 /** For cases that start Bargate many times, on a machine that others use too. */
 const LONG_MS = 300_000;
-
-/** The owner has gone: the mapping is dead, the descriptor too, and the audit says why. */
-async function assertOver(lab: LabExport): Promise<void> {
-  await lab.event("ended");
-  assert.equal(await lab.oldMappingLands(), false);
-  assert.equal((await lab.importer.ask(`map data ${ELSEWHERE}`)).error, "ENODEV");
-  assert.equal(endOf(lab.events).reason, "owner-gone");
-  assert.equal(await lab.finish(), 0);
-}
 
 /** The owner is one of the examples'. */
 async function lenderStory(context: CaseContext): Promise<void> {
@@ -148,14 +145,7 @@ export const cases: readonly LabCase[] = [
         LabExport.startWith(context, borrowPolicy(context, identity)),
         owner.lend(),
       ]);
-      await lab.map();
-      assert.equal(await lab.dmaLands(), true);
-      await lab.mark();
-      const started = performance.now();
-      await go(owner);
-      await lab.event("ended");
-      const ms = Math.round(performance.now() - started);
-      context.figure("from the owner's end to the grant's in the audit, ms", ms);
+      await mapUntil(context, lab, () => go(owner));
       await assertFree(context);
       await assertOver(lab);
     },

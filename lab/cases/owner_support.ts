@@ -1,9 +1,12 @@
 /** What the cases of borrowed devices share: a policy, and a program that has the device open. @module */
+import assert from "node:assert/strict";
 import type { CaseContext, GuestContext } from "../guest/case.ts";
 import type { ImporterControl } from "../guest/importer.ts";
 import type { Running } from "../guest/process.ts";
 import { join } from "../path.ts";
-import { type PolicySpec, policyText } from "./support.ts";
+import { endOf, IOVA, type LabExport, type PolicySpec, policyText } from "./support.ts";
+
+const ELSEWHERE = IOVA + 0x100000;
 
 /** A case's policy, with a device that is borrowed from whoever this says. */
 export function borrowing(owner: string, spec: PolicySpec = {}): PolicySpec {
@@ -133,4 +136,29 @@ export async function assertFree(context: CaseContext): Promise<void> {
   const node = await context.vfioNode(context.devices.nvme.address);
   const opened = await context.run([context.program("export_bench"), node, "2", "1", "1"]);
   if (opened.status !== 0) throw new Error(`somebody has the device open: ${opened.stderr}`);
+}
+
+/** Maps the slice, lets the owner end it, and notes how long the grant took to follow. */
+export async function mapUntil(
+  context: CaseContext,
+  lab: LabExport,
+  end: () => Promise<unknown>,
+): Promise<void> {
+  await lab.map();
+  assert.equal(await lab.dmaLands(), true);
+  await lab.mark();
+  const started = performance.now();
+  await end();
+  await lab.event("ended");
+  const ms = Math.round(performance.now() - started);
+  context.figure("from the owner's end to the grant's in the audit, ms", ms);
+}
+
+/** The owner has gone: the mapping is dead, the descriptor too, and the audit says why. */
+export async function assertOver(lab: LabExport): Promise<void> {
+  await lab.event("ended");
+  assert.equal(await lab.oldMappingLands(), false);
+  assert.equal((await lab.importer.ask(`map data ${ELSEWHERE}`)).error, "ENODEV");
+  assert.equal(endOf(lab.events).reason, "owner-gone");
+  assert.equal(await lab.finish(), 0);
 }
