@@ -6,7 +6,7 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
-import { resetDomainOf } from "../engine/plan_domain.ts";
+import { ResetDomains } from "../engine/plan_domain.ts";
 import { type IoctlBytes, planJson, type PlanPlace } from "../engine/plan_json.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
 import { HOLD_NAMES, holdsOver } from "../engine/device_hold.ts";
@@ -84,8 +84,9 @@ function forPeople(context: Context, prepared: Prepared, place: PlanPlace): void
 
 /** @returns the plan, for people */
 export function planText(plan: Plan, { simulated, inventory }: PlanPlace): string {
+  const domains = new ResetDomains(plan);
   const grants = plan.grants.map((grant) =>
-    grantText(grant, plan, exportIoctl(grant.bar, grant.ranges))
+    grantText(grant, domains, exportIoctl(grant.bar, grant.ranges))
   );
   const where = inventory !== undefined
     ? `on the host of the inventory ${visible(inventory)}\n`
@@ -95,7 +96,7 @@ export function planText(plan: Plan, { simulated, inventory }: PlanPlace): strin
   return `${grants.join("\n")}\n${where}policy ${plan.policy}\n`;
 }
 
-function grantText(grant: PlannedGrant, plan: Plan, ioctl: IoctlBytes): string {
+function grantText(grant: PlannedGrant, domains: ResetDomains, ioctl: IoctlBytes): string {
   const { device, rule, importer } = grant;
   const ranges = grant.ranges.map(({ offset, length }) =>
     `[0x${offset.toString(16)}, +0x${length.toString(16)})`
@@ -107,7 +108,7 @@ function grantText(grant: PlannedGrant, plan: Plan, ioctl: IoctlBytes): string {
     `  access   ${rule.access}, on reset: ${rule.onReset}`,
     `  ended by ${grant.revocation.join(", then ")}`,
     ...holdText(grant),
-    ...resetText(grant, plan),
+    ...resetText(grant, domains),
     `  ioctl    ${ioctl.request} ${ioctl.bytes}`,
     "",
   ].join("\n");
@@ -124,9 +125,10 @@ function holdText({ device: { holds } }: PlannedGrant): readonly string[] {
   return [`  held by  ${texts.join(", else ")}`];
 }
 
-/** Every grant, and every function without one, that a reset of this device's domain would hit. */
-function resetText(grant: PlannedGrant, plan: Plan): readonly string[] {
-  return resetDomainOf(grant, plan).flatMap(({ address, through, driver, grants }) => {
+/** The grants, and the functions without one, that a reset of this device's domain would hit. */
+function resetText(grant: PlannedGrant, domains: ResetDomains): readonly string[] {
+  const { functions, omitted } = domains.toldOf(grant);
+  const lines = functions.flatMap(({ address, through, driver, grants }) => {
     const by = `by a reset of ${through}`;
     if (grants.length === 0) {
       return `  reset with ${address} (${driver ?? "no driver"}, not in this plan), ${by}`;
@@ -135,6 +137,10 @@ function resetText(grant: PlannedGrant, plan: Plan): readonly string[] {
       `  reset with ${other.export} -> ${other.importer.name} on ${address}, ${by}`
     );
   });
+  if (omitted === undefined) return lines;
+  const more =
+    `${omitted.grants} more grants of this plan, and ${omitted.functions} more functions`;
+  return [...lines, `  reset with ${more}`];
 }
 
 function exportIoctl(bar: number, ranges: readonly DmaRange[]): IoctlBytes {

@@ -26,7 +26,7 @@ import { type Finding, hostFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";
 import { kernelFindings } from "./kernel_version.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
-import { type Neighbour, neighboursOf } from "./reset_domain.ts";
+import { type Neighbour, neighboursIn } from "./reset_domain.ts";
 import { FunctionIndex, idOf } from "./resolve.ts";
 import { holdKinds, holdsOver } from "./device_hold.ts";
 import type { DeviceTarget } from "./device_target.ts";
@@ -138,10 +138,11 @@ class Planner {
   }
 
   neighbours(): ReadonlyMap<string, readonly Neighbour[]> {
+    const neighboursOf = neighboursIn(this.host);
     const addresses = new Set(this.grants.map(({ device }) => device.address));
     return new Map([...addresses].map((address) => {
       const entry = this.#index.at(address);
-      return [address, entry === undefined ? [] : neighboursOf(entry, this.host)];
+      return [address, entry === undefined ? [] : neighboursOf(entry)];
     }));
   }
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { DeviceTarget } from "./device_target.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
 import { hitTogether } from "./reset_domain.ts";
 
@@ -18,27 +19,91 @@ export interface DomainFunction {
   readonly grants: readonly PlannedGrant[];
 }
 
-/**
- * The reset domain of a grant, as far as the snapshot tells.
- *
- * @param grant of the plan
- * @param plan all of it
- * @returns by address; the grant's own device only where it has other grants
- */
-export function resetDomainOf(grant: PlannedGrant, plan: Plan): readonly DomainFunction[] {
-  const { device } = grant;
-  const domain = new Map<string, DomainFunction>();
-  const add = (address: string, through: string, driver?: string): void => {
-    const grants = plan.grants.filter((it) => it !== grant && it.device.address === address);
-    if (address === device.address && grants.length === 0) return;
-    const bound = grants.length > 0 || driver === undefined ? {} : { driver };
-    domain.set(address, { address, through, ...bound, grants });
+/** A reset domain, or as much of it as is told. */
+export interface ToldDomain {
+  readonly functions: readonly DomainFunction[];
+  /** What is not told; absent: all is. */
+  readonly omitted?: {
+    /** Functions that are not told at all. */
+    readonly functions: number;
+    /** Planned grants that are not told. */
+    readonly grants: number;
   };
-  add(device.address, device.address);
-  for (const { address, through, driver } of plan.neighbours.get(device.address) ?? []) {
-    add(address, through, driver);
+}
+
+/** So many functions without grants, and grants, are told of each reset domain. */
+const TOLD = 32;
+
+/** The reset domains of a plan's grants. */
+export class ResetDomains {
+  readonly #grants: ReadonlyMap<string, readonly PlannedGrant[]>;
+  /** By the address of a device: itself and the others, by address. */
+  readonly #functions = new Map<string, readonly Omit<DomainFunction, "grants">[]>();
+
+  /** @param plan all of it */
+  constructor(private readonly plan: Plan) {
+    this.#grants = Map.groupBy(plan.grants, ({ device }) => device.address);
   }
-  const planned = plan.grants.map((each) => each.device);
-  for (const { address, through } of hitTogether(device, planned)) add(address, through);
-  return [...domain.values()].sort((a, b) => a.address < b.address ? -1 : 1);
+
+  /**
+   * The reset domain of a grant, as far as the snapshot tells.
+   *
+   * @param grant of the plan
+   * @returns by address; the grant's own device only where it has other grants
+   */
+  of(grant: PlannedGrant): readonly DomainFunction[] {
+    return this.#around(grant.device).flatMap(({ driver, ...where }) => {
+      const isOwn = where.address === grant.device.address;
+      const on = this.#grants.get(where.address) ?? [];
+      const grants = isOwn ? on.filter((other) => other !== grant) : on;
+      if (isOwn && grants.length === 0) return [];
+      const bound = grants.length > 0 || driver === undefined ? {} : { driver };
+      return { ...where, ...bound, grants };
+    });
+  }
+
+  /**
+   * The same in a length that can be read: the domains of a thousand grants that are all reset
+   * together are a million.
+   *
+   * @param grant of the plan
+   * @param limit the most grants, and functions without, that are told
+   */
+  toldOf(grant: PlannedGrant, limit = TOLD): ToldDomain {
+    const all = this.of(grant);
+    const functions: DomainFunction[] = [];
+    let left = limit;
+    for (const each of all) {
+      if (left <= 0) break;
+      const grants = each.grants.slice(0, left);
+      functions.push({ ...each, grants });
+      left -= Math.max(1, grants.length);
+    }
+    const omitted = {
+      functions: all.length - functions.length,
+      grants: grantsOf(all) - grantsOf(functions),
+    };
+    return omitted.functions + omitted.grants === 0 ? { functions } : { functions, omitted };
+  }
+
+  #around(device: DeviceTarget): readonly Omit<DomainFunction, "grants">[] {
+    const known = this.#functions.get(device.address);
+    if (known !== undefined) return known;
+    const { address } = device;
+    const found = new Map<string, Omit<DomainFunction, "grants">>([
+      [address, { address, through: address }],
+    ]);
+    for (const { address, through, driver } of this.plan.neighbours.get(device.address) ?? []) {
+      found.set(address, { address, through, ...(driver === undefined ? {} : { driver }) });
+    }
+    const planned = [...this.#grants.values()].flatMap(([first]) => first?.device ?? []);
+    for (const hit of hitTogether(device, planned)) found.set(hit.address, hit);
+    const sorted = [...found.values()].sort((a, b) => a.address < b.address ? -1 : 1);
+    this.#functions.set(device.address, sorted);
+    return sorted;
+  }
+}
+
+function grantsOf(functions: readonly DomainFunction[]): number {
+  return functions.reduce((sum, { grants }) => sum + grants.length, 0);
 }

@@ -6,7 +6,7 @@
 import { holdsOver } from "./device_hold.ts";
 import type { DmaRange } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
-import { resetDomainOf } from "./plan_domain.ts";
+import { ResetDomains } from "./plan_domain.ts";
 
 /** An ioctl as it would be made. */
 export interface IoctlBytes {
@@ -40,23 +40,25 @@ export function planJson(
   encode: ExportEncoder,
   place: PlanPlace = {},
 ): Record<string, unknown> {
+  const domains = new ResetDomains(plan);
   return {
     apiVersion: "bargate/v1",
     kind: "ExportPlan",
     ...place,
     host: plan.host,
     policy: plan.policy,
-    grants: plan.grants.map((grant) => grantJson(grant, plan, encode)),
+    grants: plan.grants.map((grant) => grantJson(grant, domains, encode)),
     diagnostics: plan.diagnostics,
   };
 }
 
 function grantJson(
   grant: PlannedGrant,
-  plan: Plan,
+  domains: ResetDomains,
   encode: ExportEncoder,
 ): Record<string, unknown> {
   const { address, id, node } = grant.device;
+  const { functions, omitted } = domains.toldOf(grant);
   return {
     export: grant.export,
     importer: grant.importer.name,
@@ -72,10 +74,11 @@ function grantJson(
       by,
       overReset: holdsOver([by], "reset").length > 0,
     })),
-    resetDomain: resetDomainOf(grant, plan).map(({ grants, ...where }) => ({
+    resetDomain: functions.map(({ grants, ...where }) => ({
       ...where,
       grants: grants.map((other) => ({ export: other.export, importer: other.importerName })),
     })),
+    ...(omitted === undefined ? {} : { resetDomainOmitted: omitted }),
     ioctl: encode(grant.bar, grant.ranges),
   };
 }

@@ -74,18 +74,22 @@ export interface Neighbour extends HitTogether {
  * The functions that a reset of the device's physical function, or of the bus that it sits on, would
  * hit; a root bus cannot be reset.
  *
- * @param entry the device
- * @param host the snapshot that it is of
- * @returns the others, in the snapshot's order
+ * @param host a snapshot
+ * @returns finds the others of a device of it, in the snapshot's order
  */
-export function neighboursOf(entry: SnapshotFunction, host: HostSnapshot): readonly Neighbour[] {
+export function neighboursIn(
+  host: HostSnapshot,
+): (entry: SnapshotFunction) => readonly Neighbour[] {
   const byAddress = new Map(host.functions.map((each) => [each.address, each]));
   const place = (each: SnapshotFunction) => placeOf(each, (address) => byAddress.get(address));
-  const own = place(entry);
-  const near = new Set([own.physfn ?? own.address, own.above[0]]);
-  return hitTogether(own, host.functions.map(place)).filter(({ through }) => near.has(through))
-    .flatMap((hit) => {
-      const { vendor, device, driver } = byAddress.get(hit.address) ?? entry;
-      return { ...hit, id: `${vendor}:${device}`, ...(driver === undefined ? {} : { driver }) };
-    });
+  const places = host.functions.map(place);
+  return (entry) => {
+    const own = place(entry);
+    const near = new Set([own.physfn ?? own.address, own.above[0]]);
+    return hitTogether(own, places).filter(({ through }) => near.has(through))
+      .map((hit) => {
+        const { vendor, device, driver } = byAddress.get(hit.address) ?? entry;
+        return { ...hit, id: `${vendor}:${device}`, ...(driver === undefined ? {} : { driver }) };
+      });
+  };
 }

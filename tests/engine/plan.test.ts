@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { makePlan, type PlanOptions } from "../../engine/plan.ts";
+import { makePlan, type PlannedGrant, type PlanOptions } from "../../engine/plan.ts";
+import { planText } from "../../cmd/plan.ts";
 import { planJson } from "../../engine/plan_json.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import { loadPolicySet } from "../../policy/load.ts";
@@ -287,6 +288,36 @@ Deno.test("planJson lists the grants, and the functions without, that are reset 
     { address: native, through: "0000:00:10.0", driver: "nvme", grants: [] },
   ]);
 });
+
+Deno.test("planJson tells so much of a large reset domain, and how much it leaves out", () => {
+  const addresses = Array.from({ length: 40 }, (_, at) => `0000:01:${hex2(at >> 3)}.${at & 7}`);
+  const all = host(addresses.map((address) => nvme(address)));
+  const [first] = plan(policy({ match: `{ address: ["${SSD}"] }` }), all).grants;
+  assert.ok(first !== undefined);
+  const made = plan(policy({ match: `{ address: ["${SSD}"] }` }), all);
+  const domainOf = (grants: readonly PlannedGrant[]) => {
+    const value = planJson({ ...made, grants }, () => ({ request: "", bytes: "" }));
+    const { grants: [json] } = JSON.parse(JSON.stringify(value));
+    const told: { address: string; grants: unknown[] }[] = json.resetDomain;
+    return [told.length, told.flatMap((each) => each.grants).length, json.resetDomainOmitted];
+  };
+  assert.deepEqual(domainOf([first]), [32, 0, { functions: 7, grants: 0 }]);
+  const copies = Array.from({ length: 40 }, (_, at) => ({ ...first, export: `demo/e${at}` }));
+  assert.deepEqual(domainOf(copies), [1, 32, { functions: 39, grants: 7 }]);
+  const elsewhere = copies.slice(0, 20).map((each, at) => {
+    return { ...each, device: { ...each.device, address: addresses[at] ?? SSD } };
+  });
+  assert.deepEqual(domainOf(elsewhere), [32, 19, { functions: 7, grants: 0 }]);
+  const told = planText({ ...made, grants: [first] }, {}).split("\n").filter((line) =>
+    line.startsWith("  reset with")
+  );
+  assert.equal(told.length, 33);
+  assert.equal(told.at(-1), "  reset with 0 more grants of this plan, and 7 more functions");
+});
+
+function hex2(value: number): string {
+  return value.toString(16).padStart(2, "0");
+}
 
 Deno.test("makePlan promises nothing but the importer's help for a borrowed device", () => {
   const text = policy({ more: "    revocation: cooperative\n" }).replace(

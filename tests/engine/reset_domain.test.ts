@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { hitTogether, isHitWith, neighboursOf } from "../../engine/reset_domain.ts";
+import { hitTogether, isHitWith, neighboursIn } from "../../engine/reset_domain.ts";
 import type { SnapshotFunction } from "../../host/snapshot.ts";
 
 const place = (address: string, above: readonly string[], physfn?: string) => ({
@@ -56,7 +56,7 @@ function entry(
   };
 }
 
-Deno.test("neighboursOf has the bus and the physical function, and nothing of a root bus", () => {
+Deno.test("neighboursIn has the bus and the physical function, and nothing of a root bus", () => {
   const functions = [
     entry("0000:00:10.0", "pci0000:00"),
     entry("0000:00:14.0", "pci0000:00"),
@@ -69,7 +69,7 @@ Deno.test("neighboursOf has the bus and the physical function, and nothing of a 
   const of = (address: string) => {
     const found = functions.find((each) => each.address === address);
     assert.ok(found !== undefined);
-    return neighboursOf(found, host).map(({ address, through, driver }) => [
+    return neighboursIn(host)(found).map(({ address, through, driver }) => [
       address,
       through,
       driver,
