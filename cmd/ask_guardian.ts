@@ -7,12 +7,13 @@ import { PacketError } from "../engine/channel.ts";
 import {
   type ControlReply,
   type ControlRequest,
-  encodeControl,
+  encodeControlRequest,
   parseControlReply,
 } from "../engine/control.ts";
 import { RefusedError } from "../engine/errors.ts";
 import type { Fd } from "../engine/fd.ts";
-import type { Kernel } from "../engine/kernel.ts";
+import type { Kernel, Packet } from "../engine/kernel.ts";
+import { StrangersFiles } from "../engine/strangers_files.ts";
 import { connectToGuardian, kindOfSocket } from "./operator_socket.ts";
 
 /** How long a guardian may take to answer. A function reset alone may take 60 s (PCIe). */
@@ -35,7 +36,8 @@ export interface AskLimits {
  * @param request what to do
  * @param limits of the wait
  * @returns the reply; absent: nobody listens there any more
- * @throws {RefusedError} if whoever listens is not to be believed, or does not answer
+ * @throws {RefusedError} if whoever listens is not to be believed, or does not answer, or the request is
+ * too long
  */
 export async function askGuardian(
   kernel: Kernel,
@@ -45,12 +47,26 @@ export async function askGuardian(
 ): Promise<ControlReply | undefined> {
   const socket = connectToGuardian(kernel, path);
   if (socket === undefined) return undefined;
+  const files = new StrangersFiles(kernel, path);
   try {
     checkPeer(kernel, socket, path);
-    const bytes = encodeControl(request, kindOfSocket(path) === "simulated");
-    return replyIn(await exchange(kernel, socket, path, bytes, limits), path);
+    const asked = bytesOf(request, path);
+    const { bytes, fds } = await exchange(kernel, socket, path, asked, limits);
+    // None belongs to a reply.
+    for (const fd of fds) files.discard(fd);
+    return replyIn(bytes, path);
   } finally {
-    kernel.close(socket);
+    files.hangUp(socket);
+    files.end();
+  }
+}
+
+function bytesOf(request: ControlRequest, path: string): Uint8Array {
+  try {
+    return encodeControlRequest(request, kindOfSocket(path) === "simulated");
+  } catch (cause) {
+    if (!(cause instanceof PacketError)) throw cause;
+    throw new RefusedError(`Cannot ask ${path}: ${cause.message}`, { cause });
   }
 }
 
@@ -78,17 +94,21 @@ async function exchange(
   path: string,
   request: Uint8Array,
   { limitMs = LIMIT_MS, signal }: AskLimits,
-): Promise<Uint8Array> {
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+): Promise<Packet> {
+  const { promise, resolve, reject } = Promise.withResolvers<Packet>();
   const fail = (why: string) => reject(new RefusedError(`${path} ${why}`));
   const timer = setTimeout(() => fail(`has not answered within ${limitMs / 1000} s`), limitMs);
   const callOff = () => fail("is not waited for any more");
   signal?.addEventListener("abort", callOff);
+  let answered = false;
   const take = (): boolean => {
+    // What comes after the answer is left to the end of the connection, with its descriptors.
+    if (answered) return true;
     const packet = kernel.receive(socket);
     if (packet === "empty") return false;
+    answered = true;
     if (packet === "end") fail("was closed before it answered");
-    else resolve(packet.bytes);
+    else resolve(packet);
     return true;
   };
   const watch = kernel.watch(socket, take);

@@ -17,6 +17,7 @@ import {
 } from "./reset_outcome.ts";
 import type { HitTogether } from "./reset_domain.ts";
 import type { Fd } from "./fd.ts";
+import { StrangersFiles } from "./strangers_files.ts";
 import type { Credentials, Kernel, Packet, Watch } from "./kernel.ts";
 
 /**
@@ -55,17 +56,30 @@ export type ControlHandler = (
 const ROOT = 0;
 
 /**
- * Writes a packet of this protocol. What was done is told without its lists if it does not fit a
- * packet; any other reply that does not fit is a refusal that says so.
+ * Writes a request.
  *
- * @param packet a request or a reply
+ * @param request what to ask
+ * @param simulated whether it is about a simulated host
+ * @returns its bytes
+ * @throws {PacketError} if it does not fit a packet
+ */
+export function encodeControlRequest(request: ControlRequest, simulated = false): Uint8Array {
+  const bytes = encode(request, simulated);
+  if (bytes.length <= PACKET_LIMIT) return bytes;
+  throw new PacketError(
+    `the request does not fit ${PACKET_LIMIT} bytes (received ${bytes.length})`,
+  );
+}
+
+/**
+ * Writes a reply. What was done is told without its lists if it does not fit a packet; any other reply
+ * that does not fit is a refusal that says so.
+ *
+ * @param packet the reply
  * @param simulated whether it is about a simulated host
  * @returns its bytes
  */
-export function encodeControl(
-  packet: ControlRequest | ControlReply,
-  simulated = false,
-): Uint8Array {
+export function encodeControlReply(packet: ControlReply, simulated = false): Uint8Array {
   const bytes = encode(packet, simulated);
   if (bytes.length <= PACKET_LIMIT) return bytes;
   if (packet.type === "done") return encode({ ...packet, devices: [] }, simulated);
@@ -91,10 +105,10 @@ function meansSimulated(bytes: Uint8Array): boolean {
  *
  * @example
  * ```ts
- * import { encodeControl, parseControlRequest } from "./control.ts";
+ * import { encodeControlRequest, parseControlRequest } from "./control.ts";
  *
  * const device = "0000:01:00.0";
- * const bytes = encodeControl({ type: "reset", device, method: "function", domain: false });
+ * const bytes = encodeControlRequest({ type: "reset", device, method: "function", domain: false });
  * if (parseControlRequest(bytes).type !== "reset") throw new Error("wrong");
  * ```
  */
@@ -212,6 +226,8 @@ function listIn<T>(fields: Fields, name: string, read: (entry: Fields) => T): re
 export class ControlServer {
   readonly #watch: Watch;
   readonly #connections = new Map<Fd, Watch>();
+  /** An operator can be the very program that has the grants. */
+  readonly #files: StrangersFiles;
 
   /**
    * @param kernel the port
@@ -225,6 +241,7 @@ export class ControlServer {
     private readonly handler: ControlHandler,
     private readonly onError: (error: unknown) => void = () => {},
   ) {
+    this.#files = new StrangersFiles(kernel, "operators");
     this.#watch = kernel.watch(listener, () => this.#guarded(() => this.#accept()));
   }
 
@@ -232,7 +249,8 @@ export class ControlServer {
   close(): void {
     this.#watch.stop();
     this.kernel.close(this.listener);
-    for (const socket of [...this.#connections.keys()]) this.#hangUp(socket);
+    for (const socket of [...this.#connections.keys()]) this.#guarded(() => this.#hangUp(socket));
+    this.#files.end();
   }
 
   #accept(): void {
@@ -241,7 +259,7 @@ export class ControlServer {
     const peer = this.kernel.peerCredentials(socket);
     if (peer.uid !== ROOT && peer.uid !== this.kernel.uid) {
       this.kernel.send(socket, this.#encode(stranger(peer)));
-      this.kernel.close(socket);
+      this.#files.hangUp(socket);
       return;
     }
     const drain = () => this.#guarded(() => this.#drain(socket, peer));
@@ -264,7 +282,7 @@ export class ControlServer {
       this.#hangUp(socket);
       return;
     }
-    for (const fd of packet.fds) this.kernel.close(fd);
+    for (const fd of packet.fds) this.#files.discard(fd);
     this.#reply(packet, peer).then((reply) =>
       this.#guarded(() => {
         if (socket.open) this.kernel.send(socket, this.#encode(reply));
@@ -304,13 +322,13 @@ export class ControlServer {
   }
 
   #encode(reply: ControlReply): Uint8Array {
-    return encodeControl(reply, this.kernel.simulated === true);
+    return encodeControlReply(reply, this.kernel.simulated === true);
   }
 
   #hangUp(socket: Fd): void {
     this.#connections.get(socket)?.stop();
     this.#connections.delete(socket);
-    this.kernel.close(socket);
+    this.#files.hangUp(socket);
   }
 }
 

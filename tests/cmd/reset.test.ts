@@ -9,11 +9,12 @@ import {
   type ControlReply,
   type ControlRequest,
   ControlServer,
-  encodeControl,
+  encodeControlReply,
 } from "../../engine/control.ts";
 import { RefusedError } from "../../engine/errors.ts";
 import { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import { SimKernel } from "../../sim/sim_kernel.ts";
+import { settle } from "../engine/support.ts";
 
 const MAIN = new URL("../../cmd/main.ts", import.meta.url).pathname;
 const kernel = new LinuxKernel();
@@ -274,7 +275,7 @@ const REQUEST: ControlRequest = {
 };
 
 Deno.test("askGuardian believes nobody but root and its own account", async () => {
-  const done = encodeControl({ type: "done", ended: 1, failed: 0, restored: 0, devices: [] });
+  const done = encodeControlReply({ type: "done", ended: 1, failed: 0, restored: 0, devices: [] });
   for (const [uid, believed] of [[0, true], [1000, true], [1001, false]] as const) {
     const sim = new SimKernel({ functions: [], uid: 1000 });
     sim.peerCredentials = () => ({ pid: 7, uid, gid: 7 });
@@ -289,6 +290,31 @@ Deno.test("askGuardian believes nobody but root and its own account", async () =
     assert.equal(status, believed ? "fulfilled" : "rejected");
     if (!believed) await assert.rejects(answered, /account 1001 listens there/);
   }
+});
+
+Deno.test("askGuardian keeps no descriptor that comes with an answer, or after it", async () => {
+  const sim = new SimKernel({ functions: [] });
+  const listener = sim.listen("/run/s");
+  const sent = sim.eventFd("sent");
+  const answered = askGuardian(sim, "/run/s", REQUEST);
+  const socket = sim.accept(listener);
+  assert.ok(socket !== undefined);
+  sim.send(socket, encodeControlReply({ type: "absent" }), [sent]);
+  sim.send(socket, new Uint8Array(), [sent]);
+  assert.deepEqual(await answered, { type: "absent" });
+  [sent, socket, listener].forEach((fd) => sim.close(fd));
+  await settle();
+  assert.deepEqual(sim.table.open(), []);
+});
+
+Deno.test("askGuardian says that a request is too long", async () => {
+  const sim = new SimKernel({ functions: [] });
+  sim.listen("/run/s");
+  const functions = Array.from({ length: 8000 }, () => DEVICE);
+  await assert.rejects(
+    askGuardian(sim, "/run/s", { type: "hit-by", functions }),
+    /Cannot ask \/run\/s: the request does not fit 65536 bytes/,
+  );
 });
 
 Deno.test("askGuardian says that an answer is none, or does not come", async () => {

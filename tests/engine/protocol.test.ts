@@ -5,7 +5,8 @@ import {
   type ControlReply,
   type ControlRequest,
   ControlServer,
-  encodeControl,
+  encodeControlReply,
+  encodeControlRequest,
   parseControlReply,
   parseControlRequest,
 } from "../../engine/control.ts";
@@ -82,7 +83,7 @@ Deno.test("control packets are read as they were written", () => {
     { type: "make-way", functions: [device] },
   ];
   for (const request of requests) {
-    assert.deepEqual(parseControlRequest(encodeControl(request)), request);
+    assert.deepEqual(parseControlRequest(encodeControlRequest(request)), request);
   }
   const hits = [{ export: "p/e", importer: "p/i", device, through: "0000:00:01.0" }];
   const grants = [{ export: "p/e", importer: "p/i", became: "failed" }] as const;
@@ -94,7 +95,9 @@ Deno.test("control packets are read as they were written", () => {
     { type: "absent" },
     { type: "refused", message: "because" },
   ];
-  for (const reply of replies) assert.deepEqual(parseControlReply(encodeControl(reply)), reply);
+  for (const reply of replies) {
+    assert.deepEqual(parseControlReply(encodeControlReply(reply)), reply);
+  }
   assert.throws(
     () => parseControlRequest(bytes(`{"type":"reset","device":"d","method":"x"}`)),
     PacketError,
@@ -120,9 +123,18 @@ Deno.test("what was done is told without its lists where they do not fit a packe
   }));
   const devices = [{ device: "0000:01:00.0", grants }];
   const done = { type: "done", ended: 2000, failed: 0, restored: 0, devices } as const;
-  assert.deepEqual(parseControlReply(encodeControl(done)), { ...done, devices: [] });
+  assert.deepEqual(parseControlReply(encodeControlReply(done)), { ...done, devices: [] });
   const hits = grants.map((grant) => ({ ...grant, device: "0000:01:00.1", through: "x" }));
-  assert.equal(parseControlReply(encodeControl({ type: "hits", hits })).type, "refused");
+  assert.equal(parseControlReply(encodeControlReply({ type: "hits", hits })).type, "refused");
+});
+
+Deno.test("a request that does not fit a packet is not made into another one", () => {
+  const functions = Array.from({ length: 8000 }, () => "0000:01:00.0");
+  assert.throws(
+    () => encodeControlRequest({ type: "hit-by", functions }),
+    (error: Error) =>
+      error instanceof PacketError && /does not fit 65536 bytes/.test(error.message),
+  );
 });
 
 /** Runs one request against a server. */
@@ -145,7 +157,12 @@ async function ask(
   return parseControlReply(packet.bytes);
 }
 
-const RESET = encodeControl({ type: "reset", device: "d", method: "function", domain: false });
+const RESET = encodeControlRequest({
+  type: "reset",
+  device: "d",
+  method: "function",
+  domain: false,
+});
 
 Deno.test("ControlServer answers its operator, and turns failures into words", async () => {
   const done = { type: "done", ended: 1, failed: 0, restored: 0, devices: [] } as const;
@@ -175,9 +192,13 @@ Deno.test("ControlServer takes no request that means the other kind of devices",
     readonly simulated = true;
   })({ functions: [] });
   const never = () => assert.fail("was asked");
-  const forReal = await ask(new SimKernel({ functions: [] }), encodeControl(request, true), never);
+  const forReal = await ask(
+    new SimKernel({ functions: [] }),
+    encodeControlRequest(request, true),
+    never,
+  );
   assert.deepEqual(forReal, { type: "refused", message: "the devices here are not simulated" });
-  const forSimulated = await ask(simulated, encodeControl(request), never);
+  const forSimulated = await ask(simulated, encodeControlRequest(request), never);
   assert.ok(forSimulated.type === "refused" && /here are simulated/.test(forSimulated.message));
 });
 
@@ -194,6 +215,36 @@ Deno.test("ControlServer does not listen to other accounts", async () => {
   assert.match(new TextDecoder().decode(packet.bytes), /account 1001 is not the operator/);
   kernel.close(socket);
   server.close();
+});
+
+Deno.test("ControlServer waits for no file that an operator sends, taken or not", async () => {
+  const kernel = new SimKernel({ functions: [] });
+  const goOn = kernel.stall("close");
+  const server = new ControlServer(
+    kernel,
+    kernel.listen("/run/s"),
+    () => Promise.resolve({ type: "absent" }),
+  );
+  const socket = kernel.connect("/run/s");
+  const sent = kernel.eventFd("sent");
+  const close = kernel.close.bind(kernel);
+  kernel.close = (fd) => {
+    assert.ok(!fd.what.startsWith("received on"), "closed on the event loop");
+    close(fd);
+  };
+  await settle();
+  kernel.send(socket, RESET, [sent]);
+  await settle();
+  const packet = kernel.receive(socket);
+  assert.ok(typeof packet !== "string");
+  assert.equal(parseControlReply(packet.bytes).type, "absent");
+  for (let each = 0; each < 100; each++) kernel.send(socket, RESET, [sent]);
+  server.close();
+  assert.equal(kernel.receive(socket), "end");
+  [sent, socket].forEach((fd) => kernel.close(fd));
+  goOn();
+  for (let round = 0; round < 5; round++) await settle();
+  assert.deepEqual(kernel.table.open(), []);
 });
 
 Deno.test("what was shut down in the simulation ends for both, as on Linux", () => {
