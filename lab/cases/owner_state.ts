@@ -153,7 +153,7 @@ async function refusedStory(context: CaseContext, sleep: Sleep): Promise<void> {
     context.skip("this kernel suspends no device (it has no CONFIG_PM)");
   }
   await sleep.enter(owner, pmcsr);
-  const power = await asleep(context);
+  const power = sleep.runtime ? await asleep(context) : await powerOf(context);
   context.figure("power state and runtime status", power);
   const ran = await context.bargate(["export", path, "--exec", "--", "/bin/true"]);
   assert.equal(ran.status, 4, ran.stderr);

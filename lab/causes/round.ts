@@ -25,6 +25,8 @@ const SECOND_PAGE = 0x1000;
 const NOTHING = 0xff;
 /** Bytes moved at a time. */
 const CHUNK = 64;
+/** How often DMA that should land is tried. */
+const DMA_TRIES = 3;
 /** How long anything may take that has to come, ms. */
 const PATIENCE_MS = 30_000;
 
@@ -314,16 +316,23 @@ class Round {
     );
   }
 
-  /** The engine reads the first page and writes what it read to the second one. */
+  /**
+   * The engine reads the first page and writes what it read to the second one. A transfer that the
+   * emulation lost is tried again: a mapping that was revoked never comes back.
+   */
   async #lands(player: Player, spec: ExportSpec, iova: number): Promise<boolean> {
     const { address } = this.context.devices[spec.device];
-    const pattern = crypto.getRandomValues(new Uint8Array(CHUNK));
-    await this.context.writeBar(address, BAR, spec.offset, pattern);
-    await player.ask(`dma-read ${iova} ${CHUNK}`);
-    await player.ask(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
-    this.#transfers += 2;
-    const there = await this.context.readBar(address, BAR, spec.offset + SECOND_PAGE, CHUNK);
-    return equal(there, pattern);
+    for (let tries = 0; tries < DMA_TRIES; tries++) {
+      const pattern = crypto.getRandomValues(new Uint8Array(CHUNK));
+      await this.context.writeBar(address, BAR, spec.offset, pattern);
+      await player.ask(`dma-read ${iova} ${CHUNK}`);
+      await player.ask(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
+      this.#transfers += 2;
+      const there = await this.context.readBar(address, BAR, spec.offset + SECOND_PAGE, CHUNK);
+      if (equal(there, pattern)) return true;
+      this.context.log(`seed ${this.scenario.seed}: no DMA to ${address}, ${there.slice(0, 8)}`);
+    }
+    return false;
   }
 
   async #checkLeft(before: readonly string[]): Promise<void> {
