@@ -74,7 +74,7 @@ function cannotMake(folder: string, cause: unknown): CommandError {
   return new CommandError(
     `Cannot make the folder of the operator's socket, ${folder}: ${
       fileTrouble(cause, "write")
-    } (the folder above it must be there, and be this account's to write to)`,
+    }; the folder above it must be there, and be this account's to write to (XDG_RUNTIME_DIR names it for all but root)`,
     ExitStatus.hostNotReady,
   );
 }
