@@ -222,7 +222,7 @@ class Planner {
       this.#add(
         "BG2001",
         device.match.at,
-        `no PCI function of this host is device ${JSON.stringify(device.name)}${
+        `no PCI function of the host is device ${JSON.stringify(device.name)}${
           instead === "" ? "" : `: ${instead}`
         }`,
       );
@@ -235,7 +235,7 @@ class Planner {
         device.match.at,
         `device ${
           JSON.stringify(device.name)
-        } is ${found.length} PCI functions of this host: ${some}${found.length > 4 ? ", …" : ""}`,
+        } is ${found.length} PCI functions of the host: ${some}${found.length > 4 ? ", …" : ""}`,
       );
       return undefined;
     }
