@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { isThere } from "./is_there.ts";
 
 /**
  * The files and folders that a pattern stands for.
@@ -44,18 +45,6 @@ function entries(base: string): readonly Deno.DirEntry[] {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
       return [];
-    }
-    throw error;
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return false;
     }
     throw error;
   }

@@ -8,6 +8,7 @@ import { MAX_FILE_SIZE } from "../policy/source.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { fileTrouble } from "./file_trouble.ts";
+import { isThere } from "./is_there.ts";
 
 /** A policy file with its bytes. */
 export type PolicyFile = PolicySource & { readonly bytes: Uint8Array };
@@ -70,16 +71,6 @@ async function meantBy(path: string, { problems }: Collected): Promise<readonly 
 /** Whether a path could be meant as a pattern. */
 function isPattern(path: string): boolean {
   return /[*?[]/.test(path);
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 async function addNamed(path: string, collected: Collected): Promise<void> {

@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { ExitStatus } from "../../cmd/exit_status.ts";
+import { isThere } from "../../cmd/is_there.ts";
 import { plainEnvironment } from "../support/ordinary_user.ts";
 import { withFolder } from "./run_verb.ts";
 
@@ -144,18 +145,8 @@ Deno.test("export --sim gives a real process its slice, and reset --sim takes it
   });
 });
 
-const FALLBACK = `/tmp/bargate-${Deno.uid()}`;
-
 /** Somebody who has used it keeps it. */
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
+const FALLBACK = `/tmp/bargate-${Deno.uid()}`;
 
 Deno.test({
   name: "export --sim needs no XDG_RUNTIME_DIR",
