@@ -4,6 +4,7 @@ import type { CaseContext, LabCase } from "../guest/case.ts";
 import { IMPORTER_ACCOUNT } from "../guest/setup.ts";
 import { until } from "../guest/until.ts";
 import { LabExport, policyText, writePolicy } from "./support.ts";
+import { exists } from "../exists.ts";
 
 const RUNTIME_FOLDER = "/run/bargate";
 
@@ -126,14 +127,4 @@ export const cases: readonly LabCase[] = [
 
 function trueOnly(is: boolean): true | undefined {
   return is || undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

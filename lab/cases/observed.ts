@@ -5,6 +5,7 @@ import type { Running } from "../guest/process.ts";
 import { bind } from "../guest/setup.ts";
 import { until } from "../guest/until.ts";
 import { endOf, IOVA, LabExport } from "./support.ts";
+import { exists } from "../exists.ts";
 
 const PCI = "/sys/bus/pci";
 const MEMORY = 0x2;
@@ -126,16 +127,6 @@ async function rescan({ devices: { nvme } }: CaseContext): Promise<void> {
     async () => await exists(`${PCI}/devices/${nvme.address}/vendor`) || undefined,
   );
   await bind(nvme);
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /** The writer is held in open(2) while Bargate is stopped, and after that until the end is done. */

@@ -2,6 +2,7 @@
 import { boundDriver } from "../guest/setup.ts";
 import { until } from "../guest/until.ts";
 import type { LabDevice } from "../machine/topology.ts";
+import { exists } from "../exists.ts";
 
 const PCI = "/sys/bus/pci";
 const COMMAND = 4;
@@ -106,14 +107,4 @@ async function rescan(): Promise<void> {
 
 function writeText(path: string, text: string): Promise<void> {
   return writeAt(path, 0, new TextEncoder().encode(text));
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

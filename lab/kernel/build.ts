@@ -9,6 +9,7 @@ import type { SourcePackage } from "./apt_source.ts";
 import { buildFraction, isBuildStep } from "./build_progress.ts";
 import { type BuiltRecord, CACHED } from "./cache.ts";
 import { lostOptions, parseOptions } from "./fragment.ts";
+import { exists } from "../exists.ts";
 
 /** The unpacked source with its objects, and some air. */
 const TREE_BYTES = 3 * 2 ** 30;
@@ -155,16 +156,6 @@ async function copyHeaders(from: string, to: string): Promise<void> {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
     if (entry.isDirectory) await copyHeaders(source, target);
     else if (entry.name.endsWith(".h")) await Deno.copyFile(source, target);
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }
 
