@@ -106,7 +106,7 @@ export class BorrowedSession implements GuardedSession {
     const { iommufd, ioas, owner } = this;
     const liveness = await probeBuffer(kernel, lane, { iommufd, ioas, dmaBuf });
     if (liveness === "revoked" && !this.#over) {
-      const gone = kernel.hasExited(owner.pidfd) || owner.hasDeviceOpen() === false;
+      const gone = kernel.hasExited(owner.pidfd) || await owner.hasDeviceOpen() === false;
       if (gone) this.#over = true;
     }
     return liveness;

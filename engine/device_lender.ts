@@ -6,9 +6,9 @@
  */
 import type { Files } from "../host/files.ts";
 import type { Clock } from "./clock.ts";
-import { isVfioDevice } from "./device_owner.ts";
 import type { Fd } from "./fd.ts";
 import type { Kernel, Lane } from "./kernel.ts";
+import { isVfioDevice } from "./process_descriptors.ts";
 
 /** What is around a borrowed device. */
 export interface BorrowContext {
@@ -42,7 +42,7 @@ export interface DeviceLender {
    */
   lend(): Promise<LentDevice>;
   /** Whether the owner has the device open still; absent: Bargate may not look. */
-  hasDeviceOpen(): boolean | undefined;
+  hasDeviceOpen(): Promise<boolean | undefined>;
   dispose(): Promise<void>;
 }
 

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Files, FilesError } from "../host/files.ts";
+import type { Files } from "../host/files.ts";
 import type { OwnerIdentity } from "../policy/model.ts";
 import { DeniedError, HostNotReadyError } from "./errors.ts";
 import { loosePart } from "./executable_file.ts";
@@ -14,6 +14,13 @@ import type { Fd } from "./fd.ts";
 import type { Kernel } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import { identityDifferences } from "./peer_identity.ts";
+import { deviceDescriptor } from "./process_descriptors.ts";
+import { Slices } from "./slices.ts";
+
+/** To tell who a process is takes as long as so many descriptors. */
+const PROCESS_STEPS = 16;
+/** Of a process that is not the owner so many descriptors are looked at. */
+const MOST_OF_ANOTHER = 1024;
 
 /** A process with the device open. */
 export interface DeviceOwner {
@@ -45,17 +52,16 @@ export async function findOwner(
   address: string,
   owner: OwnerIdentity,
 ): Promise<DeviceOwner> {
-  const strangers: string[] = [];
+  const others: Other[] = [];
+  const slices = new Slices();
   for (const pid of candidates(context, owner)) {
-    const descriptor = deviceDescriptor(context.files, pid, address);
-    if (descriptor === undefined) continue;
-    const pidfd = hold(context.kernel, pid);
-    if (pidfd === undefined) continue;
-    const wrong = await ownerDifferences(context, owner, pidfd);
-    if (wrong.length === 0) return { pid, pidfd, descriptor };
-    context.kernel.close(pidfd);
-    strangers.push(`of process ${pid} ${wrong.join(", and ")}`);
+    await slices.next(PROCESS_STEPS);
+    const found = await ownerIn(context, address, owner, pid, slices);
+    if (found === undefined) continue;
+    if ("pidfd" in found) return found;
+    others.push(found);
   }
+  const strangers = await withDeviceOpen(context.files, others, address, slices);
   if (strangers.length > 0) {
     throw new DeniedError(
       `Cannot borrow ${address}: it is open, but not by its owner: ${strangers.join("; ")}`,
@@ -66,23 +72,65 @@ export async function findOwner(
   );
 }
 
+/** A process that is not the owner. */
+interface Other {
+  readonly pid: number;
+  readonly wrong: string;
+}
+
 /**
- * Whether a process has a device open still.
+ * Who it is comes first: anybody can have more descriptors than can be looked at.
  *
- * @param files for procfs
- * @param pid of a process that is held by a pidfd
- * @param address of the device
- * @returns absent: Bargate may not look
+ * @returns absent: it has gone, or it is the owner and does not have the device open
  */
-export function hasDeviceOpen(files: Files, pid: number, address: string): boolean | undefined {
-  if (deviceDescriptor(files, pid, address) !== undefined) return true;
+async function ownerIn(
+  context: OwnerContext,
+  address: string,
+  owner: OwnerIdentity,
+  pid: number,
+  slices: Slices,
+): Promise<DeviceOwner | Other | undefined> {
+  const { kernel, files } = context;
+  const pidfd = hold(kernel, pid);
+  if (pidfd === undefined) return undefined;
+  let descriptor: number | undefined;
   try {
-    files.list(`/proc/${pid}/fd`);
-    return false;
-  } catch (error) {
-    if (!(error instanceof FilesError)) throw error;
-    return error.reason === "absent" ? false : undefined;
+    const wrong = await differencesOfAny(context, owner, pidfd);
+    if (wrong.length > 0) return { pid, wrong: wrong.join(", and ") };
+    descriptor = await deviceDescriptor(files, pid, address, slices);
+    return descriptor === undefined ? undefined : { pid, pidfd, descriptor };
+  } finally {
+    if (descriptor === undefined) kernel.close(pidfd);
   }
+}
+
+/** Processes that Bargate may not look at are not the owner. */
+async function differencesOfAny(
+  context: OwnerContext,
+  owner: OwnerIdentity,
+  pidfd: Fd,
+): Promise<readonly string[]> {
+  try {
+    return await ownerDifferences(context, owner, pidfd);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return [`nothing can be told (${error.errnoName})`];
+  }
+}
+
+/** For the message alone, when the owner is not found: of those that have the device open. */
+async function withDeviceOpen(
+  files: Files,
+  others: readonly Other[],
+  address: string,
+  slices: Slices,
+): Promise<readonly string[]> {
+  const strangers: string[] = [];
+  for (const { pid, wrong } of others) {
+    const descriptor = await deviceDescriptor(files, pid, address, slices, MOST_OF_ANOTHER);
+    if (descriptor !== undefined) strangers.push(`of process ${pid} ${wrong}`);
+  }
+  return strangers;
 }
 
 function candidates(context: OwnerContext, { pidFile }: OwnerIdentity): number[] {
@@ -107,37 +155,6 @@ function pidIn({ kernel, files }: OwnerContext, pidFile: string): number {
     );
   }
   return Number(text);
-}
-
-function deviceDescriptor(files: Files, pid: number, address: string): number | undefined {
-  const ofDevice = new RegExp(`^vfio-device-syspath:\\s*/sys/devices/\\S*/${address}$`, "m");
-  for (const name of readable(() => files.list(`/proc/${pid}/fd`)) ?? []) {
-    const target = readable(() => files.readLink(`/proc/${pid}/fd/${name}`)) ?? "";
-    if (!isVfioDevice(target)) continue;
-    const info = readable(() => files.readText(`/proc/${pid}/fdinfo/${name}`)) ?? "";
-    if (ofDevice.test(info)) return Number(name);
-  }
-  return undefined;
-}
-
-/**
- * Whether the link of a descriptor is one of a VFIO device. Other files can have such a link too, but
- * no fdinfo with a device's address.
- *
- * @param target of the link in `/proc/PID/fd`
- */
-export function isVfioDevice(target: string): boolean {
-  return target.startsWith("/dev/vfio/devices/") || target === "anon_inode:[vfio-device]";
-}
-
-/** Processes come and go, and some are not ours to look at: those are not the owner. */
-function readable<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof FilesError)) throw error;
-    return undefined;
-  }
 }
 
 function hold(kernel: Kernel, pid: number): Fd | undefined {

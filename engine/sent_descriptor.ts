@@ -13,12 +13,13 @@ import {
   type LentDevice,
   otherThan,
 } from "./device_lender.ts";
-import { hasDeviceOpen, ownerDifferences } from "./device_owner.ts";
+import { ownerDifferences } from "./device_owner.ts";
 import { Discards } from "./discards.ts";
 import { DeniedError, HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { Kernel, Lane, LanePacket } from "./kernel.ts";
 import { connectToPeer, holdPeer } from "./peer_socket.ts";
+import { OpenDevice } from "./process_descriptors.ts";
 import { explained, ready } from "./refusal.ts";
 
 /** Version of the protocol. */
@@ -40,6 +41,7 @@ export class SentDescriptor implements DeviceLender {
     private readonly owner: OwnerIdentity,
     private readonly path: string,
     readonly pidfd: Fd,
+    private readonly open: OpenDevice,
     pid: number,
     readonly lane: Lane,
     private readonly discards: Discards,
@@ -69,13 +71,14 @@ export class SentDescriptor implements DeviceLender {
       socket = connectToPeer(kernel, path, "owner");
       pidfd = holdPeer(kernel, socket, path);
       const pid = await checkOwner(context, address, owner, pidfd, path);
-      if (hasDeviceOpen(files, pid, address) === false) {
+      const open = new OpenDevice(files, pid, address);
+      if (await open.isOpen() === false) {
         throw new HostNotReadyError(
           `Cannot borrow ${address}: process ${pid}, who listens on ${path}, does not have it open`,
         );
       }
       hangUp(kernel, socket, discards);
-      return new SentDescriptor(context, address, owner, path, pidfd, pid, lane, discards);
+      return new SentDescriptor(context, address, owner, path, pidfd, open, pid, lane, discards);
     } catch (error) {
       if (socket !== undefined) hangUp(kernel, socket, discards);
       if (pidfd !== undefined) kernel.close(pidfd);
@@ -107,8 +110,8 @@ export class SentDescriptor implements DeviceLender {
     }
   }
 
-  hasDeviceOpen(): boolean | undefined {
-    return hasDeviceOpen(this.context.files, this.pid, this.address);
+  hasDeviceOpen(): Promise<boolean | undefined> {
+    return this.open.isOpen();
   }
 
   async dispose(): Promise<void> {

@@ -10,10 +10,11 @@ import {
   type LentDevice,
   otherThan,
 } from "./device_lender.ts";
-import { type DeviceOwner, findOwner, hasDeviceOpen } from "./device_owner.ts";
+import { type DeviceOwner, findOwner } from "./device_owner.ts";
 import { IdentityDriftError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { Lane } from "./kernel.ts";
+import { OpenDevice } from "./process_descriptors.ts";
 import { explained } from "./refusal.ts";
 
 /** Takes copies of an owner's descriptor. */
@@ -21,6 +22,7 @@ export class TakenDescriptor implements DeviceLender {
   readonly lane: Lane;
   readonly pid: number;
   readonly pidfd: Fd;
+  readonly #open: OpenDevice;
 
   private constructor(
     private readonly context: BorrowContext,
@@ -30,6 +32,7 @@ export class TakenDescriptor implements DeviceLender {
     this.lane = context.lane;
     this.pid = owner.pid;
     this.pidfd = owner.pidfd;
+    this.#open = new OpenDevice(context.files, owner.pid, address, owner.descriptor);
   }
 
   /**
@@ -70,8 +73,8 @@ export class TakenDescriptor implements DeviceLender {
     }
   }
 
-  hasDeviceOpen(): boolean | undefined {
-    return hasDeviceOpen(this.context.files, this.pid, this.address);
+  hasDeviceOpen(): Promise<boolean | undefined> {
+    return this.#open.isOpen();
   }
 
   dispose(): Promise<void> {
