@@ -7,7 +7,7 @@
 import type { After } from "./event.ts";
 import type { Fd } from "./fd.ts";
 import type { EndReason } from "./end.ts";
-import type { Kernel, Packet, Watch } from "./kernel.ts";
+import type { Kernel, Packet, PacketFlaw, Watch } from "./kernel.ts";
 import { type Sender, strangerIn } from "./packet_sender.ts";
 
 /** Version of the protocol. */
@@ -18,6 +18,14 @@ export const PACKET_LIMIT = 65536;
 const BATCH = 32;
 /** Usual socket buffers hold fewer small packets; what a larger one holds beyond stays unread. */
 const MOST_UNREAD = 1024;
+
+/** What is wrong with a packet that cannot be trusted, in words that follow "the packet". */
+export const FLAWS: Readonly<Record<PacketFlaw, string>> = {
+  "too-long": `is longer than ${PACKET_LIMIT} bytes`,
+  "descriptors-lost":
+    "lost descriptors: it has too many, or Bargate has too many files open (RLIMIT_NOFILE)",
+  "no-sender": "does not say who sent it",
+};
 
 /** What an importer may ask. */
 export type ImporterPacket =
@@ -300,7 +308,7 @@ export class ImporterChannel {
   }
 
   #unfit(packet: Packet): string | undefined {
-    if (packet.truncated) return `the packet is longer than ${PACKET_LIMIT} bytes`;
+    if (packet.flaw !== undefined) return `the packet ${FLAWS[packet.flaw]}`;
     const expected = this.context.sender();
     return expected === undefined
       ? "the importer is not known yet"

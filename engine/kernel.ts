@@ -208,6 +208,13 @@ export interface Credentials {
   readonly gid: number;
 }
 
+/**
+ * What came of a packet. `too-long`: its text was cut off (MSG_TRUNC). `descriptors-lost`: not all of
+ * its descriptors could be taken, for there were too many or the table is full (MSG_CTRUNC).
+ * `no-sender`: the kernel did not say who sent it.
+ */
+export type PacketFlaw = "too-long" | "descriptors-lost" | "no-sender";
+
 /** One packet of a SOCK_SEQPACKET socket. */
 export interface Packet {
   readonly bytes: Uint8Array;
@@ -220,8 +227,8 @@ export interface Packet {
    * `passPidfds` was called, and even there absent where the kernel could not make one.
    */
   readonly pidfd?: Fd;
-  /** The packet, or its descriptors, did not fit the buffers: what there is of them cannot be trusted. */
-  readonly truncated: boolean;
+  /** What there is of it cannot be trusted; absent: it came whole. */
+  readonly flaw?: PacketFlaw;
 }
 
 /** A packet that a lane took: its descriptors are in the lane's table, and serve there only. */

@@ -6,7 +6,7 @@
  * @module
  */
 import type { OwnerIdentity } from "../policy/model.ts";
-import { PACKET_LIMIT, PacketError, parseObject } from "./channel.ts";
+import { FLAWS, PacketError, parseObject } from "./channel.ts";
 import {
   type BorrowContext,
   type DeviceLender,
@@ -189,8 +189,8 @@ export class SentDescriptor implements DeviceLender {
     );
   }
 
-  #checkAnswer({ bytes, sender, pid, truncated }: LanePacket): void {
-    if (truncated) throw this.#refused(`its answer is longer than ${PACKET_LIMIT} bytes`);
+  #checkAnswer({ bytes, sender, pid, flaw }: LanePacket): void {
+    if (flaw !== undefined) throw this.#refused(`its answer ${FLAWS[flaw]}`);
     // The pidfd was looked at before: a pid that the owner still has is one process's.
     if (pid === undefined || pid !== this.context.kernel.pidOf(this.pidfd)) {
       throw this.#refused(`the answer came from process ${sender.pid}, which is not the owner`);

@@ -5,7 +5,7 @@
  * @module
  */
 import { Fd } from "../engine/fd.ts";
-import type { Credentials, Packet } from "../engine/kernel.ts";
+import type { Credentials, Packet, PacketFlaw } from "../engine/kernel.ts";
 import { toCString } from "./c_string.ts";
 import { ControlReader, ControlWriter, FDS_LIMIT } from "./control_message.ts";
 import { closeDescriptor } from "./descriptors.ts";
@@ -228,18 +228,23 @@ function packetIn(buffer: MessageBuffer, length: number, what: string): Packet |
   const { sender } = control;
   const fds = control.numbers.map((number) => new Fd(number, `descriptor in a ${what}`));
   const pidfds = control.pidfd === undefined ? [] : [new Fd(control.pidfd, `sender of a ${what}`)];
-  const truncated = (buffer.flags & (C.MSG_TRUNC | C.MSG_CTRUNC)) !== 0;
-  const refused = truncated || sender === undefined;
-  if (refused) pidfds.forEach(closeDescriptor);
-  const [pidfd] = refused ? [] : pidfds;
-  if (sender === undefined && length === 0 && !truncated) return "end";
+  const flaw = flawOf(buffer.flags, sender);
+  if (flaw !== undefined) pidfds.forEach(closeDescriptor);
+  const [pidfd] = flaw === undefined ? pidfds : [];
+  if (flaw === "no-sender" && length === 0) return "end";
   return {
     bytes: buffer.data.slice(0, length),
     fds,
     sender: sender ?? NOBODY,
     ...(pidfd !== undefined && { pidfd }),
-    truncated: refused,
+    ...(flaw !== undefined && { flaw }),
   };
+}
+
+function flawOf(flags: number, sender: Credentials | undefined): PacketFlaw | undefined {
+  if ((flags & C.MSG_TRUNC) !== 0) return "too-long";
+  if ((flags & C.MSG_CTRUNC) !== 0) return "descriptors-lost";
+  return sender === undefined ? "no-sender" : undefined;
 }
 
 /** Stands for a sender that the kernel did not name; such a packet is never trusted. */

@@ -440,7 +440,7 @@ export class SimKernel implements Kernel {
       }),
       sender: packet.sender,
       ...(process !== undefined && { pidfd: this.#pidfdOf(process) }),
-      truncated,
+      ...(truncated && { flaw: "too-long" as const }),
     };
   }
 

@@ -297,6 +297,26 @@ for (const { what, answer, message, error = RefusedError } of WRONG) {
   });
 }
 
+for (
+  const [flaw, words] of [
+    ["descriptors-lost", /its answer lost descriptors: .*RLIMIT_NOFILE/],
+    ["no-sender", /its answer does not say who sent it/],
+  ] as const
+) {
+  Deno.test(`an answer with the flaw ${flaw} is not called too long`, async () => {
+    const it = await lending();
+    const { kernel } = it.scene;
+    const receive = kernel.receive.bind(kernel);
+    kernel.receive = (socket) => {
+      const packet = receive(socket);
+      return typeof packet === "string" ? packet : { ...packet, flaw };
+    };
+    await assert.rejects(it.scene.guardian.open(), words);
+    await settle();
+    assert.equal(it.device.references, 1);
+  });
+}
+
 Deno.test("an owner that hangs up instead of answering is told of", async () => {
   const it = await lending();
   it.answer = () => {

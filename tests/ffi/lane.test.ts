@@ -127,7 +127,7 @@ Deno.test("a lane takes a packet with its descriptors into its own table, and sa
     const packet = await lane.receive(here);
     if (typeof packet === "string") fail(packet);
     equal(new TextDecoder().decode(packet.bytes), "lent");
-    deepEqual([packet.sender.pid, packet.pid, packet.truncated], [Deno.pid, Deno.pid, false]);
+    deepEqual([packet.sender.pid, packet.pid, packet.flaw], [Deno.pid, Deno.pid, undefined]);
     const links = [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => linkOf(name));
     ok(!links.includes("/dev/full"), "the process's table has nothing of it");
     const [full, socket] = packet.fds;

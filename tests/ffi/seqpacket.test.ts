@@ -55,7 +55,7 @@ Deno.test("a packet keeps its bounds, and says who sent it", () => {
     const [first, second] = [packet(receivePacket(there)), packet(receivePacket(there))];
     deepEqual([first.bytes, second.bytes], [text("one"), text("second")]);
     deepEqual([first.sender, second.sender], [ourselves, ourselves]);
-    deepEqual([first.fds, first.truncated], [[], false]);
+    deepEqual([first.fds, first.flaw], [[], undefined]);
     equal(receivePacket(there), "empty");
   });
 });
@@ -91,7 +91,7 @@ Deno.test("253 descriptors and 64 KiB cross in one packet, in order", () => {
     ok(sendPacket(here, bytes, fds));
     const received = packet(receivePacket(there));
     deepEqual(received.bytes, bytes);
-    equal(received.truncated, false);
+    equal(received.flaw, undefined);
     const sizes = received.fds.map((fd) => identifyDescriptor(fd).size);
     deepEqual(sizes, fds.map((_, index) => index % 2 === 0 ? 1n : 2n));
     [first, second, ...received.fds].forEach(closeDescriptor);
@@ -114,7 +114,7 @@ Deno.test("descriptors of a packet that does not fit are the receiver's to close
     sendOversized(here, writer);
     closeDescriptor(writer);
     const received = packet(receivePacket(there));
-    deepEqual([received.truncated, received.fds.length], [true, 1]);
+    deepEqual([received.flaw, received.fds.length], ["too-long", 1]);
     equal(received.bytes.length, PACKET_LIMIT);
     equal(receivePacket(reader), "empty");
     received.fds.forEach(closeDescriptor);
