@@ -105,7 +105,8 @@ export class SentDescriptor implements DeviceLender {
       return { device, giveBack: () => this.#giveBack(device, socket) };
     } catch (error) {
       this.#spoiled = true;
-      hangUp(kernel, socket, this.discards);
+      // In its turn, behind what came: it can be the device.
+      this.discards.add(socket);
       throw error;
     }
   }

@@ -108,6 +108,19 @@ Deno.test("the end of the connection tells the owner that the copy is closed", a
   await it.scene.finish();
 });
 
+Deno.test("the end does not come before a copy that was refused is closed", async () => {
+  const it = await lending();
+  const references: number[] = [];
+  it.answer = () => {
+    const end = it.scene.kernel.table.get(it.connections.at(-1) ?? -1) as SimSocket;
+    end.onReadable = () => references.push(it.device.references);
+    return { fds: [it.node.number, it.node.number] };
+  };
+  await assert.rejects(it.scene.guardian.open(), /it sent 2 descriptors/);
+  await settle();
+  assert.deepEqual(references, [1]);
+});
+
 Deno.test("each export asks again", async () => {
   const { scene, questions } = await lending({}, undefined, SELF, [{ name: "second" }]);
   await scene.start();
