@@ -105,6 +105,33 @@ static void answer(int connection, const char *text, int fd)
 		perror("sendmsg");
 }
 
+/*
+ * While Bargate has its copy, our close would close nothing. It ends the connection after it has
+ * closed the copy: only the end says so, however long it takes.
+ */
+static void wait_for_return(int connection, const char *address)
+{
+	char rest[64];
+
+	for (;;) {
+		ssize_t length = recv(connection, rest, sizeof(rest), 0);
+
+		if (length == 0)
+			break;
+		if (length > 0 || errno == EINTR)
+			continue; /* nothing more is asked on this connection */
+		if (errno == EAGAIN || errno == EWOULDBLOCK) {
+			printf("still lent %s\n", address);
+			continue;
+		}
+		/* ECONNRESET: it ended with something of ours unread, and has closed its copy too. */
+		if (errno != ECONNRESET)
+			die("recv");
+		break;
+	}
+	printf("returned %s\n", address);
+}
+
 /* Answers one question. `device` is the device fd, `address` the device's PCI address. */
 static void lend(int connection, int device, const char *address)
 {
@@ -123,9 +150,7 @@ static void lend(int connection, int device, const char *address)
 	}
 	answer(connection, "{\"v\":1,\"type\":\"lent\"}", device);
 	printf("lent %s\n", address);
-	/* While Bargate has its copy, our close would close nothing. It ends the connection after it. */
-	recv(connection, question, sizeof(question), 0);
-	printf("returned %s\n", address);
+	wait_for_return(connection, address);
 }
 
 int main(int argc, char **argv)
