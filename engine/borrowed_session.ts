@@ -7,13 +7,14 @@
  * @module
  */
 import type { OwnerIdentity } from "../policy/model.ts";
+import { closeOnLane } from "./close_on_lane.ts";
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
 import type { BorrowContext, DeviceLender } from "./device_lender.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { GuardedSession, Liveness } from "./guarded_session.ts";
 import type { DmaRange, HotResetInfo } from "./kernel.ts";
-import { explained, ready } from "./refusal.ts";
+import { explained, ready, refusedBy } from "./refusal.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import { SentDescriptor } from "./sent_descriptor.ts";
 import { TakenDescriptor } from "./taken_descriptor.ts";
@@ -56,7 +57,7 @@ export class BorrowedSession implements GuardedSession {
       const ioas = await ready("allocate an IOAS to probe with", () => lane.ioasAlloc(opened));
       return new BorrowedSession(target, context, lender, opened, ioas);
     } catch (error) {
-      if (iommufd?.open) await lane.close(iommufd);
+      if (iommufd?.open) await closeOnLane(kernel, lane, iommufd);
       await lender.dispose();
       throw error;
     }
@@ -147,15 +148,18 @@ export class BorrowedSession implements GuardedSession {
   }
 
   async closeBuffer(dmaBuf: Fd): Promise<void> {
-    await this.context.lane.close(dmaBuf);
+    const { kernel, lane } = this.context;
+    await closeOnLane(kernel, lane, dmaBuf);
   }
 
   async dispose(): Promise<void> {
-    const { lane } = this.context;
-    await this.owner.dispose();
-    await lane.iommuDestroy(this.iommufd, this.ioas);
-    await lane.close(this.iommufd);
-    await lane.end();
+    const { kernel, lane } = this.context;
+    try {
+      await this.owner.dispose();
+    } finally {
+      // The address space goes with the last reference to what it is in.
+      await closeOnLane(kernel, lane, this.iommufd).finally(() => lane.end());
+    }
   }
 
   /** Any ioctl wakes a device in low power, and its owner is told of that by an event of its own. */
@@ -178,7 +182,7 @@ export class BorrowedSession implements GuardedSession {
       await giveBack();
     } catch (error) {
       if (made.status === "fulfilled") await this.closeBuffer(made.value);
-      throw error;
+      throw refusedBy(`give the copy of ${this.target.address} back`, error);
     }
     if (made.status === "rejected") throw made.reason;
     return made.value;

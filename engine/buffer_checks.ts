@@ -4,9 +4,10 @@
  * @module
  */
 import { RefusedError } from "./errors.ts";
+import { refusedBy } from "./refusal.ts";
 import type { Fd } from "./fd.ts";
 import type { Liveness } from "./guarded_session.ts";
-import type { DmaRange, Kernel, Lane } from "./kernel.ts";
+import type { DmaBufFacts, DmaRange, Kernel, Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 
 /** Module name in the fdinfo of every dma-buf of a VFIO PCI device. */
@@ -31,7 +32,7 @@ export function checkExportedBuffer(
   what: string,
   ranges: readonly DmaRange[],
 ): void {
-  const facts = kernel.dmaBufFacts(dmaBuf);
+  const facts = factsOf(kernel, dmaBuf, `export ${what}`);
   const size = ranges.reduce((sum, range) => sum + range.length, 0n);
   const wrong = facts.size !== size
     ? `the buffer has ${facts.size} bytes where ${size} were asked for`
@@ -54,7 +55,7 @@ export async function probeBuffer(
   lane: Lane,
   { iommufd, ioas, dmaBuf }: ProbeRequest,
 ): Promise<Liveness> {
-  const { size } = kernel.dmaBufFacts(dmaBuf);
+  const { size } = factsOf(kernel, dmaBuf, `probe ${dmaBuf.what}`);
   try {
     const request = { iommufd, ioas, dmaBuf, start: 0n, length: size, writeable: true };
     const iova = await lane.ioasMapFile(request);
@@ -65,8 +66,14 @@ export async function probeBuffer(
     if (error.errnoName === "ENODEV") return "revoked";
     // The attach, which refuses revoked buffers, comes before the refusal of several ranges.
     if (error.errnoName === "EOPNOTSUPP") return "live";
-    throw new RefusedError(`Cannot probe ${dmaBuf.what}: unexpected ${error.errnoName}`, {
-      cause: error,
-    });
+    throw refusedBy(`probe ${dmaBuf.what}`, error);
+  }
+}
+
+function factsOf(kernel: Kernel, dmaBuf: Fd, what: string): DmaBufFacts {
+  try {
+    return kernel.dmaBufFacts(dmaBuf);
+  } catch (error) {
+    throw refusedBy(what, error);
   }
 }

@@ -265,8 +265,7 @@ export class ImporterChannel {
     for (let taken = 0; taken < MOST_UNREAD; taken++) {
       const packet = this.kernel.receive(this.socket);
       if (typeof packet === "string") return;
-      if (packet.pidfd !== undefined) this.kernel.close(packet.pidfd);
-      for (const fd of packet.fds) this.context.discard(fd);
+      this.#discard(packet);
     }
   }
 
@@ -284,8 +283,14 @@ export class ImporterChannel {
   }
 
   #take(packet: Packet, handler: ChannelHandler): void {
-    const parsed = this.#parse(packet);
-    if (packet.pidfd !== undefined) this.kernel.close(packet.pidfd);
+    let parsed: ImporterPacket | string;
+    try {
+      parsed = this.#parse(packet);
+    } catch (error) {
+      this.#discard(packet);
+      throw error;
+    }
+    this.#closePidfd(packet);
     if (typeof parsed === "string") {
       for (const fd of packet.fds) this.context.discard(fd);
       handler.refused(parsed);
@@ -293,6 +298,21 @@ export class ImporterChannel {
       return;
     }
     handler.packet(parsed, packet.fds);
+  }
+
+  /** Nothing that came with a packet is kept. */
+  #discard(packet: Packet): void {
+    this.#closePidfd(packet);
+    for (const fd of packet.fds) this.context.discard(fd);
+  }
+
+  /** A close that is refused has closed all the same; the packet counts. */
+  #closePidfd({ pidfd }: Packet): void {
+    try {
+      if (pidfd !== undefined) this.kernel.close(pidfd);
+    } catch (error) {
+      this.context.onError(error);
+    }
   }
 
   /** @returns what it asks, or why it does not count */

@@ -4,24 +4,26 @@
  * @module
  */
 import type { Fd } from "./fd.ts";
-import type { Lane } from "./kernel.ts";
+import type { Kernel, Lane } from "./kernel.ts";
 import { LaneEndedError } from "./kernel_error.ts";
 
 /**
- * Closes a descriptor on a lane. One that has ended, or whose thread has died, leaves descriptors
- * open; then another one closes it.
+ * Closes a descriptor on a lane. One that has ended, or whose thread has died, leaves open what is in
+ * the process's table: then another lane of that table closes it, for a buffer, an iommufd or a copy
+ * of an owner's descriptor that nobody closes keeps what it is of.
  *
- * @param lane whose descriptor it is
+ * @param kernel the port
+ * @param lane where it should be closed
  * @param fd given up when this resolves
- * @param another starts the lane that is used then; it is ended again
- * @throws {KernelError} if the close fails
+ * @throws {KernelError} if the close fails; the descriptor is given up all the same
+ * @throws {LaneEndedError} if it went with the thread's own table
  */
-export async function closeOnLane(lane: Lane, fd: Fd, another: () => Lane): Promise<void> {
+export async function closeOnLane(kernel: Kernel, lane: Lane, fd: Fd): Promise<void> {
   try {
     await lane.close(fd);
   } catch (error) {
     if (!(error instanceof LaneEndedError) || !fd.open) throw error;
-    const other = another();
+    const other = kernel.openLane(`${lane.name} (closing)`, "shared");
     try {
       await other.close(fd);
     } finally {

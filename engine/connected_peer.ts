@@ -84,8 +84,9 @@ export class ConnectedPeer implements ImporterSource {
       throw new RefusedError(`Cannot give importer ${this.name} its grants: nobody is connected`);
     }
     const found = await this.#check(kernel, connection.pidfd);
+    const peer = new PeerProcess(this.name, connection, found);
     this.#connection = undefined;
-    return new PeerProcess(this.name, connection, found);
+    return peer;
   }
 
   close(): void {
@@ -93,8 +94,11 @@ export class ConnectedPeer implements ImporterSource {
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection === undefined) return;
-    connection.channel.close();
-    connection.kernel.close(connection.pidfd);
+    try {
+      connection.channel.close();
+    } finally {
+      connection.kernel.close(connection.pidfd);
+    }
   }
 
   #check(kernel: Kernel, pidfd: Fd): Promise<ProcessIdentity> {

@@ -550,11 +550,9 @@ export class DeviceGuard {
 
   /** The last reference to an iommufd takes its address spaces with it, and that can wait. */
   async #closeCopy(iommufd: Fd): Promise<void> {
-    const { kernel } = this.context;
-    const another = () => kernel.openLane(`${this.session.target.address} (closing)`, "shared");
     await this.#record.attempt(
       "close an importer's iommufd",
-      () => closeOnLane(this.lane, iommufd, another),
+      () => closeOnLane(this.context.kernel, this.lane, iommufd),
     );
   }
 
@@ -865,9 +863,9 @@ export class DeviceGuard {
       held.mapping = await this.#mapInto(held, old.iommufd, old.ioas, old.iova);
       return "resumable";
     } catch (error) {
+      await this.#closeCopy(old.iommufd);
       if (!(error instanceof RefusedError)) throw error;
       // The importer has changed its address space; it can ask for another mapping.
-      await this.#closeCopy(old.iommufd);
       return "dead";
     }
   }

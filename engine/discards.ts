@@ -3,15 +3,19 @@
  *
  * @module
  */
+import { closeOnLane } from "./close_on_lane.ts";
 import type { Fd } from "./fd.ts";
-import type { Lane } from "./kernel.ts";
+import type { Kernel, Lane } from "./kernel.ts";
 
 /** Closes on one lane, in order. */
 export class Discards {
   #pending = 0;
 
-  /** @param lane that nobody else must wait for while something is pending */
-  constructor(private readonly lane: Lane) {}
+  /**
+   * @param kernel the port
+   * @param lane that nobody else must wait for while something is pending
+   */
+  constructor(private readonly kernel: Kernel, private readonly lane: Lane) {}
 
   /** Whether a close has not returned yet. */
   get pending(): boolean {
@@ -22,6 +26,6 @@ export class Discards {
   add(fd: Fd): void {
     if (!fd.open) return;
     this.#pending++;
-    void Promise.allSettled([this.lane.close(fd)]).then(() => this.#pending--);
+    void Promise.allSettled([closeOnLane(this.kernel, this.lane, fd)]).then(() => this.#pending--);
   }
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { closeOnLane } from "./close_on_lane.ts";
 import type { Fd } from "./fd.ts";
 import type { Kernel, Lane } from "./kernel.ts";
 import { ready } from "./refusal.ts";
@@ -91,7 +92,7 @@ export class GroupAccess {
       }
       return device;
     } catch (error) {
-      await lane.close(device);
+      await closeOnLane(this.kernel, lane, device);
       throw error;
     }
   }
@@ -121,7 +122,7 @@ export class GroupAccess {
       }
       return group;
     } catch (error) {
-      await lane.close(group);
+      await closeOnLane(this.kernel, lane, group);
       throw error;
     }
   }

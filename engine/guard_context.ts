@@ -9,6 +9,8 @@ import type { Cause, EventFacts, EventLog } from "./event.ts";
 import type { Fd } from "./fd.ts";
 import type { Grant } from "./grant.ts";
 import type { Kernel } from "./kernel.ts";
+import { KernelError } from "./kernel_error.ts";
+import { causeOf } from "./refusal.ts";
 import type { GuardedSession } from "./guarded_session.ts";
 
 /** What a guard needs from around it. */
@@ -114,7 +116,10 @@ export class GuardRecorder {
   }
 }
 
-/** @returns what an error says */
+/** @returns what an error says; of the kernel's refusals, what they mean */
 export function messageOf(error: unknown): string {
+  if (error instanceof KernelError) {
+    return `${error.subject}: ${causeOf(error)} (${error.errnoName})`;
+  }
   return error instanceof Error ? error.message : String(error);
 }

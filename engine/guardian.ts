@@ -6,12 +6,12 @@
  */
 import { type BargatePacket, PROTOCOL } from "./channel.ts";
 import type { Clock } from "./clock.ts";
+import { closeOnLane } from "./close_on_lane.ts";
 import { DeviceGuard, grantedPacket, type Urgency } from "./device_guard.ts";
 import { DomainReset } from "./domain_reset.ts";
 import { DeniedError, HostNotReadyError, InterruptedError, RefusedError } from "./errors.ts";
 import { messageOf } from "./guard_context.ts";
 import type { Cause, EventLog } from "./event.ts";
-import { closeOnLane } from "./close_on_lane.ts";
 import type { Fd } from "./fd.ts";
 import type { EndReason } from "./end.ts";
 import { type HeldGrant, isActive } from "./held_grant.ts";
@@ -36,6 +36,7 @@ import {
   type ResetOutcome,
   type ResetReach,
 } from "./reset_outcome.ts";
+import { refusedBy } from "./refusal.ts";
 import { SharedIommufd } from "./shared_iommufd.ts";
 import { GroupAccess } from "./group_access.ts";
 import type { Files } from "../host/files.ts";
@@ -133,7 +134,7 @@ export class Guardian {
       this.#goOn();
     } catch (error) {
       await this.#finish("failed", { source: "engine", detail: messageOf(error) });
-      throw error;
+      throw refusedBy(`meet importer ${source.name}`, error);
     }
   }
 
@@ -159,7 +160,7 @@ export class Guardian {
       this.#goOn();
     } catch (error) {
       await this.#finish("failed", { source: "engine", detail: "an export failed" });
-      throw error;
+      throw refusedBy("open the devices and export from them", error);
     }
     this.#scheduleReconcile();
   }
@@ -185,7 +186,7 @@ export class Guardian {
       });
     } catch (error) {
       await this.#finish("failed", { source: "engine", detail: messageOf(error) });
-      throw error;
+      throw refusedBy(`stay for importer ${source.name}`, error);
     }
     await this.#finish("importer-gone", { source: end.cause.source });
     const { child } = end;
@@ -204,7 +205,7 @@ export class Guardian {
     const grace = Math.max(0, ...this.plan.grants.map(({ rule }) => rule.graceMs));
     const ends = this.#endAll("shutdown", { source: "signal", detail: signal }, "graceful");
     await this.#within(grace + this.context.limitMs, ends);
-    this.#importer?.askToEnd();
+    this.#guarded(() => this.#importer?.askToEnd());
   }
 
   /**
@@ -322,7 +323,8 @@ export class Guardian {
       await this.#post.add(guard);
       return guard;
     } catch (error) {
-      await session.close();
+      // Also what it was borrowed with: the first error is the one that is told.
+      await session.dispose().catch((failure: unknown) => this.#failed(failure));
       throw error;
     }
   }
@@ -339,7 +341,12 @@ export class Guardian {
       target,
       target.owner,
     );
-    this.#watchOwner(session);
+    try {
+      this.#watchOwner(session);
+    } catch (error) {
+      await session.dispose();
+      throw error;
+    }
     return session;
   }
 
@@ -475,7 +482,13 @@ export class Guardian {
   }
 
   #notify(packet: BargatePacket, fds: readonly Fd[] = []): boolean {
-    return this.#importer?.channel.send(packet, fds) ?? false;
+    try {
+      return this.#importer?.channel.send(packet, fds) ?? false;
+    } catch (error) {
+      // An end does not fail because its importer cannot be told of it.
+      this.#failed(error);
+      return false;
+    }
   }
 
   /**
@@ -484,9 +497,7 @@ export class Guardian {
    * likes.
    */
   #discard(fd: Fd): void {
-    const { kernel } = this.context;
-    const another = () => kernel.openLane("janitor, once more", "shared");
-    closeOnLane(this.#janitor, fd, another).catch((error: unknown) =>
+    closeOnLane(this.context.kernel, this.#janitor, fd).catch((error: unknown) =>
       this.#refused(`a descriptor that was sent: ${messageOf(error)}`)
     );
   }
@@ -523,7 +534,7 @@ export class Guardian {
     for (const end of await Promise.allSettled(ends)) {
       if (end.status === "rejected") this.#failed(end.reason);
     }
-    this.#iommufd.close();
+    this.#guarded(() => this.#iommufd.close());
     this.#groups.clear();
     this.#guards.clear();
   }
@@ -531,11 +542,12 @@ export class Guardian {
   /** Stops listening and watching: what needs no device. */
   #hangUp(): void {
     this.#callOffReconcile?.();
-    this.#importer?.close();
-    this.#importer = undefined;
-    this.#source?.close();
-    this.#source = undefined;
-    this.#post.stop();
+    const [importer, source] = [this.#importer, this.#source];
+    this.#importer = this.#source = undefined;
+    // What one of them cannot close keeps none of the others.
+    this.#guarded(() => importer?.close());
+    this.#guarded(() => source?.close());
+    this.#guarded(() => this.#post.stop());
     for (const watch of this.#owners.splice(0)) watch.stop();
     this.#background(this.#janitor.end());
   }

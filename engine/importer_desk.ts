@@ -100,11 +100,21 @@ export class ImporterDesk {
       return;
     }
     try {
-      await this.context.guardOf(held).map(held, iommufd, packet.ioas, packet.iova);
+      await this.#guardOf(held, iommufd).map(held, iommufd, packet.ioas, packet.iova);
       this.context.notify(grantedPacket(held));
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       this.#refuse(error.message);
+    }
+  }
+
+  /** Looking at a stranger's file can take longer than the device is there. */
+  #guardOf(held: HeldGrant, iommufd: Fd): DeviceGuard {
+    try {
+      return this.context.guardOf(held);
+    } catch (error) {
+      this.context.discard(iommufd);
+      throw error;
     }
   }
 

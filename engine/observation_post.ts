@@ -67,7 +67,11 @@ export class ObservationPost implements Observer {
   async add(guard: DeviceGuard): Promise<void> {
     const { target } = guard.session;
     const { address } = target;
-    this.#observers.push(await observeInterrupts(this.context, guard));
+    const interrupts = await ready(
+      `watch the interrupts of ${address}`,
+      () => observeInterrupts(this.context, guard),
+    );
+    this.#observers.push(interrupts);
     if (target.owner !== undefined && !this.choice.traceRevokes) {
       const detail = "resets by the owner are not seen without --trace-revokes";
       this.#missing("revoke-trace", detail, address);

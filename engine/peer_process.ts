@@ -64,8 +64,11 @@ export class PeerProcess implements ImporterProcess {
 
   close(): void {
     this.#watch.stop();
-    this.channel.close();
-    if (this.#pidfd.open) this.#kernel.close(this.#pidfd);
+    try {
+      this.channel.close();
+    } finally {
+      if (this.#pidfd.open) this.#kernel.close(this.#pidfd);
+    }
   }
 
   #over(source: string, detail: string): void {

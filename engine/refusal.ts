@@ -40,11 +40,19 @@ export async function explained<T>(what: string, step: () => Promise<T> | T): Pr
   try {
     return await step();
   } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    throw new RefusedError(`Cannot ${what}: ${causeOf(error)} (${error.errnoName})`, {
-      cause: error,
-    });
+    throw refusedBy(what, error);
   }
+}
+
+/**
+ * @param what the step, after "Cannot"
+ * @param error what it threw
+ * @returns a refusal of the kernel's with its meaning; what is none, as it is
+ */
+export function refusedBy(what: string, error: unknown): unknown {
+  if (!(error instanceof KernelError)) return error;
+  const message = `Cannot ${what}: ${causeOf(error)} (${error.errnoName})`;
+  return new RefusedError(message, { cause: error });
 }
 
 /**

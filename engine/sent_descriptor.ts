@@ -7,6 +7,7 @@
  */
 import type { OwnerIdentity } from "../policy/model.ts";
 import { FLAWS, PacketError, parseObject } from "./channel.ts";
+import { closeOnLane } from "./close_on_lane.ts";
 import {
   type BorrowContext,
   type DeviceLender,
@@ -64,7 +65,7 @@ export class SentDescriptor implements DeviceLender {
   ): Promise<SentDescriptor> {
     const { kernel, files } = context;
     const lane = kernel.openLane(`owner of ${address}`);
-    const discards = new Discards(lane);
+    const discards = new Discards(kernel, lane);
     let socket: Fd | undefined;
     let pidfd: Fd | undefined;
     try {
@@ -80,8 +81,8 @@ export class SentDescriptor implements DeviceLender {
       hangUp(kernel, socket, discards);
       return new SentDescriptor(context, address, owner, path, pidfd, open, pid, lane, discards);
     } catch (error) {
-      if (socket !== undefined) hangUp(kernel, socket, discards);
       if (pidfd !== undefined) kernel.close(pidfd);
+      if (socket !== undefined) hangUp(kernel, socket, discards);
       // Not waited for: a stranger may keep it.
       void lane.end();
       throw error;
@@ -126,7 +127,7 @@ export class SentDescriptor implements DeviceLender {
    * closed, it does not come before the end of this process.
    */
   async #giveBack(device: Fd, socket: Fd): Promise<void> {
-    await this.lane.close(device);
+    await closeOnLane(this.context.kernel, this.lane, device);
     hangUp(this.context.kernel, socket, this.discards);
   }
 
@@ -251,8 +252,12 @@ export class SentDescriptor implements DeviceLender {
  * wait as long as its sender likes.
  */
 function hangUp(kernel: Kernel, socket: Fd, discards: Discards): void {
-  kernel.shutdown(socket);
-  discards.add(socket);
+  if (!socket.open) return;
+  try {
+    kernel.shutdown(socket);
+  } finally {
+    discards.add(socket);
+  }
 }
 
 /** @returns its pid */

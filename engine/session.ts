@@ -5,9 +5,9 @@
  * @module
  */
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
+import { closeOnLane } from "./close_on_lane.ts";
 import { configHeader } from "../host/config_space.ts";
 import { DeviceHold, HOLD_NAMES, type HoldKind, holdsOver, type HoldSpan } from "./device_hold.ts";
-import { closeOnLane } from "./close_on_lane.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { DeviceTarget } from "./device_target.ts";
@@ -149,7 +149,7 @@ export class DeviceSession implements GuardedSession {
       }
       return dmaBuf;
     } catch (error) {
-      await this.lane.close(dmaBuf);
+      await this.closeBuffer(dmaBuf);
       throw error;
     }
   }
@@ -327,8 +327,7 @@ export class DeviceSession implements GuardedSession {
 
   async #closeDevice(device: Fd): Promise<void> {
     try {
-      const { address } = this.target;
-      await closeOnLane(this.lane, device, () => this.kernel.openLane(`${address} (closing)`));
+      await closeOnLane(this.kernel, this.lane, device);
     } finally {
       if (!device.open) this.access.deviceClosed();
     }
@@ -336,17 +335,20 @@ export class DeviceSession implements GuardedSession {
 
   /** Closes a dma-buf of this device; the last reference can wait for the device. */
   async closeBuffer(dmaBuf: Fd): Promise<void> {
-    await this.lane.close(dmaBuf);
+    await closeOnLane(this.kernel, this.lane, dmaBuf);
   }
 
   /** Gives back what outlives generations, and ends the lane. The device must be closed. */
   async dispose(): Promise<void> {
-    await this.close();
     const ioas = this.#probeIoas;
     const { iommufd } = this.access;
     this.#probeIoas = undefined;
-    if (ioas !== undefined && iommufd !== undefined) await this.lane.iommuDestroy(iommufd, ioas);
-    await this.lane.end();
+    try {
+      await this.close();
+      if (ioas !== undefined && iommufd !== undefined) await this.lane.iommuDestroy(iommufd, ioas);
+    } finally {
+      await this.lane.end();
+    }
   }
 
   async #checkFeature(device: Fd): Promise<void> {

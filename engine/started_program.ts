@@ -16,11 +16,12 @@ import type {
 } from "./importer_process.ts";
 import type { Child, ChildEnd, Kernel, Watch } from "./kernel.ts";
 import type { Recipient } from "./recipient.ts";
-import { explained } from "./refusal.ts";
+import { explained, refusedBy } from "./refusal.ts";
 
 /** Name of the importer channel in `LISTEN_FDNAMES`. */
 const CHANNEL_NAME = "bargate";
 const SIGTERM = 15;
+const SIGKILL = 9;
 
 /** The program to give the grants to. */
 export interface Command {
@@ -50,8 +51,10 @@ export class StartedProgram implements ImporterSource {
   async start(given: readonly GivenBuffer[], context: ImporterContext): Promise<ImporterProcess> {
     const { kernel } = context;
     const { account } = this.command.recipient;
-    const [ours, theirs] = kernel.socketPair(`importer channel of ${this.name}`);
-    kernel.passPidfds(ours);
+    const [ours, theirs] = await explained(
+      `make the importer channel of ${this.name}`,
+      () => kernel.socketPair(`importer channel of ${this.name}`),
+    );
     let child: Child | undefined;
     const channel = new ImporterChannel(kernel, ours, {
       sender: () => child === undefined ? undefined : { ...child, ownChild: true },
@@ -59,15 +62,32 @@ export class StartedProgram implements ImporterSource {
       onError: context.onError,
     });
     try {
+      kernel.passPidfds(ours);
       child = await this.#spawn(kernel, [...given, { name: CHANNEL_NAME, fd: theirs }]);
     } catch (error) {
       channel.close();
       throw error;
     } finally {
-      kernel.close(theirs);
+      this.#closeTheirs(theirs, context);
     }
     const detail = `process ${child.pid}, account ${account.name}`;
-    return new ChildProcess(kernel, { name: this.name, child, channel, detail });
+    try {
+      return new ChildProcess(kernel, { name: this.name, child, channel, detail });
+    } catch (error) {
+      // Nobody would learn of its end: it must not go on with what it was given.
+      kill(child, context);
+      channel.close();
+      throw refusedBy(`watch process ${child.pid}`, error);
+    }
+  }
+
+  /** A close that is refused has closed all the same; the program is not to pay for it. */
+  #closeTheirs(theirs: Fd, { kernel, onError }: ImporterContext): void {
+    try {
+      kernel.close(theirs);
+    } catch (error) {
+      onError(error);
+    }
   }
 
   close(): void {}
@@ -80,6 +100,18 @@ export class StartedProgram implements ImporterSource {
       `start ${path}`,
       () => kernel.spawn({ path, argv, env, fds, account, ...output }),
     );
+  }
+}
+
+/** Ends a program that has only just been started, and reaps it. */
+function kill(child: Child, { kernel, onError }: ImporterContext): void {
+  try {
+    kernel.signal(child.pidfd, SIGKILL);
+    kernel.childEnd(child);
+  } catch (error) {
+    onError(error);
+  } finally {
+    kernel.close(child.pidfd);
   }
 }
 
@@ -119,8 +151,11 @@ class ChildProcess implements ImporterProcess {
 
   close(): void {
     this.#watch.stop();
-    this.channel.close();
-    if (this.#child.pidfd.open) this.kernel.close(this.#child.pidfd);
+    try {
+      this.channel.close();
+    } finally {
+      if (this.#child.pidfd.open) this.kernel.close(this.#child.pidfd);
+    }
   }
 
   #end(): ImporterEnd {

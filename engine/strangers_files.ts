@@ -25,7 +25,7 @@ export class StrangersFiles {
   /** Closes a file that somebody sent, at some time. */
   discard(fd: Fd): void {
     this.#lane ??= this.kernel.openLane(this.name, "shared");
-    this.#discards ??= new Discards(this.#lane);
+    this.#discards ??= new Discards(this.kernel, this.#lane);
     this.#discards.add(fd);
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { OwnerIdentity } from "../policy/model.ts";
+import { closeOnLane } from "./close_on_lane.ts";
 import {
   type BorrowContext,
   type DeviceLender,
@@ -57,7 +58,8 @@ export class TakenDescriptor implements DeviceLender {
       `borrow ${address}`,
       () => this.context.kernel.borrow(pidfd, descriptor, `${address} of process ${pid}`),
     );
-    const giveBack = () => lane.close(device);
+    // While the copy is open, the owner's close closes nothing.
+    const giveBack = () => closeOnLane(this.context.kernel, lane, device);
     try {
       const other = await explained(
         "ask which device it is",

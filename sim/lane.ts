@@ -31,12 +31,19 @@ const CONTAINER_NODE = "/dev/vfio/vfio";
 export class SimLane implements Lane {
   #turn: Promise<unknown> = Promise.resolve();
   #ended = false;
+  #dead = false;
+  /** Descriptors of the thread's own table: they go with it. */
+  readonly #own = new Set<Fd>();
   waiting: Lane["waiting"];
 
   constructor(private readonly kernel: SimWorld, readonly name: string) {}
 
   openShared(path: string): Promise<Fd> {
-    return this.openNode(path);
+    return this.#open(path);
+  }
+
+  async openNode(path: string): Promise<Fd> {
+    return this.#owned(await this.#open(path));
   }
 
   receive(socket: Fd): Promise<LanePacket | "empty" | "end"> {
@@ -46,6 +53,7 @@ export class SimLane implements Lane {
       const { pidfd, ...rest } = packet;
       const pid = pidfd === undefined ? undefined : this.kernel.pidOf(pidfd);
       if (pidfd !== undefined) this.kernel.close(pidfd);
+      for (const fd of packet.fds) this.#owned(fd);
       return { ...rest, ...(pid !== undefined && { pid }) };
     });
   }
@@ -66,7 +74,7 @@ export class SimLane implements Lane {
     });
   }
 
-  openNode(path: string): Promise<Fd> {
+  #open(path: string): Promise<Fd> {
     return this.#call("openNode", path, () => {
       const { devices, groups, table } = this.kernel;
       if (path === CONTAINER_NODE) return new Fd(table.install(new SimContainer()), path);
@@ -76,16 +84,32 @@ export class SimLane implements Lane {
     });
   }
 
-  /** The thread dies: nothing is answered any more, and descriptors stay open. */
+  /** The thread dies: nothing is answered any more, and what is open in its own table is closed. */
   die(): void {
-    this.#ended = true;
+    this.#ended = this.#dead = true;
+    for (const fd of this.#own) if (fd.open) this.kernel.table.close(fd.number);
+  }
+
+  /** The thread is kept: what is asked from now on is not answered before. */
+  delay(until: Promise<void>): void {
+    this.#turn = this.#turn.then(() => until);
+  }
+
+  #owned(fd: Fd): Fd {
+    this.#own.add(fd);
+    return fd;
   }
 
   /** The descriptor is gone also when the close is refused, as on Linux. */
   close(fd: Fd): Promise<void> {
-    if (this.#ended) return Promise.reject(this.#over());
+    if (this.#ended) {
+      // Those of the thread's table were closed with it; others stay the caller's.
+      if (this.#own.delete(fd) && fd.open) fd.release();
+      return Promise.reject(this.#over());
+    }
     const { what } = fd;
     const number = fd.release();
+    this.#own.delete(fd);
     const closed = () => void this.kernel.table.close(number);
     return this.#call("close", what, closed, closed);
   }
@@ -138,7 +162,8 @@ export class SimLane implements Lane {
 
   groupDevice(group: Fd, address: string, vfToken?: string): Promise<Fd> {
     return this.#group("VFIO_GROUP_GET_DEVICE_FD", group, (file) => {
-      return new Fd(this.kernel.table.install(file.openDevice(address, vfToken)), address);
+      const device = file.openDevice(address, vfToken);
+      return this.#owned(new Fd(this.kernel.table.install(device), address));
     });
   }
 
@@ -195,11 +220,24 @@ export class SimLane implements Lane {
   }
 
   armInterrupt(device: Fd, which: EventInterrupt, eventFd: Fd | undefined): Promise<void> {
-    return this.#on("VFIO_DEVICE_SET_IRQS", device, (vfio) => {
-      if (eventFd === undefined) return vfio.arm(which, undefined);
-      const file = this.kernel.file(eventFd, SimEventFd, "VFIO_DEVICE_SET_IRQS", "EINVAL");
-      vfio.arm(which, file);
+    const call = "VFIO_DEVICE_SET_IRQS";
+    // A copy of the descriptor goes to the thread with the call.
+    const file = eventFd && this.#now(() => this.kernel.file(eventFd, SimEventFd, call, "EINVAL"));
+    return this.#on(call, device, (vfio) => {
+      vfio.arm(which, file?.());
     });
+  }
+
+  /** @returns what gives what the work has given, or throws what it has thrown */
+  #now<T>(work: () => T): () => T {
+    try {
+      const made = work();
+      return () => made;
+    } catch (error) {
+      return () => {
+        throw error;
+      };
+    }
   }
 
   attachIoas(device: Fd, ioas: number): Promise<void> {
@@ -341,6 +379,7 @@ export class SimLane implements Lane {
     const run = this.#turn.then(async () => {
       try {
         await this.kernel.enter(call, subject);
+        if (this.#dead) throw this.#over();
       } catch (error) {
         refused?.();
         throw error;

@@ -7,6 +7,7 @@
 import type { Fd } from "../fd.ts";
 import type { EventInterrupt } from "../kernel.ts";
 import type { ObservationKind, Observer, ObserverContext } from "./observation.ts";
+import { stopAll } from "./stop_all.ts";
 import { whenReadable } from "./when_readable.ts";
 
 /** The device whose interrupts are taken. */
@@ -38,7 +39,7 @@ export async function observeInterrupts(
   source: InterruptSource,
 ): Promise<Observer> {
   const observers: Observer[] = [];
-  const stop = () => observers.forEach((observer) => observer.stop());
+  const stop = () => stopAll(observers);
   try {
     for (const which of ["request", "error"] as const) {
       observers.push(await observeOne(context, source, which));
@@ -63,7 +64,8 @@ async function observeOne(
     const cause = { source: `${which}-interrupt` };
     tell({ devices: [address], kind: KINDS[which], cause });
   });
-  const arm = () => source.session.arm(which, fd);
+  // A generation can begin after the watching has ended.
+  const arm = () => fd.open ? source.session.arm(which, fd) : Promise.resolve(false);
   try {
     await arm();
   } catch (error) {

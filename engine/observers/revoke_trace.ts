@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { RevokeRecord } from "../kernel.ts";
+import type { Kernel, RevokeRecord, RevokeTrace, Watch } from "../kernel.ts";
 import type { Observation, Observer, ObserverContext } from "./observation.ts";
 
 /**
@@ -18,7 +18,7 @@ import type { Observation, Observer, ObserverContext } from "./observation.ts";
  */
 export function observeRevokes(context: ObserverContext): Observer {
   const trace = context.kernel.openRevokeTrace();
-  const watch = context.kernel.watch(trace.fd, () => {
+  const watch = watchOrRemove(context.kernel, trace, () => {
     try {
       for (const record of trace.read()) meaningsOf(record).forEach(context.tell);
     } catch (error) {
@@ -31,6 +31,15 @@ export function observeRevokes(context: ObserverContext): Observer {
       trace.close();
     },
   };
+}
+
+function watchOrRemove(kernel: Kernel, trace: RevokeTrace, onReady: () => void): Watch {
+  try {
+    return kernel.watch(trace.fd, onReady);
+  } catch (error) {
+    trace.close();
+    throw error;
+  }
 }
 
 /** What was lost may have been a revoke with its un-revoke, of which no probe tells afterwards. */

@@ -1,6 +1,8 @@
 /** A device that another process has open, for the engine's tests. @module */
 import type { Fd } from "../../engine/fd.ts";
+import type { GuardianContext } from "../../engine/guardian.ts";
 import type { ObserverChoice } from "../../engine/observation_post.ts";
+import type { SimKernel } from "../../sim/sim_kernel.ts";
 import type { SimProcess } from "../../sim/process.ts";
 import { SimDeviceFile } from "../../sim/vfio.ts";
 import { AT, type GrantSpec, Scene, SSD } from "./support.ts";
@@ -28,10 +30,11 @@ export async function owned(
   unit = "tgt.service",
   observe: ObserverChoice = {},
   more: readonly GrantSpec[] = [],
+  context: (kernel: SimKernel) => Partial<GuardianContext> = () => ({}),
 ): Promise<Owned> {
   const first = { owner: OWNER, graceMs: 100, ...spec };
   const specs = [first, ...more.map((each) => ({ ...first, ...each }))];
-  const scene = new Scene(specs, undefined, observe);
+  const scene = new Scene(specs, undefined, observe, "cdev", context);
   const { kernel, files } = scene;
   const lane = kernel.openLane("owner");
   const node = await lane.openNode(`/dev/vfio/devices/${SSD}`);

@@ -47,7 +47,7 @@ export class ManualClock implements Clock {
       this.#now = Math.max(this.#now, next.at);
       next.run();
     }
-    this.#now = end;
+    this.#now = Math.max(this.#now, end);
   }
 }
 
@@ -156,7 +156,7 @@ export class Scene {
     functions?: readonly SimFunction[],
     observe: ObserverChoice = {},
     route: "cdev" | "group" = "cdev",
-    more: Partial<GuardianContext> = {},
+    more: Partial<GuardianContext> | ((kernel: SimKernel) => Partial<GuardianContext>) = {},
   ) {
     const groupOf = new Map(functions?.map(({ address, group }) => [address, group]));
     const grants = specs.map(planned).map((grant) => {
@@ -184,7 +184,7 @@ export class Scene {
       limitMs: 1000,
       files: this.files,
       observe,
-      ...more,
+      ...(typeof more === "function" ? more(this.kernel) : more),
     });
   }
 

@@ -1,0 +1,129 @@
+/**
+ * What holds whatever call goes wrong: a slice of all single faults, some pairs, and each defect that
+ * was found so, by its name. The whole is `deno task test:long`.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import type { Fault } from "./faulty_kernel.ts";
+import { tryPairs } from "./pairs.ts";
+import { describe, runWith, singleFaults } from "./run.ts";
+import { SCENARIOS } from "./scenarios.ts";
+
+/** Every so many-th fault is tried; prime, so that each kind has its turn. */
+const SLICE = 7;
+const [PAIRS, SEED] = [200, 7];
+
+Deno.test("the stories go well when nothing goes wrong", async () => {
+  for (const scenario of SCENARIOS) {
+    const { violations, calls } = await runWith(scenario, []);
+    assert.deepEqual(violations, [], scenario.name);
+    assert.ok(calls.length > 20, scenario.name);
+  }
+});
+
+Deno.test("the invariants hold over single faults at every call", async () => {
+  let turn = 0;
+  for (const scenario of SCENARIOS) {
+    for (const placed of await singleFaults(scenario)) {
+      if (turn++ % SLICE !== 0) continue;
+      const { calls, violations } = await runWith(scenario, [placed]);
+      assert.deepEqual(violations, [], `${scenario.name}: ${describe(placed, calls)}`);
+    }
+  }
+});
+
+Deno.test("the invariants hold over random pairs of faults", async () => {
+  await tryPairs(PAIRS, SEED);
+});
+
+const refuse = (
+  errno: "EIO" | "EMFILE" | "ENOMEM" | "ENOSPC",
+  when: "before" | "after",
+): Fault => ({
+  kind: "refuse",
+  errno,
+  when,
+});
+const DIES: Fault = { kind: "die" };
+const EXIT_MEANWHILE: Fault = { kind: "slow", meanwhile: "exit" };
+
+/** What was wrong once: the story, the calls (all of that name), and the fault. */
+const FOUND: readonly (readonly [string, string, string, Fault])[] = [
+  ["what cannot be watched is not left open", "exec", "watch", refuse("ENOSPC", "before")],
+  ["a program that cannot be watched does not go on", "exec", "watch", refuse("ENOMEM", "before")],
+  ["one close that is refused keeps none of the others", "exec", "close", refuse("EIO", "after")],
+  ["a channel that cannot be made is explained", "exec", "socketPair", refuse("EMFILE", "before")],
+  [
+    "a buffer that cannot be looked at is explained",
+    "exec",
+    "dmaBufFacts",
+    refuse("EMFILE", "before"),
+  ],
+  ["a child that cannot be reaped is explained", "exec", "childEnd", refuse("EIO", "before")],
+  ["an end does not wait for being told", "release", "send", refuse("ENOMEM", "before")],
+  [
+    "a reset does not fail for want of telling",
+    "function reset, both",
+    "send",
+    refuse("ENOMEM", "before"),
+  ],
+  ["a thread that dies keeps no buffer", "exec", "ioasMapFile", DIES],
+  ["a thread that dies keeps no group", "group route", "setContainer", DIES],
+  ["a thread that dies keeps no copy of an owner's descriptor", "borrowed", "fileTarget", DIES],
+  [
+    "a copy that cannot be given back leaves no buffer",
+    "borrowed",
+    "close",
+    refuse("EIO", "after"),
+  ],
+  ["a thread that dies keeps no connection to an owner", "lent", "receive", DIES],
+  [
+    "an owner that cannot be looked at is not held",
+    "borrowed",
+    "identifyProcess",
+    refuse("EMFILE", "before"),
+  ],
+  ["an owner that cannot be watched is not held", "borrowed", "watch", refuse("ENOSPC", "before")],
+  ["a peer that cannot be watched is not held", "send", "watch", refuse("ENOSPC", "before")],
+  [
+    "a packet that cannot be looked at leaves nothing",
+    "mapping: bargate",
+    "pidOf",
+    refuse("EMFILE", "before"),
+  ],
+  [
+    "what an importer sent goes when it is looked at too late",
+    "mapping: bargate",
+    "isIommufd",
+    EXIT_MEANWHILE,
+  ],
+  [
+    "a mapping that dies with its thread leaves no iommufd",
+    "mapping: bargate, restore",
+    "ioasMapFile",
+    DIES,
+  ],
+  [
+    "a generation that begins after all is over arms nothing",
+    "function reset, both",
+    "openNode",
+    EXIT_MEANWHILE,
+  ],
+];
+
+for (const [title, story, name, fault] of FOUND) {
+  Deno.test(title, async () => {
+    const scenario = SCENARIOS.find((each) => each.name === story);
+    assert.ok(scenario !== undefined, story);
+    const { calls } = await runWith(scenario, []);
+    const hits = calls.flatMap((call, at) => call.name === name ? [at] : []);
+    assert.ok(hits.length > 0, `${story} makes no ${name}`);
+    for (const at of hits) {
+      // What cannot wait has no thread to die.
+      if (fault.kind !== "refuse" && calls[at]?.lane === undefined) continue;
+      const { violations } = await runWith(scenario, [{ at, fault }]);
+      assert.deepEqual(violations, [], describe({ at, fault }, calls));
+    }
+  });
+}

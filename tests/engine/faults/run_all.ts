@@ -1,0 +1,49 @@
+/**
+ * Every single fault of every scenario, and random pairs: `deno task test:long`.
+ *
+ * @module
+ */
+import { tryPairs } from "./pairs.ts";
+import { describe, runWith, singleFaults } from "./run.ts";
+import { SCENARIOS } from "./scenarios.ts";
+
+/** Random pairs of faults, and the seed of their choice. */
+const [PAIRS, SEED] = [20_000, 1];
+
+const only = Deno.args[0];
+const began = performance.now();
+let [calls, runs, bad] = [0, 0, 0];
+const kinds = new Map<string, { count: number; first: string }>();
+for (const scenario of SCENARIOS) {
+  if (only !== undefined && !scenario.name.includes(only)) continue;
+  const plain = await runWith(scenario, []);
+  calls += plain.calls.length;
+  for (const violation of plain.violations) {
+    console.error(`${scenario.name}, no fault: ${violation}`);
+  }
+  bad += plain.violations.length > 0 ? 1 : 0;
+  for (const placed of await singleFaults(scenario)) {
+    const outcome = await runWith(scenario, [placed]);
+    runs++;
+    if (outcome.violations.length === 0) continue;
+    bad++;
+    const where = `${scenario.name}: ${describe(placed, outcome.calls)}`;
+    for (const violation of outcome.violations) {
+      const kind = kinds.get(violation) ?? { count: 0, first: where };
+      kinds.set(violation, { ...kind, count: kind.count + 1 });
+      if (Deno.args[1] === "all") console.error(`${where}: ${violation}`);
+    }
+  }
+}
+for (const [violation, { count, first }] of kinds) {
+  console.error(`${count} times ${violation}\n    first: ${first}`);
+}
+const seconds = Math.round((performance.now() - began) / 1000);
+console.error(
+  `${SCENARIOS.length} scenarios, ${calls} calls, ${runs} runs, ${bad} bad, ${seconds} s`,
+);
+if (bad > 0) Deno.exit(1);
+if (only === undefined) {
+  await tryPairs(PAIRS, SEED);
+  console.error(`${PAIRS} pairs of faults, seed ${SEED}`);
+}
