@@ -644,8 +644,7 @@ export class DeviceGuard {
       if (this.session.isOpen) {
         throw new RefusedError(`Cannot renew ${this.session.target.address}: it does not close`);
       }
-      if (this.#final !== undefined) return;
-      await this.#reopen();
+      if (!await this.#reopen()) return;
       this.#record.device("device-opened");
       for (const work of this.#onReopen) await work();
       await between();
@@ -657,18 +656,24 @@ export class DeviceGuard {
     }
   }
 
-  /** Whoever resets or unbinds the device locks it for a moment: then it is tried again. */
-  async #reopen(): Promise<void> {
+  /**
+   * Whoever resets or unbinds the device locks it for a moment: then it is tried again.
+   *
+   * @returns false if nothing is exported any more, and so nothing was opened
+   */
+  async #reopen(): Promise<boolean> {
     const { clock } = this.context;
     const until = clock.now() + LOCKED_MS;
-    for (;;) {
+    while (this.#final === undefined) {
       try {
-        return await this.session.reopen();
+        await this.session.reopen();
+        return true;
       } catch (error) {
-        if (!isLocked(error) || clock.now() >= until || this.#final !== undefined) throw error;
+        if (!isLocked(error) || clock.now() >= until) throw error;
         await new Promise<void>((resolve) => clock.after(LOCKED_EVERY_MS, resolve));
       }
     }
+    return false;
   }
 
   /** The copies of the importers' iommufds serve the next generation. */

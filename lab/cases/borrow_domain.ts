@@ -108,7 +108,8 @@ async function restores(context: CaseContext): Promise<void> {
   figures(context, times, restored);
   const suspended = await lab.event("suspended");
   assertCause(context, await lab.event("device-reset"));
-  assert.equal(suspended.cause?.source, "revoke-trace");
+  // A look that the hot reset is the occasion of can come first.
+  assert.match(suspended.cause?.source ?? "", /^(revoke-trace|probe)$/);
   await lab.packetOf("suspended");
   assert.equal((await lab.packetOf("restored"))["after"], "dead");
   assert.equal(await lab.oldMappingLands(IOVA, address), false, "the bounce has emptied it");

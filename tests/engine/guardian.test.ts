@@ -654,6 +654,20 @@ Deno.test("Guardian renews on a device that is locked for a moment", async () =>
   assertClean(scene);
 });
 
+Deno.test("Guardian calls nothing late when all ends while the device is locked", async () => {
+  const scene = new Scene([{ name: "gone" }, { name: "kept" }]);
+  await scene.start();
+  for (let turn = 0; turn < 40; turn++) {
+    scene.kernel.failNext("VFIO_DEVICE_BIND_IOMMUFD", "EAGAIN");
+  }
+  const { grant } = scene.events.find((event) => event.export === "demo/gone") ?? {};
+  await scene.send({ type: "release", grant });
+  await scene.clock.advance(1_000);
+  assert.equal((await scene.finish()).trouble, false);
+  assert.ok(!scene.story().some((step) => step.startsWith("late")));
+  assertClean(scene);
+});
+
 Deno.test("Guardian renews for the reason of the end that needs it, whoever takes it up", async () => {
   const scene = new Scene([
     { name: "gone", onReset: "restore" },
