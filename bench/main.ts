@@ -149,11 +149,28 @@ async function asJson(file: string): Promise<string> {
 
 async function scale(folder: string): Promise<void> {
   console.log("\nbargate validate by size, milliseconds");
+  await scaleOf(folder, "", 0, policyText);
+  await scaleOf(
+    folder,
+    ", all wrong",
+    3,
+    (rules) => policyText(rules).replaceAll("length: 4KiB", "length: 8MB"),
+  );
+}
+
+/** Ten times the rules, and what they cost more. */
+async function scaleOf(
+  folder: string,
+  what: string,
+  status: number,
+  text: (rules: number) => string,
+): Promise<void> {
   const files = [1000, 10_000].map((rules) => [rules, `${folder}/${rules}.yaml`] as const);
-  for (const [rules, file] of files) await Deno.writeTextFile(file, policyText(rules));
-  const commands = files.map(([rules, file]) => ({
-    name: `${rules} rules`,
+  for (const [rules, file] of files) await Deno.writeTextFile(file, text(rules));
+  const commands = files.map(([rules, file]): Timed => ({
+    name: `${rules} rules${what}`,
     command: validate(file),
+    status,
   }));
   const times = await timeProcesses(commands, 5);
   const [base = NaN] = times.values();

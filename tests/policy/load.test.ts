@@ -174,25 +174,6 @@ Deno.test("loadPolicySet() survives any bytes", () => {
   }));
 });
 
-/** Milliseconds to load a policy of so many rules, the best of three. */
-function timeFor(rules: number, slice: (index: number) => string): number {
-  const text = policy("a", ...Array.from({ length: rules }, (_, index) => slice(index)));
-  const runs = [1, 2, 3].map(() => {
-    const start = performance.now();
-    load(text);
-    return performance.now() - start;
-  });
-  return Math.min(...runs);
-}
-
-Deno.test("ten times the rules take nowhere near a hundred times the time", () => {
-  const apart = (index: number) => `{ offset: ${index * 8}KiB, length: 4KiB }`;
-  timeFor(200, apart);
-  assert.ok(timeFor(3000, apart) < 60 * timeFor(300, apart));
-  const allWrong = () => "{ offset: 1, length: 8MB }";
-  assert.ok(timeFor(3000, allWrong) < 60 * timeFor(300, allWrong));
-});
-
 Deno.test("one file cannot drown the rest in diagnostics", () => {
   const many = policy(
     "a",
