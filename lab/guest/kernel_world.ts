@@ -88,10 +88,15 @@ export class KernelWorld implements World {
     return Object.values(this.#guest.devices).find(({ role }) => role === name);
   }
 
+  /** Bound when a case asks for it; nobody's again when the case has ended. */
   async #bindPorts(): Promise<string> {
     if (await boundDriver(PORTS) !== "vfio-pci") {
       await Deno.writeTextFile(`${PCI}/devices/${PORTS}/driver_override`, "vfio-pci");
       await Deno.writeTextFile(`${PCI}/drivers_probe`, PORTS);
+      this.#guest.defer(async () => {
+        await this.outside.unbind(PORTS).then(({ over }) => over);
+        await Deno.writeTextFile(`${PCI}/devices/${PORTS}/driver_override`, "\n");
+      });
     }
     return PORTS;
   }
