@@ -13,7 +13,8 @@ async function onKernel(it: ConformanceCase, context: CaseContext): Promise<void
   // A lane that does not answer any more is no use to the next case.
   world = undefined;
   await runCase(it, here);
-  world = here;
+  if (it === CASES.at(-1)) context.defer(() => here.close());
+  else world = here;
 }
 
 /** A case of the laboratory for each of the suite. */

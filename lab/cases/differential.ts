@@ -18,6 +18,7 @@ const SEED = 20260923;
 
 async function compare(context: CaseContext, runs: number, seed: number): Promise<void> {
   const real = new KernelWorld(directLane("differential")).enter(context);
+  context.defer(() => real.close());
   const differ = (steps: readonly Step[]) => difference(steps, [new SimWorld(), real]);
   const begun = performance.now();
   for (const steps of fc.sample(histories(STEPS), { numRuns: runs, seed })) {

@@ -56,6 +56,12 @@ export class KernelWorld implements World {
     return this;
   }
 
+  /** Ends the lane, and removes the probe. */
+  async close(): Promise<void> {
+    this.#trace.close();
+    await this.lane.end();
+  }
+
   get #guest(): GuestContext {
     if (this.#context === undefined) throw new RangeError("no case is being run");
     return this.#context;
