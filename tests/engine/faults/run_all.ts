@@ -3,6 +3,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { tryPairs } from "./pairs.ts";
 import { describe, runWith, singleFaults } from "./run.ts";
 import { SCENARIOS } from "./scenarios.ts";
@@ -44,6 +45,14 @@ console.error(
 );
 if (bad > 0) Deno.exit(1);
 if (only === undefined) {
+  let over = false;
+  // The run-time ends without a word when all that is left waits for what does not come.
+  process.on("exit", () => {
+    if (over) return;
+    console.error("a pair of faults after which the run never ends");
+    process.exitCode = 1;
+  });
   await tryPairs(PAIRS, SEED);
+  over = true;
   console.error(`${PAIRS} pairs of faults, seed ${SEED}`);
 }
