@@ -19,13 +19,20 @@ import { LaneEndedError } from "./kernel_error.ts";
  * @throws {LaneEndedError} if it went with the thread's own table
  */
 export async function closeOnLane(kernel: Kernel, lane: Lane, fd: Fd): Promise<void> {
+  await closeOn(kernel, lane, fd, MOST_LANES);
+}
+
+/** A thread that dies is no reason why the next one should; three are. */
+const MOST_LANES = 3;
+
+async function closeOn(kernel: Kernel, lane: Lane, fd: Fd, left: number): Promise<void> {
   try {
     await lane.close(fd);
   } catch (error) {
-    if (!(error instanceof LaneEndedError) || !fd.open) throw error;
+    if (!(error instanceof LaneEndedError) || !fd.open || left === 0) throw error;
     const other = kernel.openLane(`${lane.name} (closing)`, "shared");
     try {
-      await other.close(fd);
+      await closeOn(kernel, other, fd, left - 1);
     } finally {
       await other.end();
     }
