@@ -68,7 +68,7 @@ export class StartedProgram implements ImporterSource {
       channel.close();
       throw error;
     } finally {
-      this.#closeTheirs(theirs, context);
+      closeAnyhow(theirs, context);
     }
     const detail = `process ${child.pid}, account ${account.name}`;
     try {
@@ -78,15 +78,6 @@ export class StartedProgram implements ImporterSource {
       kill(child, context);
       channel.close();
       throw refusedBy(`watch process ${child.pid}`, error);
-    }
-  }
-
-  /** A close that is refused has closed all the same; the program is not to pay for it. */
-  #closeTheirs(theirs: Fd, { kernel, onError }: ImporterContext): void {
-    try {
-      kernel.close(theirs);
-    } catch (error) {
-      onError(error);
     }
   }
 
@@ -103,16 +94,25 @@ export class StartedProgram implements ImporterSource {
   }
 }
 
+/** A close that is refused has closed all the same; nobody else is to pay for it. */
+function closeAnyhow(fd: Fd, { kernel, onError }: ImporterContext): void {
+  try {
+    kernel.close(fd);
+  } catch (error) {
+    onError(error);
+  }
+}
+
 /** Ends a program that has only just been started, and reaps it. */
-function kill(child: Child, { kernel, onError }: ImporterContext): void {
+function kill(child: Child, context: ImporterContext): void {
+  const { kernel, onError } = context;
   try {
     kernel.signal(child.pidfd, SIGKILL);
     kernel.childEnd(child);
   } catch (error) {
     onError(error);
-  } finally {
-    kernel.close(child.pidfd);
   }
+  closeAnyhow(child.pidfd, context);
 }
 
 /** A child that runs. Its end is Bargate's, and whatever becomes of its grants is not. */
