@@ -34,8 +34,8 @@ const MAX_CONFIG_BYTES = 4096;
 const SLAB_BYTES = 1 << 20;
 const HEX64_EXPECTED = 'a string, "0x" and hexadecimal digits';
 const INTEGER = /^(?:0|-?[1-9][0-9]*)$/;
-// deno-lint-ignore no-control-regex
-const HIDDEN = /[\x00-\x1f\x7f-\uffff]/;
+/** Whatever is not a visible ASCII character or a blank. */
+const HIDDEN = /[^\x20-\x7e]/;
 const HEX64 = /^0x(?:0|[1-9a-f][0-9a-f]{0,15})$/;
 
 /** The values of one file. */
