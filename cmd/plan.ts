@@ -11,6 +11,7 @@ import { type IoctlBytes, planJson, type PlanPlace } from "../engine/plan_json.t
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
 import { HOLD_NAMES, holdsOver } from "../engine/device_hold.ts";
 import type { DmaRange } from "../engine/kernel.ts";
+import { idOf } from "../engine/resolve.ts";
 import { C } from "../ffi/layouts.ts";
 import { exportArgument } from "../ffi/vfio.ts";
 import type { Context } from "./context.ts";
@@ -104,6 +105,7 @@ function grantText(grant: PlannedGrant, domains: ResetDomains, ioctl: IoctlBytes
   return [
     `${grant.export} -> ${importer.name}`,
     `  device   ${device.address} (${device.id}), ${device.node}`,
+    ...importerText(grant),
     `  BAR ${grant.bar}    ${ranges.join(" ")}`,
     `  access   ${rule.access}, on reset: ${rule.onReset}`,
     `  ended by ${grant.revocation.join(", then ")}`,
@@ -112,6 +114,10 @@ function grantText(grant: PlannedGrant, domains: ResetDomains, ioctl: IoctlBytes
     `  ioctl    ${ioctl.request} ${ioctl.bytes}`,
     "",
   ].join("\n");
+}
+
+function importerText({ importerFunction: dma }: PlannedGrant): readonly string[] {
+  return dma === undefined ? [] : [`  DMA by   ${dma.address} (${idOf(dma)}), ${dma.driver ?? ""}`];
 }
 
 /** What can be tried; which of it works is seen when it is. */

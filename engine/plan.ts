@@ -23,6 +23,7 @@ import type { Means } from "./end.ts";
 import type { Route } from "./group_access.ts";
 import type { HostCode } from "../policy/host_codes.ts";
 import { type Finding, hostFinding } from "./host_findings.ts";
+import { type ImporterFunction, importerFunction } from "./importer_device.ts";
 import type { DmaRange } from "./kernel.ts";
 import { kernelFindings } from "./kernel_version.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
@@ -39,6 +40,8 @@ export interface PlannedGrant {
   readonly importer: ImporterRule;
   /** `policy/importer` */
   readonly importerName: string;
+  /** The PCI function that will do the DMA, where the policy declares it. */
+  readonly importerFunction?: SnapshotFunction;
   readonly device: DeviceTarget;
   readonly iommuGroup: number | undefined;
   readonly bar: number;
@@ -116,6 +119,7 @@ class Planner {
   readonly #index: FunctionIndex;
   readonly #page: bigint;
   readonly #denied = new Map<string, IntervalIndex<Denied>>();
+  readonly #functions = new Map<ImporterRule, { readonly entry: SnapshotFunction | undefined }>();
 
   constructor(
     private readonly set: PolicySet,
@@ -177,6 +181,23 @@ class Planner {
     for (const [key, list] of found) this.#denied.set(key, new IntervalIndex(list));
   }
 
+  /** Each importer's declaration is held against the host once, however many rules name it. */
+  #importerFunction(importer: ImporterRule): SnapshotFunction | undefined {
+    const known = this.#functions.get(importer);
+    if (known !== undefined) return known.entry;
+    const entry = this.#findFunction(importer);
+    this.#functions.set(importer, { entry });
+    return entry;
+  }
+
+  #findFunction(importer: ImporterRule): SnapshotFunction | undefined {
+    const found = importerFunction(importer, this.host);
+    if (found === undefined || found.is === "found") return found?.entry;
+    const [code, why] = notFound(found);
+    this.#add(code, importer.device?.at, `the device of importer ${importer.name} ${why}`);
+    return undefined;
+  }
+
   #planPolicy(policy: Policy): PlannedGrant[] {
     const resolved = new Map<string, Resolved | undefined>();
     const resolve = (device: DeviceRule): Resolved | undefined => {
@@ -184,17 +205,19 @@ class Planner {
       return resolved.get(device.name);
     };
     return policy.exports.flatMap((rule) => {
-      const importers = this.#importersOf(policy, rule);
+      const importers = this.#importersOf(policy, rule)
+        .map((importer) => ({ importer, dma: this.#importerFunction(importer) }));
       const device = policy.devices.get(rule.device.value);
       if (importers.length === 0 || device === undefined) return [];
       const found = resolve(device);
       const ranges = found === undefined ? undefined : this.#ranges(rule, found);
       if (found === undefined || ranges === undefined) return [];
-      return importers.map((importer) => ({
+      return importers.map(({ importer, dma }) => ({
         export: rule.qualifiedName,
         rule,
         importer,
         importerName: `${policy.name}/${importer.name}`,
+        ...(dma === undefined ? {} : { importerFunction: dma }),
         device: found.target,
         iommuGroup: found.entry.iommuGroup,
         bar: rule.bar.value,
@@ -434,6 +457,29 @@ function meansOf({ importer, device, rule }: PlannedGrant, alone: boolean): read
     ...(overReset && rule.onReset === "revoke" ? ["hold" as const] : []),
     alone ? "close" : "new-generation",
   ];
+}
+
+function notFound(found: Exclude<ImporterFunction, { is: "found" }>): [HostCode, string] {
+  switch (found.is) {
+    case "none":
+      return ["BG2017", `is no PCI function of the host: ${found.why}`];
+    case "several":
+      return ["BG2018", `is ${found.entries.length} PCI functions of the host`];
+    case "unknown":
+      return [
+        "BG2020",
+        `has a name (${found.field}) that cannot be looked up: the inventory says nothing of such names`,
+      ];
+    case "other-driver": {
+      const { entry: { address, driver }, wanted } = found;
+      return [
+        "BG2019",
+        `is ${address}, which is bound to ${driver ?? "no driver"} and not to ${
+          wanted.join(" or ")
+        }`,
+      ];
+    }
+  }
 }
 
 function denials(rule: DenyRule): Denied[] {

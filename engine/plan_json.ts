@@ -4,9 +4,11 @@
  * @module
  */
 import { holdsOver } from "./device_hold.ts";
+import type { SnapshotFunction } from "../host/snapshot.ts";
 import type { DmaRange } from "./kernel.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
 import { ResetDomains } from "./plan_domain.ts";
+import { idOf } from "./resolve.ts";
 
 /** An ioctl as it would be made. */
 export interface IoctlBytes {
@@ -62,6 +64,7 @@ function grantJson(
   return {
     export: grant.export,
     importer: grant.importer.name,
+    ...importerDevice(grant.importerFunction),
     device: { address, id, node },
     bar: grant.bar,
     slices: grant.ranges.map(({ offset, length }) => ({
@@ -81,6 +84,12 @@ function grantJson(
     ...(omitted === undefined ? {} : { resetDomainOmitted: omitted }),
     ioctl: encode(grant.bar, grant.ranges),
   };
+}
+
+function importerDevice(entry: SnapshotFunction | undefined): Record<string, unknown> {
+  if (entry === undefined) return {};
+  const { address, driver } = entry;
+  return { importerDevice: { address, id: idOf(entry), driver } };
 }
 
 function hex(value: bigint): string {

@@ -23,6 +23,14 @@ export interface Unreadable {
   readonly right: string;
 }
 
+/** A device that the kernel has a name for, and the PCI function behind it. */
+export interface NamedDevice {
+  /** `mlx5_0`, `card0`, `renderD128`, `nvme0`. */
+  readonly name: string;
+  /** The nearest PCI function above; absent: there is none (`rxe0`, a controller over a network). */
+  readonly function?: string;
+}
+
 /** One PCI function. */
 export interface SnapshotFunction {
   /** `dddd:bb:dd.f`, lower case. */
@@ -67,4 +75,10 @@ export interface HostSnapshot {
   readonly iommu: readonly string[];
   /** Sorted by address. */
   readonly functions: readonly SnapshotFunction[];
+  /** RDMA devices; absent: nobody looked. Like the next two, sorted by name. */
+  readonly rdma?: readonly NamedDevice[];
+  /** DRM cards and render nodes. */
+  readonly drm?: readonly NamedDevice[];
+  /** NVMe controllers in the hands of the kernel's own driver. */
+  readonly nvme?: readonly NamedDevice[];
 }

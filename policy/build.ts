@@ -83,12 +83,13 @@ function buildOwner({ at: _, ...identity }: OwnerDraft): OwnerIdentity {
 }
 
 function buildImporter(draft: ImporterDraft): ImporterRule {
-  const { name, identity, mapping, at } = draft;
+  const { name, identity, mapping, device, at } = draft;
   return {
     name,
     identity,
     driver: required(draft.driver, "driver"),
     mapping: mapping.value,
+    ...(device === undefined ? {} : { device }),
     at,
   };
 }

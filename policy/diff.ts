@@ -124,9 +124,10 @@ function holdingOf(
 }
 
 /** Equal for importers that are the same processes, reached in the same way. */
-function importerKey({ identity, driver, mapping }: ImporterRule): string {
+function importerKey({ identity, driver, mapping, device }: ImporterRule): string {
   const who = Object.entries(identity).map(([field, { value }]) => `${field}=${value}`).sort();
-  return JSON.stringify([who, driver.value, mapping]);
+  const { address, id, rdma, drm, nvme } = device ?? {};
+  return JSON.stringify([who, driver.value, mapping, address, id, rdma, drm, nvme]);
 }
 
 function levelsOf({ access, allowProtected }: ExportRule): readonly Level[] {

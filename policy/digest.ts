@@ -7,6 +7,7 @@ import type {
   DenyRule,
   DeviceRule,
   ExportRule,
+  ImporterDevice,
   ImporterRule,
   OwnerIdentity,
   Policy,
@@ -55,10 +56,15 @@ function ownerForm({ unit, user, executable, pidFile, socket }: OwnerIdentity): 
   return [unit, user, executable, pidFile, socket].map((field) => field?.value ?? null);
 }
 
-function importerForm({ name, identity, driver, mapping }: ImporterRule): unknown {
+function importerForm({ name, identity, driver, mapping, device }: ImporterRule): unknown {
   const { user, group, unit, cgroup, executable, sha256 } = identity;
   const who = [user, group, unit, cgroup, executable, sha256].map((field) => field?.value ?? null);
-  return [name, who, driver.value, mapping];
+  // What is absent leaves no trace, so that a digest outlives a language that learns a key.
+  return [name, who, driver.value, mapping, ...(device === undefined ? [] : [whereOf(device)])];
+}
+
+function whereOf({ address, id, rdma, drm, nvme }: ImporterDevice): unknown {
+  return [address, id, rdma, drm, nvme].map((field) => field ?? null);
 }
 
 function sliceForm({ offset, length }: SliceRule): unknown {

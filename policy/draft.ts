@@ -4,7 +4,13 @@
  *
  * @module
  */
-import type { ImporterIdentity, OwnerIdentity, Placed, SliceRule } from "./model.ts";
+import type {
+  ImporterDevice,
+  ImporterIdentity,
+  OwnerIdentity,
+  Placed,
+  SliceRule,
+} from "./model.ts";
 import type { Span } from "./position.ts";
 import type { Code } from "./codes.ts";
 import type { Details } from "./report.ts";
@@ -61,6 +67,7 @@ export interface ImporterDraft {
   readonly identityAt: Span;
   readonly driver?: Placed<string>;
   readonly mapping: Placed<"bargate" | "importer">;
+  readonly device?: ImporterDevice;
   /** Where its name is written. */
   readonly at: Span;
 }

@@ -109,6 +109,26 @@ export const HOST_CODES = {
     "Linux 6.19 to 7.0 do not wait in a revoke until importers have unmapped, so the end of a grant says nothing about DMA in flight.",
     "run Linux 7.1 or later, or accept it with --accept-unwaited-revoke",
   ),
+  BG2017: fact(
+    "No such importer device",
+    "An importer's `device` declares which PCI function will do the DMA; all that it says must hold for one function of the host.",
+    "compare it with `lspci -nn -D`, `rdma link` or the names under /sys/class/drm and /sys/class/nvme",
+  ),
+  BG2018: fact(
+    "More than one such importer device",
+    "Whether one device can reach another is judged by where the two are, so the declaration must single out one PCI function.",
+    "add the address to the importer's device",
+  ),
+  BG2019: fact(
+    "Importer device on another driver",
+    "The importer's `driver` attaches to buffers for functions that are bound to it; for this one it never will.",
+    "declare the function that is bound to the importer's driver, or correct the driver",
+  ),
+  BG2020: fact(
+    "Names of devices not known",
+    "The inventory does not say which RDMA, DRM and NVMe devices the host has.",
+    "take the inventory again, or declare the importer's device by its address",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

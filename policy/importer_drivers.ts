@@ -17,6 +17,8 @@ export interface ImporterDriver {
   readonly needsP2pdmaTopology: boolean;
   /** What becomes of old mappings after a reset: gone for good, or they come back by themselves. */
   readonly afterBounce: "dead" | "resumable";
+  /** Drivers that the PCI function which does the DMA is bound to; empty: none can work. */
+  readonly functionDrivers: readonly string[];
   /** First kernel release in which it works with the VFIO exporter; absent: none. */
   readonly since?: string;
   /** Where the kernel tree says so. */
@@ -29,6 +31,7 @@ const accepts: readonly ImporterDriver[] = [
   {
     name: "iommufd",
     verdict: "accepts",
+    functionDrivers: ["vfio-pci"],
     ranges: "one",
     needsP2pdmaTopology: false,
     afterBounce: "dead",
@@ -40,6 +43,7 @@ const accepts: readonly ImporterDriver[] = [
   {
     name: "mlx5",
     verdict: "accepts",
+    functionDrivers: ["mlx5_core"],
     ranges: "many",
     needsP2pdmaTopology: true,
     afterBounce: "resumable",
@@ -51,6 +55,7 @@ const accepts: readonly ImporterDriver[] = [
   {
     name: "irdma",
     verdict: "accepts",
+    functionDrivers: ["ice", "i40e", "idpf"],
     ranges: "many",
     needsP2pdmaTopology: true,
     afterBounce: "dead",
@@ -61,6 +66,7 @@ const accepts: readonly ImporterDriver[] = [
   {
     name: "amdgpu",
     verdict: "accepts",
+    functionDrivers: ["amdgpu"],
     ranges: "many",
     needsP2pdmaTopology: true,
     afterBounce: "resumable",
@@ -71,6 +77,7 @@ const accepts: readonly ImporterDriver[] = [
   {
     name: "xe",
     verdict: "accepts",
+    functionDrivers: ["xe"],
     ranges: "many",
     needsP2pdmaTopology: true,
     afterBounce: "resumable",
@@ -81,6 +88,7 @@ const accepts: readonly ImporterDriver[] = [
   {
     name: "virtio-gpu",
     verdict: "accepts",
+    functionDrivers: ["virtio-pci"],
     ranges: "many",
     needsP2pdmaTopology: true,
     afterBounce: "dead",
@@ -118,6 +126,7 @@ function refused([name, source, note]: typeof refuses[number]): ImporterDriver {
     ranges: "many",
     needsP2pdmaTopology: true,
     afterBounce: "dead",
+    functionDrivers: [],
     source,
     note,
   };

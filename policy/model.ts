@@ -78,6 +78,21 @@ export interface ImporterIdentity {
   readonly sha256?: Placed<string>;
 }
 
+/** What is said of the PCI function that will do an importer's DMA. Every field given must hold. */
+export interface ImporterDevice {
+  /** `dddd:bb:dd.f`, lower case. */
+  readonly address?: string;
+  /** `vvvv:dddd`, lower case hexadecimal. */
+  readonly id?: string;
+  /** Name of its RDMA device, as in `mlx5_0`. */
+  readonly rdma?: string;
+  /** Name of one of its DRM nodes, as in `renderD128`. */
+  readonly drm?: string;
+  /** Name of its NVMe controller, as in `nvme0`. */
+  readonly nvme?: string;
+  readonly at: Span;
+}
+
 /** A recipient of grants as a policy names it. */
 export interface ImporterRule {
   readonly name: string;
@@ -89,6 +104,8 @@ export interface ImporterRule {
    * dma-buf and maps it itself.
    */
   readonly mapping: "bargate" | "importer";
+  /** Which PCI function will do the DMA; absent: nothing is said of it. */
+  readonly device?: ImporterDevice;
   readonly at: Span;
 }
 

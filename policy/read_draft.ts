@@ -17,7 +17,7 @@ import type {
 } from "./draft.ts";
 import { parseDuration } from "./duration.ts";
 import type { LineMap } from "./lines.ts";
-import type { ImporterIdentity, Placed } from "./model.ts";
+import type { ImporterDevice, ImporterIdentity, Placed } from "./model.ts";
 import {
   asMapping,
   asScalar,
@@ -160,7 +160,24 @@ export class DraftReader {
       identityAt: this.#span(identity?.key ?? key),
       ...optional("driver", this.#text(get(value, "driver"))),
       mapping: this.#choice(get(value, "mapping"), ["bargate", "importer"], "importer", key),
+      ...optional("device", this.#importerDevice(get(value, "device"))),
       at: this.#span(key),
+    };
+  }
+
+  #importerDevice(node: Node | undefined): ImporterDevice | undefined {
+    const mapping = asMapping(node);
+    if (mapping === undefined) return undefined;
+    const address = get(mapping, "address");
+    if (address !== undefined) this.#checkQuotes(address);
+    const text = (key: string) => this.#text(get(mapping, key))?.value;
+    return {
+      ...optional("address", text("address")),
+      ...optional("id", text("id")),
+      ...optional("rdma", text("rdma")),
+      ...optional("drm", text("drm")),
+      ...optional("nvme", text("nvme")),
+      at: this.#span(mapping),
     };
   }
 

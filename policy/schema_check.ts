@@ -213,12 +213,12 @@ function notAllowed({ error, general, node, lines }: Violation): Diagnostic {
 
 const FORMS: readonly (readonly [path: RegExp, what: string, form: string])[] = [
   [
-    /\/match\/(?:id|subsystem)/,
+    /\/(?:match|device)\/(?:id|subsystem)/,
     "a PCI id",
     'vendor:device in lower-case hexadecimal, as in "144d:a80a"',
   ],
   [
-    /\/match\/address/,
+    /\/(?:match|device)\/address/,
     "a PCI address",
     'domain:bus:device.function, lower case, as in "0000:03:00.0"',
   ],
@@ -231,6 +231,11 @@ const FORMS: readonly (readonly [path: RegExp, what: string, form: string])[] = 
     /\/match\/driver/,
     "the name of a kernel driver",
     "letters, digits, _ and -, as in vfio-pci",
+  ],
+  [
+    /\/device\/(?:rdma|drm|nvme)/,
+    "the name of an RDMA, DRM or NVMe device",
+    "letters, digits, _, . and -, as in mlx5_0, renderD128 or nvme0",
   ],
 ];
 

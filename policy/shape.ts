@@ -51,8 +51,13 @@ const OWNER: Shape = {
 };
 const IMPORTER: Shape = {
   name: "an importer",
-  keys: ["identity", "driver", "mapping"],
-  later: ["device", "labels"],
+  keys: ["identity", "driver", "mapping", "device"],
+  later: ["labels"],
+};
+const IMPORTER_DEVICE: Shape = {
+  name: "an importer's device",
+  keys: ["address", "id", "rdma", "drm", "nvme"],
+  later: [],
 };
 const IDENTITY: Shape = {
   name: "an identity",
@@ -106,6 +111,7 @@ const POLICY_SHAPES: ReadonlyMap<string, Shape> = new Map([
   ["/devices/*/owner", OWNER],
   ["/importers/*", IMPORTER],
   ["/importers/*/identity", IDENTITY],
+  ["/importers/*/device", IMPORTER_DEVICE],
   ["/exports/*", EXPORT],
   ["/exports/*/slices/*", SLICE],
   ["/exports/*/allowProtected/*", ALLOW_PROTECTED],
