@@ -5,10 +5,11 @@
  *
  * @module
  */
-import type { DeviceGuard, GuardTurn, ResetAct } from "./device_guard.ts";
+import type { DeviceGuard, GuardTurn } from "./device_guard.ts";
 import { RefusedError } from "./errors.ts";
 import type { Cause } from "./event.ts";
 import type { Fd } from "./fd.ts";
+import type { ResetAct } from "./guard/operator_resets.ts";
 import type { HotResetInfo } from "./kernel.ts";
 import { isHitWith } from "./reset_domain.ts";
 import {

@@ -8,7 +8,7 @@ import type { Clock } from "./clock.ts";
 import type { Cause, EventFacts, EventLog } from "./event.ts";
 import type { Fd } from "./fd.ts";
 import type { Grant } from "./grant.ts";
-import type { Kernel } from "./kernel.ts";
+import type { Kernel, Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import { causeOf } from "./refusal.ts";
 import type { GuardedSession } from "./guarded_session.ts";
@@ -26,6 +26,15 @@ export interface GuardContext {
   readonly onTrouble: () => void;
   /** What was asked of the device is done, and grants may have ended. */
   readonly onTurn: () => void;
+}
+
+/** One guarded device, for all that is done to it. */
+export interface GuardedDevice {
+  readonly session: GuardedSession;
+  /** Of the session, for mappings. */
+  readonly lane: Lane;
+  readonly context: GuardContext;
+  readonly record: GuardRecorder;
 }
 
 /** Writes what happens to one device and its grants. */

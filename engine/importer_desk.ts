@@ -5,9 +5,10 @@
  * @module
  */
 import { type BargatePacket, type ImporterPacket, PROTOCOL } from "./channel.ts";
-import { type DeviceGuard, grantedPacket } from "./device_guard.ts";
+import type { DeviceGuard } from "./device_guard.ts";
 import { RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
+import { grantedPacket } from "./granted_packet.ts";
 import { type HeldGrant, isActive } from "./held_grant.ts";
 import type { Lane } from "./kernel.ts";
 

@@ -24,7 +24,7 @@ export class ObservationDesk {
   /** Does what follows, each device by itself: a stuck one delays no other. */
   take({ devices, kind, cause }: Observation): void {
     for (const guard of this.#hit(devices)) {
-      this.world.background(follow(guard, kind, cause).then(() => guard.reconcile()));
+      this.world.background(follow(guard, kind, cause).then(() => guard.observed.reconcile()));
     }
   }
 
@@ -37,7 +37,7 @@ export class ObservationDesk {
    */
   async beforeReset(devices: readonly string[], cause: Cause): Promise<void> {
     await Promise.all(
-      this.#hit(devices).map((guard) => guard.endOnReset("device-reset", cause)),
+      this.#hit(devices).map((guard) => guard.observed.end("device-reset", cause)),
     );
   }
 
@@ -55,15 +55,15 @@ async function follow(guard: DeviceGuard, kind: ObservationKind, cause: Cause): 
     case "error":
       return await guard.endAll("device-error", cause, "immediate");
     case "reset":
-      return await guard.resetSeen(cause);
+      return await guard.observed.seen(cause);
     case "config-write":
-      return await guard.configWritten(cause);
+      return await guard.observed.configWritten(cause);
     case "revoke":
-      guard.revokeSeen(cause);
+      guard.observed.revoked(cause);
       return;
     case "unrevoke":
-      return await guard.unrevokeSeen(cause);
+      return await guard.observed.unrevoked(cause);
     case "look":
-      guard.looked(cause);
+      guard.observed.looked(cause);
   }
 }

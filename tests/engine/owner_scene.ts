@@ -1,6 +1,6 @@
 /** A device that another process has open, for the engine's tests. @module */
 import type { Fd } from "../../engine/fd.ts";
-import type { GuardianContext } from "../../engine/guardian.ts";
+import type { GuardianContext } from "../../engine/guardian_context.ts";
 import type { ObserverChoice } from "../../engine/observation_post.ts";
 import type { SimKernel } from "../../sim/sim_kernel.ts";
 import type { SimProcess } from "../../sim/process.ts";

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import type { Clock } from "../../engine/clock.ts";
 import { type Event, EventLog } from "../../engine/event.ts";
-import { Guardian, type GuardianContext } from "../../engine/guardian.ts";
+import { Guardian } from "../../engine/guardian.ts";
+import type { GuardianContext } from "../../engine/guardian_context.ts";
 import type { ObserverChoice } from "../../engine/observation_post.ts";
 import type { FileEventKind } from "../../engine/kernel.ts";
 import { StartedProgram } from "../../engine/started_program.ts";

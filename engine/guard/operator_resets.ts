@@ -1,0 +1,161 @@
+/**
+ * Resets that Bargate makes: grants with `onReset: revoke` end before the reset can validate their
+ * buffers again, the others are suspended and restored.
+ *
+ * @module
+ */
+import { HOLD_NAMES, holdsOver, type HoldSpan } from "../device_hold.ts";
+import type { EndReason } from "../end.ts";
+import { RefusedError } from "../errors.ts";
+import type { Cause } from "../event.ts";
+import type { GuardedDevice } from "../guard_context.ts";
+import { type HeldGrant, isActive, isEnding } from "../held_grant.ts";
+import { endFate, fateOf, type GrantFate } from "../reset_outcome.ts";
+import type { DeviceGrants } from "./device_grants.ts";
+import type { Enforcement } from "./enforcement.ts";
+import type { GrantEnds } from "./grant_ends.ts";
+import type { Renewals } from "./renewals.ts";
+import type { Restores } from "./restores.ts";
+
+/** What resets a device, alone or with others. */
+export interface ResetAct {
+  /** Of the grants that end by it: `device-reset`, or `decode-off`. */
+  readonly reason: EndReason;
+  /**
+   * Resets.
+   *
+   * @param held whether the device was held, or its generation ended, before it
+   */
+  make(held: boolean): Promise<void>;
+}
+
+/** What a reset does to the grants of a device. */
+interface Hit {
+  readonly act: ResetAct;
+  readonly victims: readonly HeldGrant[];
+  readonly keepers: readonly HeldGrant[];
+  readonly cause: Cause;
+}
+
+/** Prepares one device for resets, and looks after its grants when they are over. */
+export class OperatorResets {
+  /**
+   * @param device that is reset
+   * @param grants of it
+   * @param ends of the grants
+   * @param renewals where nothing can be held
+   * @param enforcement of ends that only importers can make
+   * @param restores of what goes on
+   */
+  constructor(
+    private readonly device: GuardedDevice,
+    private readonly grants: DeviceGrants,
+    private readonly ends: GrantEnds,
+    private readonly renewals: Renewals,
+    private readonly enforcement: Enforcement,
+    private readonly restores: Restores,
+  ) {}
+
+  /**
+   * Within a turn: does what must be done to the grants before and after a reset.
+   *
+   * @param asked the reset
+   * @param cause who asked
+   * @returns what became of the grants
+   * @throws {RefusedError} if it was not reset; what has ended stays ended
+   */
+  async around(asked: ResetAct, cause: Cause): Promise<readonly GrantFate[]> {
+    let made = false;
+    const make: ResetAct["make"] = (held) => {
+      made = true;
+      return asked.make(held);
+    };
+    const { active } = this.grants;
+    const victims = active.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
+    const keepers = active.filter(({ grant }) => grant.plan.rule.onReset === "restore");
+    const hit: Hit = { act: { reason: asked.reason, make }, victims, keepers, cause };
+    if (!this.device.session.revocable) await this.#besideOwner(hit);
+    else if (victims.length === 0) await this.#bounce(hit);
+    else await this.#resetAndEnd(hit);
+    if (!made) throw this.#notMade();
+    return [
+      ...victims.map(endFate),
+      ...this.grants.active.map((held) => fateOf(held, "restored")),
+    ];
+  }
+
+  /** A device of which all is ending is not opened again to be reset. Who resets to wipe it must know. */
+  #notMade(): RefusedError {
+    const { address } = this.device.session.target;
+    const why = this.grants.sealed?.reason ?? "failed";
+    return new RefusedError(
+      `Cannot reset ${address}: its grants have ended, but it was not reset: the guardian is done with it (${why})`,
+    );
+  }
+
+  async #resetAndEnd(hit: Hit): Promise<void> {
+    const { act, victims, keepers, cause } = hit;
+    const { reason } = act;
+    for (const held of victims) held.acknowledged = true;
+    this.grants.begin(victims, reason, cause);
+    const span: HoldSpan = reason === "device-reset" ? "reset" : "now";
+    if (holdsOver(this.device.session.target.holds, span).length === 0) {
+      // Nothing can keep buffers revoked over the reset: the generation ends first.
+      await this.renewals.renew(victims, keepers, reason, () => this.#make(act, cause, true));
+      return;
+    }
+    try {
+      await this.#hold(span, victims);
+      for (const held of victims) await this.ends.ifDead(held, "hold");
+      await this.#make(act, cause, true);
+    } finally {
+      // What was held stays dead only as long as nobody lets go of the hold, and what could not be
+      // held must die all the same: the generation ends.
+      const left = victims.filter(isEnding);
+      if (keepers.some(isActive)) await this.renewals.renew(left, keepers, reason);
+      else await this.ends.withGeneration(left, "close");
+    }
+  }
+
+  async #bounce({ act, keepers, cause }: Hit): Promise<void> {
+    const suspended = keepers.filter(({ grant }) => grant.state === "delivered");
+    for (const held of suspended) this.grants.suspend(held, cause);
+    try {
+      await this.#make(act, cause, false);
+    } finally {
+      for (const held of suspended) await this.restores.restore(held);
+    }
+  }
+
+  /** Of a device that another process has open nothing can be held or closed. */
+  async #besideOwner(hit: Hit): Promise<void> {
+    for (const held of hit.victims) held.acknowledged = true;
+    this.grants.begin(hit.victims, hit.act.reason, hit.cause);
+    try {
+      await this.#bounce(hit);
+    } finally {
+      await this.enforcement.enforce();
+    }
+  }
+
+  async #make(act: ResetAct, cause: Cause, held: boolean): Promise<void> {
+    await act.make(held);
+    if (act.reason !== "device-reset" || !this.device.session.isOpen) return;
+    this.device.record.device("device-reset", { cause });
+  }
+
+  /** Holds the device and lets go of it again: all its buffers are revoked, and validated. */
+  async holdAndLetGo(): Promise<void> {
+    await this.#hold("now", this.grants.active);
+    await this.device.session.unhold();
+  }
+
+  async #hold(span: HoldSpan, witnesses: readonly HeldGrant[]): Promise<void> {
+    const { session, record } = this.device;
+    const hold = session.hold(span, witnesses[0]?.dmaBuf);
+    await record.limited(`hold ${session.target.address}`, hold);
+    const { held } = session;
+    if (held === undefined) return;
+    record.device("device-held", { cause: { source: "hold", detail: HOLD_NAMES[held] } });
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * New generations: where one grant can only end with all of its device, the device is closed and
+ * opened again, and what is still allowed is exported again. Old descriptors stay dead.
+ *
+ * @module
+ */
+import type { EndReason } from "../end.ts";
+import { HostNotReadyError, RefusedError } from "../errors.ts";
+import { grantedPacket } from "../granted_packet.ts";
+import type { GuardedDevice } from "../guard_context.ts";
+import { type HeldGrant, isActive, type Mapping } from "../held_grant.ts";
+import { KernelError } from "../kernel_error.ts";
+import type { DeviceGrants } from "./device_grants.ts";
+import type { GrantEnds } from "./grant_ends.ts";
+import type { ImporterMappings } from "./importer_mappings.ts";
+
+/** A renewal's material: what is exported again, and where it was mapped. */
+interface Renewal {
+  readonly held: HeldGrant;
+  readonly mapping: Mapping | undefined;
+}
+
+/** How long a device that is locked by a reset or an unbind is tried again, and how often, ms. */
+const LOCKED_MS = 5_000;
+const LOCKED_EVERY_MS = 100;
+
+/** Makes new generations of one device. */
+export class Renewals {
+  readonly #onReopen: (() => Promise<unknown>)[] = [];
+  #running = false;
+
+  /**
+   * @param device to renew
+   * @param grants all of it
+   * @param mappings of their buffers
+   * @param ends of the grants
+   */
+  constructor(
+    private readonly device: GuardedDevice,
+    private readonly grants: DeviceGrants,
+    private readonly mappings: ImporterMappings,
+    private readonly ends: GrantEnds,
+  ) {}
+
+  /** Whether grants have ended that are being made again. */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** What to do again in each new generation. */
+  onReopen(work: () => Promise<unknown>): void {
+    this.#onReopen.push(work);
+  }
+
+  /**
+   * Ends everything of this generation, opens the device again, and exports again what is still
+   * allowed.
+   *
+   * @param victims whose end has begun
+   * @param keepers to export again
+   * @param reason of the end of the keepers' old grants
+   * @param between what to do before the exports
+   */
+  async renew(
+    victims: readonly HeldGrant[],
+    keepers: readonly HeldGrant[],
+    reason: EndReason,
+    between: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    const { session, record } = this.device;
+    const renewals = takeMappings(keepers.filter(isActive));
+    const renewed = renewals.map(({ held }) => held);
+    const cause = { source: "collateral", detail: "renewed with the device" };
+    this.grants.begin(renewed, reason, cause);
+    this.#running = renewals.length > 0;
+    try {
+      await this.ends.withGeneration([...victims, ...renewed], "new-generation");
+      if (session.isOpen) {
+        throw new RefusedError(`Cannot renew ${session.target.address}: it does not close`);
+      }
+      if (!await this.#reopen()) return;
+      record.device("device-opened");
+      for (const work of this.#onReopen) await work();
+      await between();
+      for (const renewal of renewals) await this.#exportAgain(renewal);
+    } finally {
+      this.#running = false;
+      await this.#closeUnused(renewals);
+      if (this.grants.standing.length === 0) await this.ends.withGeneration([], "close");
+    }
+  }
+
+  /**
+   * Whoever resets or unbinds the device locks it for a moment: then it is tried again.
+   *
+   * @returns false if nothing is exported any more, and so nothing was opened
+   */
+  async #reopen(): Promise<boolean> {
+    const { context: { clock }, session } = this.device;
+    const until = clock.now() + LOCKED_MS;
+    while (this.grants.sealed === undefined) {
+      try {
+        await session.reopen();
+        return true;
+      } catch (error) {
+        if (!isLocked(error) || clock.now() >= until) throw error;
+        await new Promise<void>((resolve) => clock.after(LOCKED_EVERY_MS, resolve));
+      }
+    }
+    return false;
+  }
+
+  async #closeUnused(renewals: readonly Renewal[]): Promise<void> {
+    const used = new Set(this.grants.all.map(({ mapping }) => mapping?.iommufd));
+    for (const { mapping } of renewals) {
+      if (mapping !== undefined && !used.has(mapping.iommufd)) {
+        await this.mappings.closeCopy(mapping.iommufd);
+      }
+    }
+  }
+
+  /** A grant that cannot be renewed has its own end; the others go on. */
+  async #exportAgain({ held: old, mapping }: Renewal): Promise<void> {
+    if (this.grants.sealed !== undefined) return;
+    const { plan } = old.grant;
+    let held: HeldGrant;
+    try {
+      held = await this.grants.export(plan);
+      if (mapping !== undefined) {
+        const { iommufd, ioas, iova } = mapping;
+        await this.mappings.dropArea(mapping);
+        held.mapping = await this.mappings.map(held, iommufd, ioas, iova);
+      }
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      return;
+    }
+    await this.#handOver(held, mapping);
+  }
+
+  async #handOver(held: HeldGrant, mapping: Mapping | undefined): Promise<void> {
+    const handsOver = held.grant.plan.importer.mapping === "importer";
+    const told = this.device.context.notify(grantedPacket(held), handsOver ? [held.dmaBuf] : []);
+    if (handsOver && !told) {
+      const cause = { source: "channel", detail: "the importer does not read" };
+      this.grants.begin([held], "importer-gone", cause);
+      await this.ends.precisely(held);
+    } else if (handsOver || mapping !== undefined) {
+      this.grants.delivered(held);
+    }
+  }
+}
+
+/** The copies of the importers' iommufds serve the next generation. */
+function takeMappings(keepers: readonly HeldGrant[]): readonly Renewal[] {
+  return keepers.map((held) => {
+    const { mapping } = held;
+    delete held.mapping;
+    return { held, mapping };
+  });
+}
+
+function isLocked(error: unknown): boolean {
+  return error instanceof HostNotReadyError && error.cause instanceof KernelError &&
+    error.cause.errnoName === "EAGAIN";
+}

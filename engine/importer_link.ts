@@ -1,0 +1,171 @@
+/**
+ * A guardian's link to its importer: how it is come by, what it is told, and what it sends.
+ *
+ * @module
+ */
+import { type BargatePacket, PROTOCOL } from "./channel.ts";
+import { closeOnLane } from "./close_on_lane.ts";
+import type { Fd } from "./fd.ts";
+import { grantedPacket } from "./granted_packet.ts";
+import { messageOf } from "./guard_context.ts";
+import type { GuardedDevices } from "./guarded_devices.ts";
+import type { GuardianContext } from "./guardian_context.ts";
+import { type HeldGrant, isActive } from "./held_grant.ts";
+import { ImporterDesk } from "./importer_desk.ts";
+import type { ImporterContext, ImporterProcess, ImporterSource } from "./importer_process.ts";
+import type { Lane } from "./kernel.ts";
+import type { Supervision } from "./supervision.ts";
+
+/** The one importer of a guardian. */
+export class ImporterLink {
+  /** For descriptors that the importer sends: their calls can wait as long as it likes. */
+  readonly #janitor: Lane;
+  #source: ImporterSource | undefined;
+  #importer: ImporterProcess | undefined;
+
+  /**
+   * @param context of the guardian
+   * @param devices whose grants it gets
+   * @param supervision of what fails meanwhile
+   */
+  constructor(
+    private readonly context: GuardianContext,
+    private readonly devices: GuardedDevices,
+    private readonly supervision: Supervision,
+  ) {
+    this.#janitor = context.kernel.openLane("janitor", "shared");
+  }
+
+  /** Owns the source from here on. */
+  take(source: ImporterSource): void {
+    this.#source = source;
+  }
+
+  /**
+   * Gives the importer its grants.
+   *
+   * @param source how to come by it; the link owns it from here on
+   * @param goOn throws if the end was asked for
+   * @throws what the source or `goOn` says
+   */
+  async start(source: ImporterSource, goOn: () => void): Promise<ImporterProcess> {
+    this.#source = source;
+    const given = this.devices.standing.filter((held) =>
+      isActive(held) && held.grant.plan.importer.mapping === "importer"
+    );
+    const buffers = given.map((held) => ({ name: fdNameOf(held), fd: held.dmaBuf }));
+    const importer = await source.start(buffers, this.lent());
+    this.#importer = importer;
+    // Looking at it takes its time, and what asked for the end meanwhile found nobody to tell.
+    if (!importer.inherits) goOn();
+    this.context.log.record({ ...importer.begun, importer: importer.name });
+    this.#welcome(importer, given);
+    return importer;
+  }
+
+  /** Says what there is, hands over what the importer does not have yet, and begins to listen. */
+  #welcome(importer: ImporterProcess, given: readonly HeldGrant[]): void {
+    this.notify({ type: "hello", v: PROTOCOL });
+    for (const held of given) {
+      if (importer.inherits) this.#tell(held);
+      else this.#hand(importer, held);
+    }
+    const desk = new ImporterDesk(this.#janitor, {
+      standing: () => this.devices.standing,
+      guardOf: (held) => this.devices.of(held),
+      notify: (packet) => void this.notify(packet),
+      background: (work) => this.supervision.background(work),
+      discard: (fd) => this.#discard(fd),
+    });
+    importer.channel.listen({
+      packet: (packet, fds) => desk.answer(packet, fds),
+      refused: (why) => this.#refused(why),
+      ended: () => importer.hungUp(),
+    });
+  }
+
+  /** It has the buffer by now. Its end may have begun meanwhile; then it learns of that instead. */
+  #tell(held: HeldGrant): void {
+    this.devices.of(held).delivered(held);
+    this.notify(grantedPacket(held, fdNameOf(held)));
+  }
+
+  /** A buffer whose end has begun meanwhile goes to nobody. */
+  #hand(importer: ImporterProcess, held: HeldGrant): void {
+    if (!isActive(held)) return;
+    if (this.notify(grantedPacket(held), [held.dmaBuf])) this.devices.of(held).delivered(held);
+    else importer.hungUp();
+  }
+
+  /** @returns false if the importer has gone or does not read */
+  notify(packet: BargatePacket, fds: readonly Fd[] = []): boolean {
+    try {
+      return this.#importer?.channel.send(packet, fds) ?? false;
+    } catch (error) {
+      // An end does not fail because its importer cannot be told of it.
+      this.supervision.failed(error);
+      return false;
+    }
+  }
+
+  /** Nothing that it was granted stands any more. */
+  nothingLeft(): void {
+    this.#importer?.nothingLeft();
+  }
+
+  /** It has been told of all ends: time for it to go. */
+  askToEnd(): void {
+    this.#importer?.askToEnd();
+  }
+
+  /** What whoever comes by the importer needs. */
+  lent(): ImporterContext {
+    const { kernel, clock } = this.context;
+    return {
+      kernel,
+      clock,
+      discard: (fd) => this.#discard(fd),
+      refused: (why) => this.#refused(why),
+      onError: (error) => this.supervision.failed(error),
+    };
+  }
+
+  #refused(why: string): void {
+    const importer = this.#source?.name;
+    this.context.log.record({
+      type: "importer-refused",
+      ...(importer === undefined ? {} : { importer }),
+      cause: { source: "channel", detail: why },
+    });
+  }
+
+  /**
+   * Closes a descriptor that an importer sent. It can be anything: the close of a lingering socket,
+   * or of a file of the importer's own file system, takes as long as the importer likes, and fails as it
+   * likes.
+   */
+  #discard(fd: Fd): void {
+    closeOnLane(this.context.kernel, this.#janitor, fd).catch((error: unknown) =>
+      this.#refused(`a descriptor that was sent: ${messageOf(error)}`)
+    );
+  }
+
+  /** Stops listening: what needs no device. */
+  close(): void {
+    const [importer, source] = [this.#importer, this.#source];
+    this.#importer = this.#source = undefined;
+    // What one of them cannot close keeps none of the others.
+    this.supervision.guarded(() => importer?.close());
+    this.supervision.guarded(() => source?.close());
+  }
+
+  /** Ends the lane of what it sent. */
+  endLane(): void {
+    this.supervision.background(this.#janitor.end());
+  }
+}
+
+/** `LISTEN_FDNAMES` is for the child, which knows the export by its name in the policy. */
+function fdNameOf({ grant }: HeldGrant): string {
+  return grant.plan.rule.name;
+}
