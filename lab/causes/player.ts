@@ -134,7 +134,8 @@ export class Player {
 
   /** @param signal for the process */
   signal(signal: Deno.Signal): void {
-    if (this.pid === 0 || !this.#alive) return;
+    // What was told to exit while it was stopped goes only once it goes on.
+    if (this.pid === 0 || !this.#alive && signal !== "SIGCONT") return;
     if (signal === "SIGKILL") this.expectToGo();
     try {
       Deno.kill(this.pid, signal);

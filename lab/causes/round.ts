@@ -7,6 +7,7 @@ import { memoryBit, repair } from "./hardware.ts";
 import { ownDescriptors } from "./lending_kernel.ts";
 import { type Deed, isEnding, judge, overdue, type Setting, standing } from "./oracle.ts";
 import { type Lived, Party } from "./party.ts";
+import { tellLostTransfer } from "./lost_transfer.ts";
 import type { Holding, Player } from "./player.ts";
 import {
   type Cause,
@@ -325,12 +326,18 @@ class Round {
     for (let tries = 0; tries < DMA_TRIES; tries++) {
       const pattern = crypto.getRandomValues(new Uint8Array(CHUNK));
       await this.context.writeBar(address, BAR, spec.offset, pattern);
-      await player.ask(`dma-read ${iova} ${CHUNK}`);
-      await player.ask(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
+      const answers = [
+        await player.ask(`dma-read ${iova} ${CHUNK}`),
+        await player.ask(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`),
+      ];
       this.#transfers += 2;
       const there = await this.context.readBar(address, BAR, spec.offset + SECOND_PAGE, CHUNK);
       if (equal(there, pattern)) return true;
-      this.context.log(`seed ${this.scenario.seed}: no DMA to ${address}, ${there.slice(0, 8)}`);
+      const exports = this.#parties.flatMap((party) => party.spec.exports);
+      this.context.log(
+        `seed ${this.scenario.seed}: the engine answered ${JSON.stringify(answers)}`,
+      );
+      await tellLostTransfer(this.context, player, spec, exports, pattern);
     }
     return false;
   }
