@@ -13,6 +13,12 @@ import { KernelError } from "./kernel_error.ts";
 import { causeOf } from "./refusal.ts";
 import type { GuardedSession } from "./guarded_session.ts";
 
+/**
+ * What became of something that the importer was to be told: it will read it; it has gone or does not
+ * read; or there is no importer yet, and it will be told of all that stands when it comes.
+ */
+export type Told = "told" | "gone" | "nobody-yet";
+
 /** What a guard needs from around it. */
 export interface GuardContext {
   readonly kernel: Kernel;
@@ -20,8 +26,8 @@ export interface GuardContext {
   readonly log: EventLog;
   /** How long a call of an end may take before it is reported as late, ms. */
   readonly limitMs: number;
-  /** Tells the importer. @returns false if it has gone or does not read */
-  readonly notify: (packet: BargatePacket, fds?: readonly Fd[]) => boolean;
+  /** Tells the importer. */
+  readonly notify: (packet: BargatePacket, fds?: readonly Fd[]) => Told;
   /** A revoke was late, or its end could not be seen. */
   readonly onTrouble: () => void;
   /** What was asked of the device is done, and grants may have ended. */

@@ -7,10 +7,10 @@ import { type BargatePacket, PROTOCOL } from "./channel.ts";
 import { closeOnLane } from "./close_on_lane.ts";
 import type { Fd } from "./fd.ts";
 import { grantedPacket } from "./granted_packet.ts";
-import { messageOf } from "./guard_context.ts";
+import { messageOf, type Told } from "./guard_context.ts";
 import type { GuardedDevices } from "./guarded_devices.ts";
 import type { GuardianContext } from "./guardian_context.ts";
-import { type HeldGrant, isActive } from "./held_grant.ts";
+import type { HeldGrant } from "./held_grant.ts";
 import { ImporterDesk } from "./importer_desk.ts";
 import type { ImporterContext, ImporterProcess, ImporterSource } from "./importer_process.ts";
 import type { Lane } from "./kernel.ts";
@@ -22,6 +22,7 @@ export class ImporterLink {
   readonly #janitor: Lane;
   #source: ImporterSource | undefined;
   #importer: ImporterProcess | undefined;
+  #isOver = false;
 
   /**
    * @param context of the guardian
@@ -50,9 +51,7 @@ export class ImporterLink {
    */
   async start(source: ImporterSource, goOn: () => void): Promise<ImporterProcess> {
     this.#source = source;
-    const given = this.devices.standing.filter((held) =>
-      isActive(held) && held.grant.plan.importer.mapping === "importer"
-    );
+    const given = this.#undelivered();
     const buffers = given.map((held) => ({ name: fdNameOf(held), fd: held.dmaBuf }));
     const importer = await source.start(buffers, this.lent());
     this.#importer = importer;
@@ -66,10 +65,9 @@ export class ImporterLink {
   /** Says what there is, hands over what the importer does not have yet, and begins to listen. */
   #welcome(importer: ImporterProcess, given: readonly HeldGrant[]): void {
     this.notify({ type: "hello", v: PROTOCOL });
-    for (const held of given) {
-      if (importer.inherits) this.#tell(held);
-      else this.#hand(importer, held);
-    }
+    if (importer.inherits) { for (const held of given) this.#tell(held); }
+    // Also what was made again while it was being come by.
+    for (const held of this.#undelivered()) this.#hand(importer, held);
     const desk = new ImporterDesk(this.#janitor, {
       standing: () => this.devices.standing,
       guardOf: (held) => this.devices.of(held),
@@ -84,27 +82,34 @@ export class ImporterLink {
     });
   }
 
+  /** Buffers for the importer that it does not have. */
+  #undelivered(): readonly HeldGrant[] {
+    return this.devices.standing.filter(({ grant }) =>
+      grant.state === "exported" && grant.plan.importer.mapping === "importer"
+    );
+  }
+
   /** It has the buffer by now. Its end may have begun meanwhile; then it learns of that instead. */
   #tell(held: HeldGrant): void {
     this.devices.of(held).delivered(held);
     this.notify(grantedPacket(held, fdNameOf(held)));
   }
 
-  /** A buffer whose end has begun meanwhile goes to nobody. */
   #hand(importer: ImporterProcess, held: HeldGrant): void {
-    if (!isActive(held)) return;
-    if (this.notify(grantedPacket(held), [held.dmaBuf])) this.devices.of(held).delivered(held);
+    const told = this.notify(grantedPacket(held), [held.dmaBuf]);
+    if (told === "told") this.devices.of(held).delivered(held);
     else importer.hungUp();
   }
 
-  /** @returns false if the importer has gone or does not read */
-  notify(packet: BargatePacket, fds: readonly Fd[] = []): boolean {
+  /** Tells the importer, if there is one. */
+  notify(packet: BargatePacket, fds: readonly Fd[] = []): Told {
+    if (this.#importer === undefined) return this.#isOver ? "gone" : "nobody-yet";
     try {
-      return this.#importer?.channel.send(packet, fds) ?? false;
+      return this.#importer.channel.send(packet, fds) ? "told" : "gone";
     } catch (error) {
       // An end does not fail because its importer cannot be told of it.
       this.supervision.failed(error);
-      return false;
+      return "gone";
     }
   }
 
@@ -153,6 +158,7 @@ export class ImporterLink {
   /** Stops listening: what needs no device. */
   close(): void {
     const [importer, source] = [this.#importer, this.#source];
+    this.#isOver = true;
     this.#importer = this.#source = undefined;
     // What one of them cannot close keeps none of the others.
     this.supervision.guarded(() => importer?.close());

@@ -141,7 +141,9 @@ export class Renewals {
   async #handOver(held: HeldGrant, mapping: Mapping | undefined): Promise<void> {
     const handsOver = held.grant.plan.importer.mapping === "importer";
     const told = this.device.context.notify(grantedPacket(held), handsOver ? [held.dmaBuf] : []);
-    if (handsOver && !told) {
+    // It gets this one with the rest.
+    if (told === "nobody-yet") return;
+    if (handsOver && told === "gone") {
       const cause = { source: "channel", detail: "the importer does not read" };
       this.grants.begin([held], "importer-gone", cause);
       await this.ends.precisely(held);

@@ -217,6 +217,40 @@ Deno.test("send: a grant that stays keeps Bargate, over a restore and a new gene
   scene.assertClean();
 });
 
+Deno.test("send: what is renewed before the importer has anything goes to it with the rest", async () => {
+  for (const when of ["before its turn", "while it is looked at again"]) {
+    const scene = new PeerScene([
+      { name: "gone", onReset: "revoke" },
+      { name: "kept", onReset: "restore" },
+    ]);
+    await scene.connect();
+    await scene.say({ type: "hello", v: 1 });
+    await scene.met;
+    await scene.guardian.open();
+    if (when === "before its turn") {
+      await scene.guardian.reset(SSD, "function", "test");
+      await scene.run();
+    } else {
+      const { promise: looked, resolve: goOn } = Promise.withResolvers<void>();
+      const start = scene.source.start.bind(scene.source);
+      scene.source.start = (given, context) => looked.then(() => start(given, context));
+      await scene.run();
+      await scene.guardian.reset(SSD, "function", "test");
+      goOn();
+      await settle();
+    }
+    assert.ok(!scene.story().includes("ended importer-gone release"), scene.story().join("\n"));
+    const heard = scene.heard();
+    assert.deepEqual(heard.map(({ type }) => type), ["hello", "granted"], when);
+    const [buffer] = heard.flatMap(({ files: sent }) => sent);
+    assert.ok(buffer instanceof SimDmaBuf && !buffer.revoked);
+    buffer.references--;
+    scene.hangUp();
+    await scene.ended();
+    scene.assertClean();
+  }
+});
+
 Deno.test("send: with mapping: bargate the importer asks for its mapping and gets no buffer", async () => {
   const scene = new PeerScene([{ mapping: "bargate" }]);
   await scene.deliver();
