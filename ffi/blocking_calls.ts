@@ -35,7 +35,7 @@ import { groupDevice, groupStatus, setContainer, setType1Iommu } from "./vfio_gr
 
 /** Every call that can wait. All are synchronous, and block the thread that makes them. */
 export const BLOCKING_CALLS = {
-  openNode: (path: string): Fd => openPath(path, C.O_RDWR),
+  openNode: (path: string): Fd => openPath(path, C.O_RDWR, path, "openNode"),
   openShared: (path: string): Fd => openPath(path, C.O_RDWR),
   receive: receiveInLane,
   fileTarget,

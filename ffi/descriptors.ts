@@ -16,13 +16,19 @@ import { libc } from "./libc.ts";
  * @param path what to open
  * @param flags `O_RDWR` and others (fcntl.h)
  * @param what whose descriptor it is, for messages; absent: the path
+ * @param call what it is called when it fails: what an errno means is known by that
  * @returns the descriptor; the caller owns it
  * @throws {KernelError}
  */
-export function openPath(path: string, flags: number, what: string = path): Fd {
+export function openPath(
+  path: string,
+  flags: number,
+  what: string = path,
+  call = "open",
+): Fd {
   const name = toCString(path);
   const result = reissued(() => libc().open(name, flags | C.O_CLOEXEC, 0));
-  return new Fd(checked("open", path, result), what);
+  return new Fd(checked(call, path, result), what);
 }
 
 /**

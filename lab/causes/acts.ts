@@ -1,5 +1,5 @@
 /** What happens to devices and importers in a round, done by whoever would do it. @module */
-import { RefusedError } from "../../engine/errors.ts";
+import { HostNotReadyError, RefusedError } from "../../engine/errors.ts";
 import type { CaseContext } from "../guest/case.ts";
 import { Random } from "./random.ts";
 import { isRefused, memoryBit, powerState, repair, writeAt } from "./hardware.ts";
@@ -51,7 +51,7 @@ export async function act(stage: Stage, cause: Cause, deed: Deed): Promise<void>
 
 /** The kernel or the guardian refuses: an answer like any other. */
 function isAnswer(error: unknown): error is Error {
-  return error instanceof RefusedError || isRefused(error);
+  return error instanceof RefusedError || error instanceof HostNotReadyError || isRefused(error);
 }
 
 function sceneOf(stage: Stage, cause: Cause): Scene | undefined {

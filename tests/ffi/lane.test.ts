@@ -1,7 +1,8 @@
 import "../../ffi/preload.ts";
 import { deepEqual, equal, fail, ok, rejects, throws } from "node:assert/strict";
-import { LaneEndedError } from "../../engine/kernel_error.ts";
+import { KernelError, LaneEndedError } from "../../engine/kernel_error.ts";
 import type { Fd } from "../../engine/fd.ts";
+import { causeOf } from "../../engine/refusal.ts";
 import { closeDescriptor, closesOnExec, openPath } from "../../ffi/descriptors.ts";
 import { C } from "../../ffi/layouts.ts";
 import { passPidfds, receivePacket, sendPacket, socketPair } from "../../ffi/seqpacket.ts";
@@ -154,11 +155,13 @@ Deno.test("an error comes back as the kernel said it", async () => {
   await withLane(async (lane) => {
     await rejects(lane.openNode("/nonexistent"), {
       name: "KernelError",
-      call: "open",
+      call: "openNode",
       errno: 2,
       errnoName: "ENOENT",
       subject: "/nonexistent",
     });
+    const absent = await lane.openNode("/nonexistent").catch((error: unknown) => error);
+    ok(absent instanceof KernelError && /bound to vfio-pci/.test(causeOf(absent)));
     const fd = await lane.openNode("/dev/null");
     const ranges = [{ offset: 0n, length: 4096n }];
     const refusedBy = (call: string) => ({ call, errnoName: "ENOTTY", subject: "/dev/null" });
