@@ -10,8 +10,9 @@ import { isPciAddress } from "../host/address.ts";
 import { FilesError } from "../host/files.ts";
 import { parseSnapshot } from "../host/parse_snapshot.ts";
 import { printSnapshot } from "../host/print_snapshot.ts";
-import { readSnapshot, type SkippedFunction } from "../host/read_snapshot.ts";
-import type { HostSnapshot } from "../host/snapshot.ts";
+import { type KernelConfigRead, readKernelConfig } from "../host/kernel_config.ts";
+import { readSnapshot, type TakenSnapshot } from "../host/read_snapshot.ts";
+import type { Unreadable } from "../host/snapshot.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
@@ -30,11 +31,6 @@ interface Flags {
   readonly sim?: string;
 }
 
-interface Taken {
-  readonly snapshot: HostSnapshot;
-  readonly skipped: readonly SkippedFunction[];
-}
-
 async function inventory(this: Context, { format, device, out, sim }: Flags): Promise<void> {
   const taken = take(await planningHost(this, sim), device);
   const asJson = format === undefined ? out !== undefined : format === "json";
@@ -48,7 +44,7 @@ async function inventory(this: Context, { format, device, out, sim }: Flags): Pr
 }
 
 /** @throws {CommandError} host not ready: there is no PCI here, or no such device */
-function take(host: ThisHost, device: Flags["device"]): Taken {
+function take(host: ThisHost, device: Flags["device"]): TakenSnapshot {
   const taken = readOwn(host, device);
   for (const address of device ?? []) {
     if (taken.snapshot.functions.some((entry) => entry.address === address)) continue;
@@ -61,14 +57,16 @@ function take(host: ThisHost, device: Flags["device"]): Taken {
   return taken;
 }
 
-function readOwn(host: ThisHost, device: Flags["device"]): Taken {
+function readOwn(host: ThisHost, device: Flags["device"]): TakenSnapshot {
   try {
     const wanted = device === undefined ? undefined : new Set(device);
-    return readSnapshot(
+    const kernel = kernelOf(host);
+    const taken = readSnapshot(
       host.files,
-      host,
+      { ...host, ...(kernel.config === undefined ? {} : { config: kernel.config }) },
       (address) => wanted === undefined || wanted.has(address),
     );
+    return withKernel(taken, kernel);
   } catch (error) {
     if (!(error instanceof FilesError)) throw error;
     const message = `Cannot take the inventory: ${error.message}`;
@@ -76,8 +74,26 @@ function readOwn(host: ThisHost, device: Flags["device"]): Taken {
   }
 }
 
+/** A simulated host's configuration is what its snapshot says. */
+function kernelOf({ files, release, simulated }: ThisHost): KernelConfigRead {
+  if (simulated === undefined) return readKernelConfig(files, release);
+  const { config } = simulated.kernel;
+  return { ...(config === undefined ? {} : { config }), unreadable: [], findings: [] };
+}
+
+/** A place that may not be read matters only if no other place says it. */
+function withKernel(taken: TakenSnapshot, kernel: KernelConfigRead): TakenSnapshot {
+  const lacking = kernel.config === undefined ? kernel.unreadable : [];
+  const unreadable = [...lacking, ...taken.snapshot.unreadable ?? []];
+  return {
+    ...taken,
+    snapshot: { ...taken.snapshot, ...(unreadable.length === 0 ? {} : { unreadable }) },
+    findings: [...kernel.findings, ...taken.findings],
+  };
+}
+
 /** What is above a wanted function is in the file, for the file must be whole, but not in the table. */
-function forPeople({ snapshot }: Taken, device: Flags["device"]): string {
+function forPeople({ snapshot }: TakenSnapshot, device: Flags["device"]): string {
   return inventoryTable(
     snapshot,
     ({ address }) => device === undefined || device.includes(address),
@@ -85,18 +101,23 @@ function forPeople({ snapshot }: Taken, device: Flags["device"]): string {
 }
 
 /** What is not in the inventory, and which right it would have needed. */
-function shortcomings({ snapshot, skipped }: Taken): readonly string[] {
+function shortcomings({ snapshot, skipped, findings }: TakenSnapshot): readonly string[] {
   const counts = new Map<string, number>();
-  for (const { field, right } of snapshot.functions.flatMap(({ unreadable }) => unreadable)) {
-    const what = `${field} (needs ${right})`;
-    counts.set(what, (counts.get(what) ?? 0) + 1);
+  for (const { unreadable } of snapshot.functions) {
+    for (const each of unreadable) counts.set(lack(each), (counts.get(lack(each)) ?? 0) + 1);
   }
   return [
+    ...(snapshot.unreadable ?? []).map((each) => `warning: could not read ${lack(each)}`),
     ...[...counts].map(([what, count]) =>
       `warning: could not read of ${count} function${count === 1 ? "" : "s"}: ${what}`
     ),
     ...skipped.map(({ address, why }) => `warning: left out ${address}: ${why}`),
+    ...findings.map(({ path, why }) => `warning: left out what ${path} says: ${why}`),
   ];
+}
+
+function lack({ field, right }: Unreadable): string {
+  return `${field} (needs ${right})`;
 }
 
 /** What is left out can leave a hole that `plan --inventory` would not accept: better said now. */

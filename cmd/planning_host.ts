@@ -22,9 +22,9 @@ export async function planningHost(context: Context, sim: string | undefined): P
     return { files: new LinuxFiles(), release: kernelRelease(), pageSize: pageSize() };
   }
   const { openSimulatedHost } = await loadSimulation();
-  const { kernel, files } = await openSimulatedHost(
+  const { kernel, files, snapshot } = await openSimulatedHost(
     sim,
     (line) => context.process.stderr.write(`${line}\n`),
   );
-  return { files, release: kernel.release, pageSize: kernel.pageSize };
+  return { files, release: kernel.release, pageSize: kernel.pageSize, simulated: snapshot };
 }

@@ -21,6 +21,8 @@ export interface ThisHost {
   readonly release: string;
   /** Bytes. */
   readonly pageSize: number;
+  /** What it is simulated from; absent: it is the machine that this runs on. */
+  readonly simulated?: HostSnapshot;
 }
 
 /** Where a plan has its facts from. */

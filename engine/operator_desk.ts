@@ -4,7 +4,7 @@
  * @module
  */
 import type { Files } from "../host/files.ts";
-import { virtualFunctions } from "../host/read_snapshot.ts";
+import { virtualFunctions } from "../host/read_function.ts";
 import type { DeviceGuard } from "./device_guard.ts";
 import { DomainReset } from "./domain_reset.ts";
 import type { Cause } from "./event.ts";

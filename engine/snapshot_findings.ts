@@ -28,6 +28,7 @@ const CODE_OF: Readonly<Record<ProblemKind, HostCode>> = {
   "bar-overlap": "BG2118",
   "config-of-another": "BG2119",
   "more-problems": "BG2120",
+  "bad-name": "BG2121",
 };
 
 /**

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Files, FilesError, type UnreadableReason } from "../host/files.ts";
+import { type Files, FilesError, type FileStatus, type UnreadableReason } from "../host/files.ts";
 import { KernelError } from "../engine/kernel_error.ts";
 import { toCString } from "./c_string.ts";
 import { ERRNO, reissued } from "./errno.ts";
@@ -16,6 +16,8 @@ import { readFile, readLink } from "./read_file.ts";
 import { resolveBelow } from "./resolve_path.ts";
 
 const DEFAULT_LIMIT = 64 * 1024;
+/** Of a file's mode: who may what, set-user-ID and the like. */
+const PERMISSIONS = 0o7777;
 
 const REASONS: ReadonlyMap<number, UnreadableReason> = new Map([
   [ERRNO.ENOENT, "absent"],
@@ -85,6 +87,13 @@ export class LinuxFiles implements Files {
       if (error instanceof FilesError) return false;
       throw error;
     }
+  }
+
+  status(path: string): FileStatus {
+    return this.#attempt("look at", path, () => {
+      const { uid, gid, mode } = identifyPath(this.#locate(path));
+      return { uid, gid, permissions: mode & PERMISSIONS };
+    });
   }
 
   /** The kernel follows links by itself where the root is the real one. */

@@ -21,6 +21,14 @@ export class FilesError extends Error {
   }
 }
 
+/** Whose a file is, and who may do what with it. */
+export interface FileStatus {
+  readonly uid: number;
+  readonly gid: number;
+  /** The twelve permission bits. */
+  readonly permissions: number;
+}
+
 /** Reading below one root. Paths are absolute within it (`/sys/bus/pci/devices`). All methods throw {@linkcode FilesError}. */
 export interface Files {
   /** The whole file as bytes, at most `limit` of them (default 64 KiB). */
@@ -35,4 +43,6 @@ export interface Files {
   realPath(path: string): string;
   /** Whether something is there (false too when it is forbidden to look). */
   exists(path: string): boolean;
+  /** Of what a path leads to, links followed. */
+  status(path: string): FileStatus;
 }

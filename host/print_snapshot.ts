@@ -4,7 +4,14 @@
  *
  * @module
  */
-import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "./snapshot.ts";
+import type {
+  HostSnapshot,
+  NamedDevice,
+  NodeAccess,
+  SnapshotBar,
+  SnapshotFunction,
+  Unreadable,
+} from "./snapshot.ts";
 
 /** `apiVersion` of the file. */
 export const SNAPSHOT_API_VERSION = "bargate/v1";
@@ -27,13 +34,13 @@ export const SNAPSHOT_KIND = "HostSnapshot";
  * ```
  */
 export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> {
-  const { description, kernel, pageSize, iommu, functions } = snapshot;
+  const { description, kernel, pageSize, iommu, functions, rdma, drm, nvme, unreadable } = snapshot;
   const head = JSON.stringify(
     {
       apiVersion: SNAPSHOT_API_VERSION,
       kind: SNAPSHOT_KIND,
       description,
-      kernel: { release: kernel.release },
+      kernel: { release: kernel.release, config: kernel.config && sorted(kernel.config) },
       pageSize,
       iommu,
     },
@@ -46,7 +53,35 @@ export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> 
     yield separator + JSON.stringify(functionJson(entry), null, 2).replaceAll("\n", "\n    ");
     separator = ",\n    ";
   }
-  yield functions.length === 0 ? "]\n}\n" : "\n  ]\n}\n";
+  yield functions.length === 0 ? "]" : "\n  ]";
+  yield tail({
+    rdma: rdma?.map(namedJson),
+    drm: drm?.map(namedJson),
+    nvme: nvme?.map(namedJson),
+    unreadable: unreadable?.map(unreadableJson),
+  });
+}
+
+/** What follows the functions, and the end. */
+function tail(fields: Readonly<Record<string, unknown>>): string {
+  const text = JSON.stringify(fields, null, 2);
+  return text === "{}" ? "\n}\n" : `,${text.slice(1)}\n`;
+}
+
+function namedJson({ name, function: address }: NamedDevice): Record<string, unknown> {
+  return { name, function: address };
+}
+
+function sorted<T>(values: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+function accessJson({ uid, gid, mode }: NodeAccess): Record<string, unknown> {
+  return { uid, gid, mode };
+}
+
+function unreadableJson({ field, right }: Unreadable): Record<string, unknown> {
+  return { field, right };
 }
 
 /** Keys in the order of the file; those that are undefined are left out. */
@@ -58,18 +93,23 @@ function functionJson(entry: SnapshotFunction): Record<string, unknown> {
     subsystem: entry.subsystem,
     class: entry.class,
     driver: entry.driver,
+    driverOverride: entry.driverOverride,
     iommuGroup: entry.iommuGroup,
     numaNode: entry.numaNode,
     physfn: entry.physfn,
+    sriov: entry.sriov && { total: entry.sriov.total, enabled: entry.sriov.enabled },
     parent: entry.parent,
     slot: entry.slot,
     cdev: entry.cdev,
+    cdevAccess: entry.cdevAccess && accessJson(entry.cdevAccess),
     groupNode: entry.groupNode,
+    groupAccess: entry.groupAccess && accessJson(entry.groupAccess),
+    openBy: entry.openBy?.map(({ pid, command }) => ({ pid, command })),
     resetMethods: entry.resetMethods,
     powerState: entry.powerState,
     config: bytesHex(entry.config),
     bars: entry.bars.map(barJson),
-    unreadable: entry.unreadable.map(({ field, right }) => ({ field, right })),
+    unreadable: entry.unreadable.map(unreadableJson),
   };
 }
 

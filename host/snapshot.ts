@@ -23,6 +23,32 @@ export interface Unreadable {
   readonly right: string;
 }
 
+/** Whose a node is, and who may do what with it. */
+export interface NodeAccess {
+  readonly uid: number;
+  readonly gid: number;
+  /** Permission bits, four octal digits. */
+  readonly mode: string;
+}
+
+/** What a physical function says of its virtual ones. */
+export interface VirtualFunctionCounts {
+  /** How many it could have. */
+  readonly total: number;
+  /** How many it has now. */
+  readonly enabled: number;
+}
+
+/** A process that has a function open. */
+export interface Opener {
+  readonly pid: number;
+  /** As the process calls itself: no identity. */
+  readonly command?: string;
+}
+
+/** How a kernel option is set. */
+export type KernelSwitch = "y" | "m" | "n";
+
 /** A device that the kernel has a name for, and the PCI function behind it. */
 export interface NamedDevice {
   /** `mlx5_0`, `card0`, `renderD128`, `nvme0`. */
@@ -43,19 +69,28 @@ export interface SnapshotFunction {
   /** Six hexadecimal digits. */
   readonly class: string;
   readonly driver?: string;
+  /** Name of the only driver that may take it; absent: any that fits. */
+  readonly driverOverride?: string;
   readonly iommuGroup?: number;
   /** NUMA node that it is near to; absent where the host does not say. */
   readonly numaNode?: number;
   /** Address of the physical function if this is a virtual one. */
   readonly physfn?: string;
+  /** Of a physical function that can have virtual ones. */
+  readonly sriov?: VirtualFunctionCounts;
   /** Address of the bridge above, or the name of the root bus (`pci0000:00`). */
   readonly parent: string;
   /** Name of the hot-plug slot that it sits in (`/sys/bus/pci/slots`). */
   readonly slot?: string;
   /** Path of the VFIO character device, `/dev/vfio/devices/vfioN`. */
   readonly cdev?: string;
+  readonly cdevAccess?: NodeAccess;
   /** Path of the VFIO group node. */
   readonly groupNode?: string;
+  /** Absent: there is no such node, for nothing of the group is bound to a VFIO driver. */
+  readonly groupAccess?: NodeAccess;
+  /** Who has one of its VFIO nodes open; absent: nobody looked. */
+  readonly openBy?: readonly Opener[];
   readonly resetMethods: readonly string[];
   readonly powerState?: string;
   /** As many bytes of config space as could be read: 64 for an ordinary user, 256 or 4096 for root. */
@@ -68,7 +103,11 @@ export interface SnapshotFunction {
 export interface HostSnapshot {
   /** What people should know of it; a recorded one has none. */
   readonly description?: string;
-  readonly kernel: { readonly release: string };
+  readonly kernel: {
+    readonly release: string;
+    /** Options that decisions need, by name (`CONFIG_IOMMUFD`); absent: not readable. */
+    readonly config?: Readonly<Record<string, KernelSwitch>>;
+  };
   /** Bytes. */
   readonly pageSize: number;
   /** Kinds of IOMMU at work, as `/sys/class/iommu` names them; empty: none. */
@@ -81,4 +120,6 @@ export interface HostSnapshot {
   readonly drm?: readonly NamedDevice[];
   /** NVMe controllers in the hands of the kernel's own driver. */
   readonly nvme?: readonly NamedDevice[];
+  /** What could not be read of the host as a whole. */
+  readonly unreadable?: readonly Unreadable[];
 }

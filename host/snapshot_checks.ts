@@ -7,7 +7,7 @@
 import { isPciAddress } from "./address.ts";
 import { configHeader } from "./config_space.ts";
 import type { SnapshotBar } from "./snapshot.ts";
-import type { PlacedFunction, SnapshotDraft } from "./snapshot_fields.ts";
+import type { PlacedFunction, PlacedName, SnapshotDraft } from "./snapshot_fields.ts";
 import type { ProblemSink, ValuePlace } from "./snapshot_problem.ts";
 
 /** BARs of a function. */
@@ -19,7 +19,10 @@ const BARS = 6;
  * @param draft whose parts are sound, each by itself
  * @param problems takes what is wrong
  */
-export function checkSnapshot({ functions, whole }: SnapshotDraft, problems: ProblemSink): void {
+export function checkSnapshot(
+  { functions, names, whole }: SnapshotDraft,
+  problems: ProblemSink,
+): void {
   const byAddress = indexed(functions, problems);
   for (const each of functions) {
     if (whole) checkParent(each, byAddress, problems);
@@ -29,6 +32,7 @@ export function checkSnapshot({ functions, whole }: SnapshotDraft, problems: Pro
   }
   checkCycles(functions, byAddress, problems);
   checkOverlaps(functions, problems);
+  checkNames(names, byAddress, whole, problems);
 }
 
 type Index = ReadonlyMap<string, PlacedFunction>;
@@ -183,6 +187,30 @@ function endOf({ start, size }: SnapshotBar): bigint {
 
 function range(bar: SnapshotBar): string {
   return `0x${bar.start.toString(16)} to 0x${endOf(bar).toString(16)}`;
+}
+
+/** A name is of one device of its kind, and its function is there. */
+function checkNames(
+  names: readonly PlacedName[],
+  index: Index,
+  whole: boolean,
+  problems: ProblemSink,
+): void {
+  const seen = new Set<string>();
+  for (const { kind, entry, index: at, fields } of names) {
+    const pointer = `/${kind}/${at}`;
+    const { name, function: address } = entry;
+    if (seen.has(`${kind} ${name}`)) {
+      const why = `another device of the kind has this name (received ${JSON.stringify(name)})`;
+      problems.add("bad-name", () => ({ pointer: `${pointer}/name`, offset: fields.name, why }));
+    }
+    seen.add(`${kind} ${name}`);
+    if (!whole || address === undefined || index.has(address)) continue;
+    const why = `the function is not in the snapshot (received "${address}")`;
+    problems.add("bad-name", () => {
+      return { pointer: `${pointer}/function`, offset: fields.function, why };
+    });
+  }
 }
 
 function pointerOf({ index }: PlacedFunction): string {

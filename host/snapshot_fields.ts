@@ -6,7 +6,14 @@
  */
 import { isPciAddress } from "./address.ts";
 import { SNAPSHOT_API_VERSION, SNAPSHOT_KIND } from "./print_snapshot.ts";
-import type { HostSnapshot, SnapshotBar, SnapshotFunction, Unreadable } from "./snapshot.ts";
+import { KERNEL_OPTIONS } from "./kernel_options.ts";
+import type {
+  HostSnapshot,
+  NamedDevice,
+  SnapshotBar,
+  SnapshotFunction,
+  Unreadable,
+} from "./snapshot.ts";
 import type { Field, SnapshotValues, TextRule, ValueReader } from "./snapshot_values.ts";
 
 /** A function with the places that later checks point at. */
@@ -22,10 +29,25 @@ export interface PlacedFunction {
   readonly written: readonly SnapshotBar[];
 }
 
+/** Kinds of named devices: the fields that list them. */
+const NAME_KINDS = ["rdma", "drm", "nvme"] as const;
+
+/** A named device with the places that later checks point at. */
+export interface PlacedName {
+  readonly kind: typeof NAME_KINDS[number];
+  readonly entry: NamedDevice;
+  /** In the file's list. */
+  readonly index: number;
+  /** Byte offset of a field by its name. */
+  readonly fields: Readonly<Record<"name" | "function", number>>;
+}
+
 /** A snapshot as it was read, before what its parts say of each other was checked. */
 export interface SnapshotDraft {
   readonly head: Omit<HostSnapshot, "functions">;
   readonly functions: readonly PlacedFunction[];
+  /** Of all kinds. */
+  readonly names: readonly PlacedName[];
   /** Whether every function could be read: only then is one that is not there known to be missing. */
   readonly whole: boolean;
 }
@@ -70,10 +92,21 @@ const DESCRIPTION: TextRule = {
   expected: "1 to 1024 printable ASCII characters",
 };
 
+/** Names of devices are names of files. */
+const DEVICE_NAME: TextRule = {
+  pattern: /^(?!\.{1,2}$)[!-.0-~]{1,255}$/,
+  expected: "the name of a device, 1 to 255 printable ASCII characters without blanks and slashes",
+};
+const MODE: TextRule = { pattern: /^[0-7]{4}$/, expected: 'four octal digits ("0600")' };
+const SWITCHES = ["y", "m", "n"] as const;
+const SWITCH = wordRule(SWITCHES);
+
 /** Beyond every BAR: one past the last address. */
 const ADDRESS_END = 1n << 64n;
 /** IDs of IOMMU groups and NUMA nodes are ints. */
 const MAX_INT = 2 ** 31 - 1;
+/** Of users and groups. */
+const MAX_ID = 2 ** 32 - 1;
 const MAX_PAGE = 1 << 20;
 
 const BAR_FIELDS: ReadonlyMap<string, Field> = new Map([
@@ -89,6 +122,27 @@ const UNREADABLE_FIELDS: ReadonlyMap<string, Field> = new Map([
   required("right", name),
 ]);
 
+const ACCESS_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("uid", (values) => values.integer(0, MAX_ID)),
+  required("gid", (values) => values.integer(0, MAX_ID)),
+  required("mode", (values) => values.text(MODE)),
+]);
+
+const SRIOV_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("total", (values) => values.integer(0, MAX_INT)),
+  required("enabled", (values) => values.integer(0, MAX_INT)),
+]);
+
+const OPENER_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("pid", (values) => values.integer(1, MAX_INT)),
+  optional("command", name),
+]);
+
+const NAMED_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("name", placed((values) => values.text(DEVICE_NAME))),
+  optional("function", placed((values) => values.text(ADDRESS))),
+]);
+
 const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
   required("address", placed((values) => values.text(ADDRESS))),
   required("vendor", (values) => values.text(ID)),
@@ -96,21 +150,33 @@ const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
   optional("subsystem", (values) => values.text(SUBSYSTEM)),
   required("class", (values) => values.text(CLASS)),
   optional("driver", name),
+  optional("driverOverride", name),
   optional("iommuGroup", (values) => values.integer(0, MAX_INT)),
   optional("numaNode", (values) => values.integer(0, MAX_INT)),
   optional("physfn", placed((values) => values.text(ADDRESS))),
+  optional("sriov", (values) => values.object(SRIOV_FIELDS)),
   required("parent", placed((values) => values.text(PARENT))),
   optional("slot", name),
   optional("cdev", (values) => values.text(CDEV)),
+  optional("cdevAccess", (values) => values.object(ACCESS_FIELDS)),
   optional("groupNode", (values) => values.text(GROUP_NODE)),
+  optional("groupAccess", (values) => values.object(ACCESS_FIELDS)),
+  optional("openBy", (values) => values.list((each) => each.object(OPENER_FIELDS))),
   required("resetMethods", (values) => values.list(name)),
   optional("powerState", name),
   required("config", placed((values) => values.config())),
   required("bars", (values) => values.list(placed(readBar))),
-  required("unreadable", (values) => values.list((each) => each.object(UNREADABLE_FIELDS))),
+  required("unreadable", readUnreadable),
 ]);
 
-const KERNEL_FIELDS: ReadonlyMap<string, Field> = new Map([required("release", name)]);
+const CONFIG_FIELDS: ReadonlyMap<string, Field> = new Map(
+  KERNEL_OPTIONS.map((option) => optional(option, (values) => values.word(SWITCHES, SWITCH))),
+);
+
+const KERNEL_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("release", name),
+  optional("config", (values) => values.object(CONFIG_FIELDS)),
+]);
 
 /** What an object of `FUNCTION_FIELDS` is when nothing in it is wrong. */
 type FunctionValues =
@@ -124,8 +190,14 @@ type FunctionValues =
     readonly unreadable: readonly Unreadable[];
   };
 
+/** What an object of `NAMED_FIELDS` is when nothing in it is wrong. */
+interface NamedValues {
+  readonly name: Placed<string>;
+  readonly function?: Placed<string>;
+}
+
 /** A value and its byte offset. */
-interface Placed<T> {
+export interface Placed<T> {
   readonly at: number;
   readonly value: T;
 }
@@ -138,6 +210,7 @@ interface Placed<T> {
  */
 export function readDraft(values: SnapshotValues): SnapshotDraft | undefined {
   const functions: PlacedFunction[] = [];
+  const names: PlacedName[] = [];
   let seen = 0;
   const readFunctions: ValueReader<true> = (each) => {
     const list = each.list((item) => {
@@ -156,11 +229,13 @@ export function readDraft(values: SnapshotValues): SnapshotDraft | undefined {
       required("pageSize", readPageSize),
       required("iommu", (each) => each.list(name)),
       required("functions", readFunctions),
+      ...NAME_KINDS.map((kind) => optional(kind, (each) => readNamed(each, kind, names))),
+      optional("unreadable", readUnreadable),
     ]),
   );
   const whole = functions.length === seen;
   const { apiVersion: _version, kind: _kind, functions: _functions, ...rest } = head ?? {};
-  return { head: rest as unknown as SnapshotDraft["head"], functions, whole };
+  return { head: rest as unknown as SnapshotDraft["head"], functions, names, whole };
 }
 
 function readFunction(values: SnapshotValues, index: number): PlacedFunction | undefined {
@@ -198,6 +273,31 @@ function readBar(values: SnapshotValues): SnapshotBar | undefined {
     return undefined;
   }
   return { index, kind, start, size, prefetchable: flags.includes("prefetchable") };
+}
+
+function readNamed(
+  values: SnapshotValues,
+  kind: PlacedName["kind"],
+  names: PlacedName[],
+): readonly NamedDevice[] | undefined {
+  let index = 0;
+  const list = values.list((each) => {
+    const at = index++;
+    const found = each.object(NAMED_FIELDS) as NamedValues | undefined;
+    if (found === undefined) return undefined;
+    const { name, function: address } = found;
+    const entry = {
+      name: name.value,
+      ...(address === undefined ? {} : { function: address.value }),
+    };
+    names.push({ kind, entry, index: at, fields: { name: name.at, function: address?.at ?? 0 } });
+    return entry;
+  });
+  return list?.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+function readUnreadable(values: SnapshotValues): Unreadable[] | undefined {
+  return values.list((each) => each.object(UNREADABLE_FIELDS) as Unreadable | undefined);
 }
 
 function readPageSize(values: SnapshotValues): number | undefined {

@@ -25,7 +25,8 @@ export type ProblemKind =
   | "bar-taken"
   | "bar-overlap"
   | "config-of-another"
-  | "more-problems";
+  | "more-problems"
+  | "bad-name";
 
 /** One finding. */
 export interface SnapshotProblem {

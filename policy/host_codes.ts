@@ -235,6 +235,11 @@ export const HOST_CODES = {
     ),
     severity: "note",
   },
+  BG2121: fact(
+    "Wrong name of a device",
+    "Policies name importers' devices by these names, and each must lead to one function.",
+    "correct the name or the function, or take the inventory again",
+  ),
 } as const satisfies Readonly<Record<string, HostCodeEntry>>;
 
 /** One of the codes. */

@@ -5,8 +5,14 @@
  *
  * @module
  */
-import { type Files, FilesError } from "../host/files.ts";
-import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../host/snapshot.ts";
+import { type Files, FilesError, type FileStatus } from "../host/files.ts";
+import type {
+  HostSnapshot,
+  NamedDevice,
+  NodeAccess,
+  SnapshotBar,
+  SnapshotFunction,
+} from "../host/snapshot.ts";
 import { isSimulatedPath } from "./simulated_path.ts";
 
 /** Bytes of a file, the text of a link, or the names in a folder. */
@@ -30,6 +36,8 @@ const IORESOURCE = { io: 0x100n, memory32: 0x200n, memory64: 0x100200n, prefetch
 /** Files of a simulated host. */
 export class SnapshotFiles implements Files {
   readonly #entries = new Map<string, Entry>();
+  /** Of device nodes, by path. */
+  readonly #access = new Map<string, NodeAccess>();
 
   /**
    * @param snapshot of the simulated host
@@ -40,6 +48,10 @@ export class SnapshotFiles implements Files {
     const at = new Map(snapshot.functions.map((fn) => [fn.address, fn]));
     for (const fn of snapshot.functions) this.#addFunction(fn, folderOf(fn, at));
     for (const kind of snapshot.iommu) this.#folder(`/sys/class/iommu/${kind}`);
+    const { rdma = [], drm = [], nvme = [] } = snapshot;
+    for (const device of rdma) this.#addNamed("infiniband", device);
+    for (const device of drm) this.#addNamed("drm", device);
+    for (const device of nvme) this.#addNamed("nvme", device);
   }
 
   read(path: string, limit = DEFAULT_LIMIT): Uint8Array {
@@ -103,6 +115,22 @@ export class SnapshotFiles implements Files {
     }
   }
 
+  status(path: string): FileStatus {
+    if (!isSimulatedPath(path)) return this.real.status(path);
+    const access = this.#access.get(path);
+    if (access === undefined) throw failure("look at", path, "absent", "nothing is known of it");
+    return { uid: access.uid, gid: access.gid, permissions: parseInt(access.mode, 8) };
+  }
+
+  #addNamed(kind: string, { name, function: address }: NamedDevice): void {
+    const above = address === undefined
+      ? "/sys/devices/virtual"
+      : this.realPath(`${PCI}/devices/${address}`);
+    this.#folder(`${above}/${kind}/${name}`);
+    if (address !== undefined) this.#link(`${above}/${kind}/${name}/device`, above);
+    this.#link(`/sys/class/${kind}/${name}`, `${above}/${kind}/${name}`);
+  }
+
   #addFunction(fn: SnapshotFunction, folder: string): void {
     this.#link(`${PCI}/devices/${fn.address}`, folder);
     this.#file(`${folder}/vendor`, `0x${fn.vendor}\n`);
@@ -112,6 +140,17 @@ export class SnapshotFiles implements Files {
     this.#file(`${folder}/resource`, resourceText(fn.bars));
     this.#file(`${folder}/numa_node`, `${fn.numaNode ?? -1}\n`);
     this.#file(`${folder}/remove`, "");
+    this.#file(`${folder}/driver_override`, `${fn.driverOverride ?? "(null)"}\n`);
+    if (fn.sriov !== undefined) {
+      this.#file(`${folder}/sriov_totalvfs`, `${fn.sriov.total}\n`);
+      this.#file(`${folder}/sriov_numvfs`, `${fn.sriov.enabled}\n`);
+    }
+    if (fn.cdev !== undefined && fn.cdevAccess !== undefined) {
+      this.#access.set(fn.cdev, fn.cdevAccess);
+    }
+    if (fn.groupNode !== undefined && fn.groupAccess !== undefined) {
+      this.#access.set(fn.groupNode, fn.groupAccess);
+    }
     if (fn.class.startsWith(BRIDGE)) this.#file(`${folder}/reset_subordinate`, "");
     if (fn.driver !== undefined) {
       this.#file(`${PCI}/drivers/${fn.driver}/unbind`, "");

@@ -7,7 +7,7 @@ import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../host/sna
 import { formatQuantity } from "../../policy/quantity.ts";
 import { visible } from "./visible.ts";
 
-const HEADS = ["ADDRESS", "ID", "CLASS", "DRIVER", "GROUP", "NUMA", "NODE", "BARS"];
+const HEADS = ["ADDRESS", "ID", "CLASS", "DRIVER", "GROUP", "NUMA", "NODE", "NAMES", "BARS"];
 
 /**
  * Writes one line for each function.
@@ -25,17 +25,31 @@ const HEADS = ["ADDRESS", "ID", "CLASS", "DRIVER", "GROUP", "NUMA", "NODE", "BAR
  * ```
  */
 export function inventoryTable(
-  { kernel, pageSize, iommu, functions }: HostSnapshot,
+  snapshot: HostSnapshot,
   shown: (entry: SnapshotFunction) => boolean,
 ): string {
+  const { kernel, pageSize, iommu, functions } = snapshot;
+  const names = namesOf(snapshot);
   const units = iommu.length === 0 ? "no IOMMU" : `IOMMU ${iommu.join(" ")}`;
   const pages = formatQuantity(BigInt(pageSize));
   const head = `Linux ${kernel.release}, pages of ${pages}, ${units}`;
-  const rows = functions.filter(shown).map(rowOf);
+  const rows = functions.filter(shown).map((entry) => rowOf(entry, names.get(entry.address) ?? []));
   return `${visible(head)}\n${table([HEADS, ...rows])}`;
 }
 
-function rowOf(entry: SnapshotFunction): string[] {
+/** What a function is called, whatever kind of device is behind it. */
+function namesOf({ rdma = [], drm = [], nvme = [] }: HostSnapshot): Map<string, string[]> {
+  const names = new Map<string, string[]>();
+  for (const { name, function: address } of [...nvme, ...rdma, ...drm]) {
+    if (address === undefined) continue;
+    const others = names.get(address);
+    if (others === undefined) names.set(address, [name]);
+    else others.push(name);
+  }
+  return names;
+}
+
+function rowOf(entry: SnapshotFunction, names: readonly string[]): string[] {
   return [
     entry.address,
     `${entry.vendor}:${entry.device}`,
@@ -44,6 +58,7 @@ function rowOf(entry: SnapshotFunction): string[] {
     `${entry.iommuGroup ?? "-"}`,
     `${entry.numaNode ?? "-"}`,
     nodeOf(entry),
+    names.join(" ") || "-",
     entry.bars.map(barText).join(" "),
   ].map(visible);
 }

@@ -31,12 +31,20 @@ async function take(context: CaseContext): Promise<{ path: string; snapshot: Hos
 }
 
 /** What is the same in every boot, whatever cases ran before: no addresses that the kernel gave out. */
-function stable({ pageSize, iommu, functions }: HostSnapshot): unknown {
-  return { pageSize, iommu, functions: functions.map(stableFunction) };
+function stable({ kernel, pageSize, iommu, functions, nvme, rdma, drm }: HostSnapshot): unknown {
+  return {
+    config: kernel.config,
+    pageSize,
+    iommu,
+    functions: functions.map(stableFunction),
+    // Numbers are given out in the order in which drivers come.
+    named: [nvme, rdma, drm].map((each) => each?.map((device) => device.function).sort()),
+  };
 }
 
 function stableFunction(entry: SnapshotFunction): unknown {
-  const { cdev, groupNode: _node, powerState: _power, config, bars, ...rest } = entry;
+  const { cdev, groupNode: _node, powerState: _power, config, bars, ...others } = entry;
+  const { groupAccess: _group, cdevAccess: _access, driverOverride: _override, ...rest } = others;
   return {
     ...rest,
     cdev: cdev !== undefined,

@@ -164,9 +164,9 @@ Deno.test("the table has one line a function, and moves no cursor", () => {
   assert.equal(
     text,
     "Linux 7.3.4, pages of 4KiB, IOMMU dmar0\n" +
-      "ADDRESS       ID         CLASS   DRIVER       GROUP  NUMA  NODE                     BARS\n" +
-      "0000:01:00.0  1b36:0010  010802  vfio-pci     -      -     /dev/vfio/devices/vfio0  2:16MiB\n" +
-      "0000:02:00.0  1b36:0010  010802  <U+001B>[2J  -      -     /dev/vfio/devices/vfio0  2:16MiB\n",
+      "ADDRESS       ID         CLASS   DRIVER       GROUP  NUMA  NODE                     NAMES  BARS\n" +
+      "0000:01:00.0  1b36:0010  010802  vfio-pci     -      -     /dev/vfio/devices/vfio0  -      2:16MiB\n" +
+      "0000:02:00.0  1b36:0010  010802  <U+001B>[2J  -      -     /dev/vfio/devices/vfio0  -      2:16MiB\n",
   );
 });
 

@@ -1,6 +1,12 @@
 /** Snapshots of any sound content, for property tests. @module */
 import fc from "fast-check";
-import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../host/snapshot.ts";
+import { KERNEL_OPTIONS } from "../../host/kernel_options.ts";
+import type {
+  HostSnapshot,
+  NamedDevice,
+  SnapshotBar,
+  SnapshotFunction,
+} from "../../host/snapshot.ts";
 
 const name = fc.string({
   unit: fc.constantFrom(...'abcXYZ019 _-./"\\~:{}'),
@@ -14,6 +20,21 @@ const config = fc.oneof(
   fc.uint8Array({ minLength: 64, maxLength: 80 }),
   fc.constantFrom(256, 4096).map((length) => new Uint8Array(length).fill(0xa5)),
 );
+
+const access = fc.record({
+  uid: fc.nat(2 ** 32 - 1),
+  gid: fc.nat(2 ** 32 - 1),
+  mode: fc.nat(0o7777).map((mode) => mode.toString(8).padStart(4, "0")),
+}, { noNullPrototype: true });
+
+const opener = fc.record({ pid: fc.integer({ min: 1, max: 2 ** 31 - 1 }), command: name }, {
+  requiredKeys: ["pid"],
+  noNullPrototype: true,
+});
+
+const unreadable = fc.array(fc.record({ field: name, right: name }, { noNullPrototype: true }), {
+  maxLength: 2,
+});
 
 /** What a function is apart from its place, its relations and its BARs' addresses. */
 const plain = fc.record({
@@ -30,9 +51,12 @@ const plain = fc.record({
   powerState: name,
   resetMethods: fc.array(name, { maxLength: 3 }),
   config,
-  unreadable: fc.array(fc.record({ field: name, right: name }, { noNullPrototype: true }), {
-    maxLength: 2,
-  }),
+  driverOverride: name,
+  sriov: fc.record({ total: fc.nat(255), enabled: fc.nat(255) }, { noNullPrototype: true }),
+  cdevAccess: access,
+  groupAccess: access,
+  openBy: fc.array(opener, { maxLength: 2 }),
+  unreadable,
 }, {
   requiredKeys: ["vendor", "device", "class", "resetMethods", "config", "unreadable"],
   noNullPrototype: true,
@@ -102,6 +126,22 @@ const planned: fc.Arbitrary<readonly Planned[]> = fc.uniqueArray(
   { maxLength: 8, selector: (each) => each.address },
 );
 
+const kernelConfig = fc.dictionary(
+  fc.constantFrom(...KERNEL_OPTIONS),
+  fc.constantFrom("y" as const, "m" as const, "n" as const),
+  { noNullPrototype: true },
+);
+
+const named = fc.uniqueArray(
+  fc.record({
+    name: fc.stringMatching(/^[a-z]{1,5}[0-9_-]{0,3}$/),
+    behind: fc.option(fc.nat(9), { nil: undefined }),
+  }),
+  { maxLength: 3, selector: (each) => each.name },
+);
+
+type NamePlan = typeof named extends fc.Arbitrary<infer T> ? T : never;
+
 /** Sound snapshots, as the parser would give them: functions and BARs sorted. */
 export const snapshots: fc.Arbitrary<HostSnapshot> = fc.record({
   description: fc.option(name, { nil: undefined }),
@@ -109,12 +149,32 @@ export const snapshots: fc.Arbitrary<HostSnapshot> = fc.record({
   pageSize: fc.nat(8).map((power) => 4096 << power),
   iommu: fc.array(name, { maxLength: 2 }),
   functions: planned,
-}).map(({ description, release, functions, ...rest }) => ({
-  ...(description === undefined ? {} : { description }),
-  kernel: { release },
-  ...rest,
-  functions: functionsOf(functions),
-}));
+  config: fc.option(kernelConfig, { nil: undefined }),
+  names: fc.option(fc.record({ rdma: named, drm: named, nvme: named }), { nil: undefined }),
+  unreadable: fc.option(unreadable, { nil: undefined }),
+}).map(({ description, release, functions, config, names, unreadable, ...rest }) => {
+  const made = functionsOf(functions);
+  return {
+    ...(description === undefined ? {} : { description }),
+    kernel: { release, ...(config === undefined ? {} : { config }) },
+    ...rest,
+    functions: made,
+    ...(names === undefined ? {} : {
+      rdma: namedOf(names.rdma, made),
+      drm: namedOf(names.drm, made),
+      nvme: namedOf(names.nvme, made),
+    }),
+    ...(unreadable === undefined ? {} : { unreadable }),
+  };
+});
+
+/** Each behind one of the functions, or behind none. */
+function namedOf(plan: NamePlan, functions: readonly SnapshotFunction[]): NamedDevice[] {
+  return plan.map(({ name, behind }) => {
+    const address = behind === undefined ? undefined : functions[behind]?.address;
+    return { name, ...(address === undefined ? {} : { function: address }) };
+  }).sort((a, b) => a.name < b.name ? -1 : 1);
+}
 
 function functionsOf(plan: readonly Planned[]): SnapshotFunction[] {
   const room = new Room();

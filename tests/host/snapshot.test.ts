@@ -25,6 +25,7 @@ function nvmeConfig(): Uint8Array {
 
 function nvmeTree(more: Record<string, string | Uint8Array> = {}) {
   return {
+    [NVME]: "->../../../devices/pci0000:00/0000:01:00.0",
     [`${NVME}/vendor`]: "0x1b36\n",
     [`${NVME}/device`]: "0x0010\n",
     [`${NVME}/class`]: "0x010802\n",
@@ -56,7 +57,7 @@ Deno.test("readSnapshot reads a function with all that decisions need", () => {
     driver: "vfio-pci",
     iommuGroup: 3,
     groupNode: "/dev/vfio/3",
-    parent: "devices",
+    parent: "pci0000:00",
     cdev: "/dev/vfio/devices/vfio0",
     resetMethods: ["flr", "bus"],
     powerState: "D0",
@@ -80,6 +81,7 @@ Deno.test("readSnapshot reads what is above a wanted function too, and slots, ea
     ...nvmeTree({ [NVME]: `->${root}/0000:01:00.0` }),
     ...copy("0000:01:00.0", "0000:01:00.1"),
     [`${devices}/0000:01:00.1`]: `->${root}/0000:01:00.1`,
+    [`${devices}/0000:02:00.0`]: `->${root}/0000:02:00.0`,
     [`${devices}/0000:01:00.1/physfn`]: "->../0000:01:00.0",
     ...copy("0000:01:00.0", "0000:00:10.0"),
     [`${devices}/0000:00:10.0`]: `->${root}`,
@@ -130,6 +132,7 @@ Deno.test("readSnapshot reads what is reset together with a wanted function", ()
 Deno.test("readSnapshot leaves out what makes no sense, and says so", () => {
   const files = new MemoryFiles(nvmeTree({
     "/sys/bus/pci/devices/evil\nname/vendor": "0x1234\n",
+    "/sys/bus/pci/devices/0000:03:00.0": "->../../../devices/pci0000:00/0000:03:00.0",
     "/sys/bus/pci/devices/0000:02:00.0/vendor": "0x1234\n",
     "/sys/bus/pci/devices/0000:03:00.0/vendor": "nonsense\n",
     "/sys/bus/pci/devices/0000:03:00.0/config": new Uint8Array(64),

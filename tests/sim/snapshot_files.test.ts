@@ -4,21 +4,47 @@ import assert from "node:assert/strict";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 import { FilesError } from "../../host/files.ts";
 import { readSnapshot } from "../../host/read_snapshot.ts";
+import type { HostSnapshot } from "../../host/snapshot.ts";
 import { SnapshotFiles } from "../../sim/snapshot_files.ts";
 import { functionsOf } from "../../sim/snapshot_functions.ts";
 import { port, snapshotOf, SSD, ssd } from "./hosted_support.ts";
 
-const snapshot = snapshotOf([
-  port(),
-  ssd({ slot: "5", numaNode: 1 }),
-  ssd({ address: "0000:01:00.4", physfn: SSD, slot: "5", iommuGroup: 8, groupNode: "/dev/vfio/8" }),
-  ssd({ address: "0000:02:00.0", parent: "pci0000:00", cdev: "/dev/vfio/devices/vfio3" }),
-]);
+const snapshot: HostSnapshot = {
+  ...snapshotOf([
+    port(),
+    ssd({
+      slot: "5",
+      numaNode: 1,
+      driverOverride: "vfio-pci",
+      sriov: { total: 4, enabled: 1 },
+      cdevAccess: { uid: 0, gid: 7, mode: "0660" },
+      groupAccess: { uid: 0, gid: 0, mode: "0600" },
+    }),
+    ssd({
+      address: "0000:01:00.4",
+      physfn: SSD,
+      cdev: "/dev/vfio/devices/vfio1",
+      slot: "5",
+      iommuGroup: 8,
+      groupNode: "/dev/vfio/8",
+    }),
+    ssd({
+      address: "0000:02:00.0",
+      parent: "pci0000:00",
+      cdev: "/dev/vfio/devices/vfio3",
+      iommuGroup: 9,
+      groupNode: "/dev/vfio/9",
+    }),
+  ]),
+  rdma: [{ name: "mlx5_0", function: SSD }, { name: "rxe0" }],
+  drm: [],
+  nvme: [{ name: "nvme0", function: "0000:02:00.0" }],
+};
 const files = new SnapshotFiles(snapshot, new LinuxFiles());
 
 Deno.test("a snapshot of the simulated host is the one that it was made from", () => {
   const read = readSnapshot(files, { release: snapshot.kernel.release, pageSize: 4096 });
-  assert.deepEqual(read, { snapshot, skipped: [] });
+  assert.deepEqual(read, { snapshot, skipped: [], findings: [] });
 });
 
 Deno.test("links lead on, and a folder lists what is in it", () => {

@@ -1,5 +1,5 @@
 /** Files for tests. @module */
-import { type Files, FilesError } from "../../host/files.ts";
+import { type Files, FilesError, type FileStatus } from "../../host/files.ts";
 
 /** A tree in memory: text files, byte files, and links (values that start with `->`). */
 export class MemoryFiles implements Files {
@@ -27,6 +27,10 @@ export class MemoryFiles implements Files {
   }
   exists(path: string): boolean {
     return this.tree[path] !== undefined;
+  }
+  status(path: string): FileStatus {
+    this.#entry(path);
+    return { uid: 0, gid: 0, permissions: 0o600 };
   }
   #entry(path: string): string | Uint8Array {
     const entry = this.tree[path];

@@ -1,0 +1,69 @@
+/**
+ * The names by which people know devices, and the PCI functions behind them: NVMe controllers, RDMA
+ * devices, DRM nodes.
+ *
+ * @module
+ */
+import { isPciAddress } from "./address.ts";
+import { FieldReader } from "./field_reader.ts";
+import type { Files } from "./files.ts";
+import type { HostSnapshot, NamedDevice } from "./snapshot.ts";
+
+/** The named devices of a host. */
+export type DeviceNames = Required<Pick<HostSnapshot, "rdma" | "drm" | "nvme">>;
+
+const NAME = /^(?!\.{1,2}$)[!-.0-~]{1,255}$/;
+
+/** Where the kernel lists them, and which of the entries are devices. */
+const CLASSES = {
+  rdma: { folder: "/sys/class/infiniband", name: NAME },
+  // Connectors (`card0-DP-1`) and a file `version` are there too.
+  drm: { folder: "/sys/class/drm", name: /^(?:card|renderD)[0-9]{1,9}$/ },
+  nvme: { folder: "/sys/class/nvme", name: /^nvme[0-9]{1,9}$/ },
+} as const;
+
+/**
+ * Reads the names. There are few of them, and so all are read.
+ *
+ * @param files where to read
+ * @param fields takes what cannot be read, or makes no sense
+ * @returns the devices of each kind, sorted by name
+ *
+ * @example
+ * ```ts
+ * import "../ffi/preload.ts";
+ * import { LinuxFiles } from "../ffi/linux_files.ts";
+ * import { readDeviceNames } from "./device_names.ts";
+ *
+ * const { rdma } = readDeviceNames(new LinuxFiles());
+ * if (rdma.some(({ name }) => name === "")) throw new Error("every device has a name");
+ * ```
+ */
+export function readDeviceNames(files: Files, fields = new FieldReader(files)): DeviceNames {
+  const { rdma, drm, nvme } = CLASSES;
+  return {
+    rdma: devicesOf(fields, "rdma", rdma),
+    drm: devicesOf(fields, "drm", drm),
+    nvme: devicesOf(fields, "nvme", nvme),
+  };
+}
+
+function devicesOf(
+  fields: FieldReader,
+  kind: keyof DeviceNames,
+  { folder, name: pattern }: { readonly folder: string; readonly name: RegExp },
+): readonly NamedDevice[] {
+  const devices: NamedDevice[] = [];
+  for (const name of fields.names(folder, kind)) {
+    if (pattern.test(name)) {
+      const address = functionBehind(fields, `${folder}/${name}/device`, kind);
+      devices.push({ name, ...(address === undefined ? {} : { function: address }) });
+    } else if (!NAME.test(name)) fields.find(`${folder}/${name}`, "no device has such a name");
+  }
+  return devices;
+}
+
+/** The device itself can be of another bus: a virtio device, an auxiliary one. */
+function functionBehind(fields: FieldReader, path: string, field: string): string | undefined {
+  return fields.realPath(path, field)?.split("/").findLast(isPciAddress);
+}

@@ -1,0 +1,95 @@
+/**
+ * Reads what is optional: what is not there is an answer, what is refused is noted with the right
+ * that it needs, and what makes no sense is a finding. Nothing here stops an inventory.
+ *
+ * @module
+ */
+import { type Files, FilesError } from "./files.ts";
+import type { NodeAccess, Unreadable } from "./snapshot.ts";
+
+/** Something that was there and could not be used. */
+export interface Finding {
+  readonly path: string;
+  readonly why: string;
+}
+
+/** An attribute of sysfs is a page at most. */
+const ATTRIBUTE_BYTES = 4096;
+const PRINTABLE = /^[\x20-\x7e]{1,256}$/;
+
+/** Reads optional fields, and keeps what went wrong. */
+export class FieldReader {
+  readonly unreadable: Unreadable[] = [];
+
+  /**
+   * @param files where to read
+   * @param findings takes what made no sense
+   */
+  constructor(readonly files: Files, readonly findings: Finding[] = []) {}
+
+  /** Keeps a finding. */
+  find(path: string, why: string): void {
+    this.findings.push({ path, why });
+  }
+
+  /** A printable text of one line; absent too if it is empty. */
+  text(path: string, field?: string): string | undefined {
+    const text = this.#attempt(path, field, () => this.files.readText(path, ATTRIBUTE_BYTES));
+    if (text === undefined || text === "") return undefined;
+    return this.#printable(path, text);
+  }
+
+  /** A decimal number of at most 31 bits; -1 is sysfs's word for none. */
+  number(path: string, field?: string): number | undefined {
+    const text = this.text(path, field);
+    if (text === undefined || text === "-1") return undefined;
+    const value = /^(?:0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : Infinity;
+    if (value <= 0x7fff_ffff) return value;
+    this.find(path, `it holds no number (received ${JSON.stringify(text)})`);
+    return undefined;
+  }
+
+  /** The last name in the text of a link. */
+  linkName(path: string, field?: string): string | undefined {
+    const text = this.#attempt(path, field, () => this.files.readLink(path));
+    return text === undefined ? undefined : this.#printable(path, text.split("/").at(-1) ?? "");
+  }
+
+  /** Names in a folder; none where there is no such folder. */
+  names(path: string, field?: string): readonly string[] {
+    return this.#attempt(path, field, () => this.files.list(path)) ?? [];
+  }
+
+  /** A path without links. */
+  realPath(path: string, field?: string): string | undefined {
+    return this.#attempt(path, field, () => this.files.realPath(path));
+  }
+
+  /** Owner and mode of a node. */
+  access(path: string, field?: string): NodeAccess | undefined {
+    const status = this.#attempt(path, field, () => this.files.status(path));
+    if (status === undefined) return undefined;
+    const mode = status.permissions.toString(8).padStart(4, "0");
+    return { uid: status.uid, gid: status.gid, mode };
+  }
+
+  #printable(path: string, text: string): string | undefined {
+    if (PRINTABLE.test(text)) return text;
+    const received = JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+    this.find(path, `expected 1 to 256 printable ASCII characters (received ${received})`);
+    return undefined;
+  }
+
+  /** @param field what it is called in the snapshot; the path itself if nothing else is said */
+  #attempt<T>(path: string, field: string | undefined, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof FilesError)) throw error;
+      if (error.reason === "forbidden") {
+        this.unreadable.push({ field: field ?? path, right: "CAP_DAC_READ_SEARCH" });
+      } else if (error.reason === "other") this.find(path, error.message);
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * How the running kernel was configured, as far as decisions need it.
+ *
+ * @module
+ */
+import { gunzipSync } from "node:zlib";
+import type { Finding } from "./field_reader.ts";
+import { type Files, FilesError } from "./files.ts";
+import { KERNEL_OPTIONS, type KernelOption } from "./kernel_options.ts";
+import type { KernelSwitch, Unreadable } from "./snapshot.ts";
+
+/** What was found. */
+export interface KernelConfigRead {
+  /** Absent: no place has it, or it may not be read. */
+  readonly config?: Readonly<Record<string, KernelSwitch>>;
+  readonly unreadable: readonly Unreadable[];
+  /** What was there and made no sense. */
+  readonly findings: readonly Finding[];
+}
+
+/** As the file lies there, and unpacked: a hundred times what kernels have today. */
+const MOST_PACKED = 8 << 20;
+const MOST_UNPACKED = 32 << 20;
+const RELEASE = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$/;
+
+/**
+ * Reads the running kernel's configuration where one of the usual places has it.
+ *
+ * @param files where to read
+ * @param release of the kernel, for the name of the file
+ */
+export function readKernelConfig(files: Files, release: string): KernelConfigRead {
+  const unreadable: Unreadable[] = [];
+  const findings: Finding[] = [];
+  for (const path of placesOf(release)) {
+    try {
+      const config = parseKernelConfig(unpacked(files.read(path, MOST_PACKED)));
+      if (config !== undefined) return { config, unreadable, findings };
+      findings.push({ path, why: "it names no option of a kernel" });
+    } catch (error) {
+      if (error instanceof FilesError) note(error, unreadable, findings);
+      else findings.push({ path, why: `it cannot be unpacked: ${messageOf(error)}` });
+    }
+  }
+  return { unreadable, findings };
+}
+
+function note(
+  { path, reason, message }: FilesError,
+  unreadable: Unreadable[],
+  findings: Finding[],
+): void {
+  if (reason === "forbidden") {
+    unreadable.push({ field: `kernel.config in ${path}`, right: "CAP_DAC_READ_SEARCH" });
+  } else if (reason === "other") findings.push({ path, why: message });
+}
+
+function placesOf(release: string): readonly string[] {
+  const named = RELEASE.test(release)
+    ? [`/boot/config-${release}`, `/lib/modules/${release}/config`]
+    : [];
+  return ["/proc/config.gz", ...named];
+}
+
+/** @throws {Error} of zlib: no gzip, or more than is read */
+function unpacked(bytes: Uint8Array): string {
+  const packed = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  const plain = packed ? gunzipSync(bytes, { maxOutputLength: MOST_UNPACKED }) : bytes;
+  return new TextDecoder().decode(plain);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * Finds the options that decisions need in a `.config`.
+ *
+ * @param text of the file
+ * @returns all of them; one that the file does not name is `n`, for the kernel does not know it or
+ *   what it depends on is off. Undefined if the text is no `.config`
+ *
+ * @example
+ * ```ts
+ * import { parseKernelConfig } from "./kernel_config.ts";
+ *
+ * const config = parseKernelConfig("CONFIG_VFIO=m\n# CONFIG_IOMMUFD is not set\n");
+ * if (config?.CONFIG_VFIO !== "m" || config.CONFIG_IOMMUFD !== "n") throw new Error("wrong");
+ * ```
+ */
+export function parseKernelConfig(
+  text: string,
+): Record<KernelOption, KernelSwitch> | undefined {
+  const set = new Map<string, KernelSwitch>();
+  let lines = 0;
+  for (
+    const [, name = "", value] of text.matchAll(/^(?:# )?(CONFIG_\w+)(?:=([ym])$| is not set$)?/gm)
+  ) {
+    lines++;
+    set.set(name, value === "y" || value === "m" ? value : "n");
+  }
+  if (lines === 0) return undefined;
+  const found = KERNEL_OPTIONS.map((name) => [name, set.get(name) ?? "n"] as const);
+  return Object.fromEntries(found) as Record<KernelOption, KernelSwitch>;
+}
