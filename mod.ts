@@ -36,7 +36,7 @@ export { parseSnapshot } from "./host/parse_snapshot.ts";
 export type { ParsedSnapshot } from "./host/parse_snapshot.ts";
 export { printSnapshot } from "./host/print_snapshot.ts";
 export type { SnapshotProblem } from "./host/snapshot_problem.ts";
-export type { HostSnapshot, SnapshotBar, SnapshotFunction } from "./host/snapshot.ts";
+export type { HostSnapshot, NamedDevice, SnapshotBar, SnapshotFunction } from "./host/snapshot.ts";
 
 export { makePlan } from "./engine/plan.ts";
 export type { Plan, PlannedGrant, PlanOptions } from "./engine/plan.ts";
