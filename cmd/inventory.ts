@@ -7,6 +7,7 @@
  */
 import { buildCommand } from "@stricli/core";
 import { isPciAddress } from "../host/address.ts";
+import { namesAmong } from "../host/device_names.ts";
 import { FilesError } from "../host/files.ts";
 import { parseSnapshot } from "../host/parse_snapshot.ts";
 import { printSnapshot } from "../host/print_snapshot.ts";
@@ -87,7 +88,10 @@ function withKernel(taken: TakenSnapshot, kernel: KernelConfigRead): TakenSnapsh
   const unreadable = [...lacking, ...taken.snapshot.unreadable ?? []];
   return {
     ...taken,
-    snapshot: { ...taken.snapshot, ...(unreadable.length === 0 ? {} : { unreadable }) },
+    snapshot: {
+      ...namesAmong(taken.snapshot),
+      ...(unreadable.length === 0 ? {} : { unreadable }),
+    },
     findings: [...kernel.findings, ...taken.findings],
   };
 }

@@ -67,3 +67,18 @@ function devicesOf(
 function functionBehind(fields: FieldReader, path: string, field: string): string | undefined {
   return fields.realPath(path, field)?.split("/").findLast(isPciAddress);
 }
+
+/**
+ * The names that can stand in a file with a snapshot's functions: those of the functions that it has,
+ * and of what is no PCI function at all.
+ *
+ * @param snapshot with names
+ * @returns the same, without the names of other functions
+ */
+export function namesAmong(snapshot: HostSnapshot): HostSnapshot {
+  const there = new Set(snapshot.functions.map(({ address }) => address));
+  const among = (devices: readonly NamedDevice[] = []) =>
+    devices.filter((device) => device.function === undefined || there.has(device.function));
+  const { rdma, drm, nvme } = snapshot;
+  return { ...snapshot, rdma: among(rdma), drm: among(drm), nvme: among(nvme) };
+}

@@ -4,11 +4,11 @@
  * @module
  */
 import { isPciAddress } from "./address.ts";
-import { type DeviceNames, readDeviceNames } from "./device_names.ts";
+import { readDeviceNames } from "./device_names.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
 import { type Files, FilesError } from "./files.ts";
 import { PCI_DEVICES, readFunction, virtualFunctions } from "./read_function.ts";
-import type { HostSnapshot, NamedDevice, NodeAccess, SnapshotFunction } from "./snapshot.ts";
+import type { HostSnapshot, NodeAccess, SnapshotFunction } from "./snapshot.ts";
 import { wholeOf } from "./whole_functions.ts";
 
 const SLOTS = "/sys/bus/pci/slots";
@@ -45,7 +45,8 @@ export interface TakenSnapshot {
  * @param wanted only functions for which this says true are read in full; it gets vendor and
  *   device so that a verb that needs one device does not read 4,000. The bridges above them, their
  *   physical functions, and what is reset together with them are read as well
- * @returns the snapshot, and what had to be left out
+ * @returns the snapshot, and what had to be left out. It has the names of all devices, read or not
+ *   (`namesAmong`)
  * @throws {FilesError} if `/sys/bus/pci/devices` cannot be listed
  */
 export function readSnapshot(
@@ -71,7 +72,7 @@ export function readSnapshot(
       pageSize: kernel.pageSize,
       iommu: iommuUnits(host),
       functions: [...functions.values()].sort((a, b) => a.address < b.address ? -1 : 1),
-      ...namesAmong(readDeviceNames(files, host), functions),
+      ...readDeviceNames(files, host),
       ...(host.unreadable.length === 0 ? {} : { unreadable: host.unreadable }),
     },
     skipped: reader.skipped,
@@ -85,16 +86,6 @@ function iommuUnits(host: FieldReader): string[] {
     if (!sound) host.find(`${IOMMU}/${name}`, "no IOMMU has such a name");
     return sound;
   });
-}
-
-/** Names of what is in the snapshot, and of what is no PCI function at all. */
-function namesAmong(
-  { rdma, drm, nvme }: DeviceNames,
-  functions: ReadonlyMap<string, SnapshotFunction>,
-): DeviceNames {
-  const among = (devices: readonly NamedDevice[]) =>
-    devices.filter((device) => device.function === undefined || functions.has(device.function));
-  return { rdma: among(rdma), drm: among(drm), nvme: among(nvme) };
 }
 
 /** Reads functions, each once. */
