@@ -7,13 +7,11 @@
  */
 import { buildCommand } from "@stricli/core";
 import { ResetDomains } from "../engine/plan_domain.ts";
-import { type IoctlBytes, planJson, type PlanPlace } from "../engine/plan_json.ts";
+import type { PlanPlace } from "../engine/plan_json.ts";
+import type { IoctlBytes } from "../engine/planned_call.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
 import { HOLD_NAMES, holdsOver } from "../engine/device_hold.ts";
-import type { DmaRange } from "../engine/kernel.ts";
 import { idOf } from "../engine/resolve.ts";
-import { C } from "../ffi/layouts.ts";
-import { exportArgument } from "../ffi/vfio.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
@@ -21,7 +19,9 @@ import { jsonDiagnostics } from "./output/json.ts";
 import { summarize } from "./output/summary.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
-import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
+import { ioctlsOf } from "./plan_bytes.ts";
+import { PLAN_FLAGS, type PlanFlags, planOptions } from "./plan_flags.ts";
+import { planPieces } from "./plan_text.ts";
 import { planningHost } from "./planning_host.ts";
 import {
   factsOf,
@@ -31,32 +31,44 @@ import {
   showDiagnostics,
 } from "./prepare_plan.ts";
 import { readInventory } from "./read_inventory.ts";
+import { writePrivate } from "./write_private.ts";
 
 interface Flags extends PlanFlags {
   readonly format: "human" | "json";
-  readonly importer?: string;
   readonly inventory?: string;
+  readonly out?: string;
 }
 
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
-  const { importer, acceptUnwaitedRevoke, route } = flags;
   const facts = await factsFor(this, flags);
-  const prepared = await preparePlan(this, facts, paths, {
-    ...(importer === undefined ? {} : { importer }),
-    ...(route === undefined ? {} : { route }),
-    acceptUnwaitedRevoke,
-  });
+  const prepared = await preparePlan(this, facts, paths, planOptions(flags));
   const place = placeOf(flags);
-  if (flags.format === "json") this.process.stdout.write(asJson(prepared, place));
-  else forPeople(this, prepared, place);
+  const { out, format } = flags;
+  if (format === "json" || out === "-") {
+    for (const piece of asJson(prepared, place)) this.process.stdout.write(piece);
+  } else forPeople(this, prepared, place);
+  if (out !== undefined && out !== "-") writeOut(this, out, prepared, place);
   this.exitWith(prepared.status);
 }
 
+/** A plan by which nothing could be exported is none to keep. */
+function writeOut(context: Context, out: string, prepared: Prepared, place: PlanPlace): void {
+  const { stderr } = context.process;
+  if (prepared.plan === undefined || prepared.status !== ExitStatus.done) {
+    stderr.write(`no plan written to ${visible(out)}: nothing could be exported\n`);
+    return;
+  }
+  writePrivate(out, "the plan", asJson(prepared, place));
+  stderr.write(`plan written to ${visible(out)}\n`);
+}
+
 /** Nobody may take a plan of another host for one of this. */
-function placeOf({ inventory, sim }: Flags): PlanPlace {
+function placeOf(flags: Flags): PlanPlace {
+  const { inventory, sim } = flags;
   return {
     ...(sim === undefined ? {} : { simulated: true }),
     ...(inventory === undefined ? {} : { inventory }),
+    options: planOptions(flags),
   };
 }
 
@@ -70,10 +82,9 @@ async function factsFor(context: Context, { inventory, sim }: Flags): Promise<Ho
   );
 }
 
-function asJson({ loaded, plan, diagnostics }: Prepared, place: PlanPlace): string {
-  if (plan === undefined) return jsonDiagnostics(diagnostics, summarize(diagnostics, loaded));
-  const whole = { ...plan, diagnostics };
-  return `${JSON.stringify(planJson(whole, exportIoctl, place), null, 2)}\n`;
+function asJson({ loaded, plan, diagnostics }: Prepared, place: PlanPlace): readonly string[] {
+  if (plan === undefined) return [jsonDiagnostics(diagnostics, summarize(diagnostics, loaded))];
+  return planPieces({ ...plan, diagnostics }, place);
 }
 
 function forPeople(context: Context, prepared: Prepared, place: PlanPlace): void {
@@ -86,9 +97,7 @@ function forPeople(context: Context, prepared: Prepared, place: PlanPlace): void
 /** @returns the plan, for people */
 export function planText(plan: Plan, { simulated, inventory }: PlanPlace): string {
   const domains = new ResetDomains(plan);
-  const grants = plan.grants.map((grant) =>
-    grantText(grant, domains, exportIoctl(grant.bar, grant.ranges))
-  );
+  const grants = plan.grants.map((grant) => grantText(grant, domains));
   const where = inventory !== undefined
     ? `on the host of the inventory ${visible(inventory)}\n`
     : simulated === true
@@ -97,7 +106,7 @@ export function planText(plan: Plan, { simulated, inventory }: PlanPlace): strin
   return `${grants.join("\n")}\n${where}policy ${plan.policy}\n`;
 }
 
-function grantText(grant: PlannedGrant, domains: ResetDomains, ioctl: IoctlBytes): string {
+function grantText(grant: PlannedGrant, domains: ResetDomains): string {
   const { device, rule, importer } = grant;
   const ranges = grant.ranges.map(({ offset, length }) =>
     `[0x${offset.toString(16)}, +0x${length.toString(16)})`
@@ -111,7 +120,7 @@ function grantText(grant: PlannedGrant, domains: ResetDomains, ioctl: IoctlBytes
     `  ended by ${grant.revocation.join(", then ")}`,
     ...holdText(grant),
     ...resetText(grant, domains),
-    `  ioctl    ${ioctl.request} ${ioctl.bytes}`,
+    ...exportIoctls(grant).map(({ request, bytes }) => `  ioctl    ${request} ${bytes}`),
     "",
   ].join("\n");
 }
@@ -149,14 +158,8 @@ function resetText(grant: PlannedGrant, domains: ResetDomains): readonly string[
   return [...lines, `  reset with ${more}`];
 }
 
-function exportIoctl(bar: number, ranges: readonly DmaRange[]): IoctlBytes {
-  return {
-    request: `0x${C.VFIO_DEVICE_FEATURE.toString(16)}`,
-    bytes: Array.from(exportArgument(bar, ranges), (byte) => byte.toString(16).padStart(2, "0"))
-      .join(
-        "",
-      ),
-  };
+function exportIoctls({ bar: region, ranges }: PlannedGrant): readonly IoctlBytes[] {
+  return ioctlsOf({ call: "exportDmaBuf", on: "", region, ranges, gives: "" });
 }
 
 /** The verb. */
@@ -169,6 +172,13 @@ export const command = buildCommand<Flags, string[], Context>({
         values: ["human", "json"],
         default: "human",
         brief: "How to print the plan",
+      },
+      out: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        placeholder: "file",
+        brief: "Write the plan to this file, for export --plan (- is standard output)",
       },
       importer: {
         kind: "parsed",
@@ -186,6 +196,7 @@ export const command = buildCommand<Flags, string[], Context>({
       },
       ...PLAN_FLAGS,
     },
+    aliases: { o: "out" },
     positional: {
       kind: "array",
       minimum: 1,

@@ -4,14 +4,29 @@
  * @module
  */
 import type { Route } from "../engine/group_access.ts";
+import type { PlanOptions } from "../engine/plan.ts";
 import { pathArgument } from "./path_argument.ts";
 
 /** How to plan. */
 export interface PlanFlags {
+  readonly importer?: string;
   readonly acceptUnwaitedRevoke: boolean;
   readonly route?: Route;
   /** Snapshot of the host to simulate. */
   readonly sim?: string;
+}
+
+/**
+ * What is asked of the planner. Two verbs with the same options ask the same of it.
+ *
+ * @param flags of the verb
+ */
+export function planOptions({ importer, route, acceptUnwaitedRevoke }: PlanFlags): PlanOptions {
+  return {
+    ...(importer === undefined ? {} : { importer }),
+    ...(route === undefined ? {} : { route }),
+    acceptUnwaitedRevoke,
+  };
 }
 
 /** The option of every verb that can do with a simulated host. */

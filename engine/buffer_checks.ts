@@ -11,7 +11,7 @@ import type { DmaBufFacts, DmaRange, Kernel, Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 
 /** Module name in the fdinfo of every dma-buf of a VFIO PCI device. */
-const EXPORTER = "vfio_pci_core";
+export const BUFFER_EXPORTER = "vfio_pci_core";
 
 /** Where to probe. */
 export interface ProbeRequest {
@@ -36,8 +36,8 @@ export function checkExportedBuffer(
   const size = ranges.reduce((sum, range) => sum + range.length, 0n);
   const wrong = facts.size !== size
     ? `the buffer has ${facts.size} bytes where ${size} were asked for`
-    : facts.exporter !== EXPORTER
-    ? `the buffer's exporter is ${JSON.stringify(facts.exporter)} and not ${EXPORTER}`
+    : facts.exporter !== BUFFER_EXPORTER
+    ? `the buffer's exporter is ${JSON.stringify(facts.exporter)} and not ${BUFFER_EXPORTER}`
     : !facts.closeOnExec
     ? "the kernel made its descriptor inheritable"
     : undefined;

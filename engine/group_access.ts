@@ -22,7 +22,8 @@ export interface RouteTarget extends TokenTarget {
   readonly node: string;
 }
 
-const CONTAINER_NODE = "/dev/vfio/vfio";
+/** A VFIO container, for kernels without iommufd. */
+export const CONTAINER_NODE = "/dev/vfio/vfio";
 
 /** What the sessions of one IOMMU group share. */
 export class GroupAccess {

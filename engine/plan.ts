@@ -83,7 +83,7 @@ export interface PlanOptions {
  * @returns the plan; with any error in it, it has no grants
  */
 export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOptions = {}): Plan {
-  const planner = new Planner(set, host, options);
+  const planner = new Planner(inOrder(set), host, options);
   const findings = planner.run();
   const failed = findings.some((finding) => finding.diagnostic.severity === "error");
   return {
@@ -94,6 +94,12 @@ export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOption
     diagnostics: findings.map((finding) => finding.diagnostic),
     denied: findings.some((finding) => finding.denied),
   };
+}
+
+/** By name: in which order files were given does not count. */
+function inOrder(set: PolicySet): PolicySet {
+  const policies = set.policies.toSorted((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+  return { ...set, policies };
 }
 
 /** A deny rule as it falls on one BAR of a real device. */

@@ -3,20 +3,14 @@
  *
  * @module
  */
+import type { Diagnostic } from "../policy/diagnostic.ts";
 import { holdsOver } from "./device_hold.ts";
 import type { SnapshotFunction } from "../host/snapshot.ts";
-import type { DmaRange } from "./kernel.ts";
-import type { Plan, PlannedGrant } from "./plan.ts";
+import type { Plan, PlannedGrant, PlanOptions } from "./plan.ts";
 import { ResetDomains } from "./plan_domain.ts";
+import { stepsOf } from "./plan_steps.ts";
+import type { CallEncoder, PlanStep } from "./planned_call.ts";
 import { idOf } from "./resolve.ts";
-
-/** An ioctl as it would be made. */
-export interface IoctlBytes {
-  /** `0x3b75` */
-  readonly request: string;
-  /** The argument's bytes. */
-  readonly bytes: string;
-}
 
 /** Where the plan is for. */
 export interface PlanPlace {
@@ -24,40 +18,90 @@ export interface PlanPlace {
   readonly simulated?: true;
   /** The host that this file describes. */
   readonly inventory?: string;
+  /** What was planned for; absent: nothing in particular. */
+  readonly options?: PlanOptions;
 }
 
-/** Lays out `VFIO_DEVICE_FEATURE_DMA_BUF`: layouts are `ffi/`'s affair. */
-export type ExportEncoder = (bar: number, ranges: readonly DmaRange[]) => IoctlBytes;
+/** What a plan says that it is. */
+export const PLAN_API_VERSION = "bargate/v1";
+export const PLAN_KIND = "ExportPlan";
 
 /**
  * Makes the JSON value of a plan.
  *
  * @param plan the plan
- * @param encode lays out the export ioctl
+ * @param encode lays out ioctls
  * @param place where it is for; absent: this host
  * @returns Plan v1, to be given to `JSON.stringify`
  */
 export function planJson(
   plan: Plan,
-  encode: ExportEncoder,
-  place: PlanPlace = {},
+  encode: CallEncoder,
+  { options = {}, ...place }: PlanPlace = {},
 ): Record<string, unknown> {
   const domains = new ResetDomains(plan);
+  const byImporter = Map.groupBy(plan.grants, ({ importerName }) => importerName);
   return {
-    apiVersion: "bargate/v1",
-    kind: "ExportPlan",
+    apiVersion: PLAN_API_VERSION,
+    kind: PLAN_KIND,
     ...place,
+    options: optionsJson(options),
     host: plan.host,
     policy: plan.policy,
     grants: plan.grants.map((grant) => grantJson(grant, domains, encode)),
-    diagnostics: plan.diagnostics,
+    runs: [...byImporter].map(([importer, grants]) => ({
+      importer,
+      steps: stepsOf(grants).map((step) => stepJson(step, encode)),
+    })),
+    diagnostics: inOrder(plan.diagnostics),
   };
+}
+
+/** Those that are given, in one order, however they were given. */
+function optionsJson({ importer, route, acceptUnwaitedRevoke }: PlanOptions): PlanOptions {
+  return {
+    ...(importer === undefined ? {} : { importer }),
+    ...(route === undefined ? {} : { route }),
+    ...(acceptUnwaitedRevoke === true ? { acceptUnwaitedRevoke } : {}),
+  };
+}
+
+/** By what they are about: the order in which files were given, or facts found, does not count. */
+function inOrder(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
+  return diagnostics.toSorted((a, b) =>
+    compare(a.file ?? "", b.file ?? "") || compare(a.line ?? 0, b.line ?? 0) ||
+    compare(a.column ?? 0, b.column ?? 0) || compare(a.code, b.code) ||
+    compare(a.message, b.message)
+  );
+}
+
+function compare<T extends string | number>(a: T, b: T): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function stepJson({ made, only, expect }: PlanStep, encode: CallEncoder): Record<string, unknown> {
+  const ioctls = encode(made);
+  const said = {
+    ...made,
+    ...(only === undefined ? {} : { only }),
+    ...(ioctls.length === 0 ? {} : { ioctls }),
+    ...(expect === undefined ? {} : { expect }),
+  };
+  return withHex(said) as Record<string, unknown>;
+}
+
+/** The same value with 64-bit numbers as text. */
+function withHex(value: unknown): unknown {
+  if (typeof value === "bigint") return hex(value);
+  if (Array.isArray(value)) return value.map(withHex);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withHex(each)]));
 }
 
 function grantJson(
   grant: PlannedGrant,
   domains: ResetDomains,
-  encode: ExportEncoder,
+  encode: CallEncoder,
 ): Record<string, unknown> {
   const { address, id, node } = grant.device;
   const { functions, omitted } = domains.toldOf(grant);
@@ -82,7 +126,7 @@ function grantJson(
       grants: grants.map((other) => ({ export: other.export, importer: other.importerName })),
     })),
     ...(omitted === undefined ? {} : { resetDomainOmitted: omitted }),
-    ioctl: encode(grant.bar, grant.ranges),
+    ioctl: ioctlJson(grant, encode),
   };
 }
 
@@ -90,6 +134,11 @@ function importerDevice(entry: SnapshotFunction | undefined): Record<string, unk
   if (entry === undefined) return {};
   const { address, driver } = entry;
   return { importerDevice: { address, id: idOf(entry), driver } };
+}
+
+function ioctlJson({ bar: region, ranges }: PlannedGrant, encode: CallEncoder) {
+  const [ioctl] = encode({ call: "exportDmaBuf", on: "", region, ranges, gives: "" });
+  return ioctl === undefined ? undefined : { request: ioctl.request, bytes: ioctl.bytes };
 }
 
 function hex(value: bigint): string {

@@ -19,9 +19,9 @@ import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { explained, ready } from "./refusal.ts";
 
 /** Region index of PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
-const CONFIG_REGION = 7;
+export const CONFIG_REGION = 7;
 /** As much of configuration space as holds the header and the list of capabilities. */
-const CONFIG_BYTES = 256;
+export const CONFIG_BYTES = 256;
 
 /** A device open for exporting. */
 export class DeviceSession implements GuardedSession {

@@ -56,10 +56,15 @@ function iommuNode() {
  * @throws {KernelError}
  */
 export function ioasAlloc(iommufd: Fd): number {
-  const layout = STRUCTS.iommu_ioas_alloc;
-  const argument = encode(layout, { size: layout.size });
+  const argument = allocArgument();
   ioctl(iommufd, "IOMMU_IOAS_ALLOC", argument);
-  return getNumber(argument, layout.fields.out_ioas_id);
+  return getNumber(argument, STRUCTS.iommu_ioas_alloc.fields.out_ioas_id);
+}
+
+/** @returns the argument of `IOMMU_IOAS_ALLOC` */
+export function allocArgument(): DataView<ArrayBuffer> {
+  const layout = STRUCTS.iommu_ioas_alloc;
+  return encode(layout, { size: layout.size });
 }
 
 /**
@@ -100,18 +105,25 @@ export function iommuDestroy(iommufd: Fd, id: number): void {
  * @throws {KernelError} ENODEV where the buffer is revoked
  */
 export function ioasMapFile(request: MapRequest): bigint {
+  const argument = mapFileArgument({ ...request, dmaBuf: request.dmaBuf.number });
+  ioctl(request.iommufd, "IOMMU_IOAS_MAP_FILE", argument);
+  return getBig(argument, STRUCTS.iommu_ioas_map_file.fields.iova);
+}
+
+/** @returns the argument of `IOMMU_IOAS_MAP_FILE` */
+export function mapFileArgument(
+  request: Omit<MapRequest, "iommufd" | "dmaBuf"> & { readonly dmaBuf: number },
+): DataView<ArrayBuffer> {
   const layout = STRUCTS.iommu_ioas_map_file;
-  const argument = encode(layout, {
+  return encode(layout, {
     size: layout.size,
     flags: mapFlags(request.iova, request.writeable),
     ioas_id: request.ioas,
-    fd: request.dmaBuf.number,
+    fd: request.dmaBuf,
     start: request.start,
     length: request.length,
     iova: request.iova ?? 0n,
   });
-  ioctl(request.iommufd, "IOMMU_IOAS_MAP_FILE", argument);
-  return getBig(argument, layout.fields.iova);
 }
 
 function mapFlags(iova: bigint | undefined, writeable: boolean): number {
@@ -162,8 +174,13 @@ export function ioasCopy(
  * @throws {KernelError} ENOENT where nothing is there
  */
 export function ioasUnmap(iommufd: Fd, ioas: number, iova: bigint, length: bigint): bigint {
-  const layout = STRUCTS.iommu_ioas_unmap;
-  const argument = encode(layout, { size: layout.size, ioas_id: ioas, iova, length });
+  const argument = unmapArgument(ioas, iova, length);
   ioctl(iommufd, "IOMMU_IOAS_UNMAP", argument);
-  return getBig(argument, layout.fields.length);
+  return getBig(argument, STRUCTS.iommu_ioas_unmap.fields.length);
+}
+
+/** @returns the argument of `IOMMU_IOAS_UNMAP` */
+export function unmapArgument(ioas: number, iova: bigint, length: bigint): DataView<ArrayBuffer> {
+  const layout = STRUCTS.iommu_ioas_unmap;
+  return encode(layout, { size: layout.size, ioas_id: ioas, iova, length });
 }

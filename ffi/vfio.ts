@@ -35,7 +35,7 @@ import { vfTokenBytes } from "./vf_token.ts";
  */
 export function bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): number {
   const layout = STRUCTS.vfio_device_bind_iommufd;
-  const argument = encode(layout, { argsz: layout.size, iommufd: iommufd.number });
+  const argument = bindArgument(iommufd.number);
   const token = vfToken === undefined ? undefined : vfTokenBytes(vfToken);
   if (token !== undefined) {
     const flags = C.VFIO_DEVICE_BIND_FLAG_TOKEN;
@@ -45,6 +45,12 @@ export function bindIommufd(device: Fd, iommufd: Fd, vfToken?: string): number {
   // Also keeps it referenced until here: the struct holds its address only.
   token?.fill(0);
   return getNumber(argument, layout.fields.out_devid);
+}
+
+/** @returns the argument of `VFIO_DEVICE_BIND_IOMMUFD`, without a token */
+export function bindArgument(iommufd: number): DataView<ArrayBuffer> {
+  const layout = STRUCTS.vfio_device_bind_iommufd;
+  return encode(layout, { argsz: layout.size, iommufd });
 }
 
 /**
@@ -120,10 +126,15 @@ function regionInfoWithCapabilities(device: Fd, index: number): DataView<ArrayBu
 }
 
 function askRegionInfo(device: Fd, index: number, extra: number): DataView<ArrayBuffer> {
-  const layout = STRUCTS.vfio_region_info;
-  const view = encode(layout, { argsz: layout.size + extra, index }, allocate(layout, extra));
+  const view = regionInfoArgument(index, extra);
   ioctl(device, "VFIO_DEVICE_GET_REGION_INFO", view);
   return view;
+}
+
+/** @returns the argument of `VFIO_DEVICE_GET_REGION_INFO`, with so many bytes for capabilities */
+export function regionInfoArgument(index: number, extra = 0): DataView<ArrayBuffer> {
+  const layout = STRUCTS.vfio_region_info;
+  return encode(layout, { argsz: layout.size + extra, index }, allocate(layout, extra));
 }
 
 /**
@@ -228,14 +239,18 @@ const PROBE_FLAGS = C.VFIO_DEVICE_FEATURE_PROBE | C.VFIO_DEVICE_FEATURE_GET |
  * @param device an opened device
  */
 export function probeDmaBuf(device: Fd): FeatureAnswer {
-  const argument = encode(FEATURE, { argsz: FEATURE.size, flags: PROBE_FLAGS });
   try {
-    ioctl(device, "VFIO_DEVICE_FEATURE", argument, "VFIO_DEVICE_FEATURE_DMA_BUF (probe)");
+    ioctl(device, "VFIO_DEVICE_FEATURE", probeArgument(), "VFIO_DEVICE_FEATURE_DMA_BUF (probe)");
     return { state: "present" };
   } catch (error) {
     if (error instanceof KernelError) return refusedProbe(error);
     throw error;
   }
+}
+
+/** @returns the argument of `VFIO_DEVICE_FEATURE` that asks for dma-bufs */
+export function probeArgument(): DataView<ArrayBuffer> {
+  return encode(FEATURE, { argsz: FEATURE.size, flags: PROBE_FLAGS });
 }
 
 function refusedProbe(error: KernelError): FeatureAnswer {
@@ -298,6 +313,11 @@ export function resetDevice(device: Fd): void {
  * @throws {KernelError}
  */
 export function armInterrupt(device: Fd, which: EventInterrupt, eventFd: Fd | undefined): void {
+  ioctl(device, "VFIO_DEVICE_SET_IRQS", interruptArgument(which, eventFd?.number ?? -1));
+}
+
+/** @returns the argument of `VFIO_DEVICE_SET_IRQS`; -1 for `eventFd` disarms */
+export function interruptArgument(which: EventInterrupt, eventFd: number): DataView<ArrayBuffer> {
   const layout = STRUCTS.vfio_irq_set;
   const values: Values<typeof layout.fields> = {
     argsz: layout.size + Int32Array.BYTES_PER_ELEMENT,
@@ -307,6 +327,6 @@ export function armInterrupt(device: Fd, which: EventInterrupt, eventFd: Fd | un
     count: 1,
   };
   const argument = encode(layout, values, allocate(layout, Int32Array.BYTES_PER_ELEMENT));
-  argument.setInt32(layout.fields.data.offset, eventFd === undefined ? -1 : eventFd.number, true);
-  ioctl(device, "VFIO_DEVICE_SET_IRQS", argument);
+  argument.setInt32(layout.fields.data.offset, eventFd, true);
+  return argument;
 }

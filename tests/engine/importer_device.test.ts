@@ -135,7 +135,7 @@ Deno.test("makePlan() carries the importer's function, and tells what is wrong w
 });
 
 Deno.test("the plan's JSON names the importer's function only where the policy declares it", () => {
-  const encode = () => ({ request: "", bytes: "" });
+  const encode = () => [];
   const json = (set: PolicySet) => JSON.stringify(planJson(makePlan(set, host()), encode));
   assert.match(
     json(policy("{ rdma: mlx5_0 }")),

@@ -249,7 +249,7 @@ Deno.test("makePlan has no hold over a reset for a virtual function, nor where a
 });
 
 Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same plan", () => {
-  const encode = () => ({ request: "0x3b75", bytes: "00" });
+  const encode = () => [{ name: "X", request: "0x3b75", bytes: "00" }];
   const value = planJson(plan(policy()), encode);
   assert.deepEqual(JSON.parse(JSON.stringify(value)).grants, [{
     export: "demo/data",
@@ -279,7 +279,7 @@ Deno.test("planJson lists the grants, and the functions without, that are reset 
   const [first] = made.grants;
   assert.ok(first !== undefined);
   const grants = [first, { ...first, export: "demo/more" }, ...second.grants];
-  const value = planJson({ ...made, grants }, () => ({ request: "", bytes: "" }));
+  const value = planJson({ ...made, grants }, () => []);
   const { grants: [json] } = JSON.parse(JSON.stringify(value));
   const importer = "demo/engine";
   assert.deepEqual(json.resetDomain, [
@@ -296,7 +296,7 @@ Deno.test("planJson tells so much of a large reset domain, and how much it leave
   assert.ok(first !== undefined);
   const made = plan(policy({ match: `{ address: ["${SSD}"] }` }), all);
   const domainOf = (grants: readonly PlannedGrant[]) => {
-    const value = planJson({ ...made, grants }, () => ({ request: "", bytes: "" }));
+    const value = planJson({ ...made, grants }, () => []);
     const { grants: [json] } = JSON.parse(JSON.stringify(value));
     const told: { address: string; grants: unknown[] }[] = json.resetDomain;
     return [told.length, told.flatMap((each) => each.grants).length, json.resetDomainOmitted];

@@ -4,8 +4,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { makePlan } from "../../engine/plan.ts";
 import { planJson } from "../../engine/plan_json.ts";
 import { exampleHosts } from "../../examples/hosts/generate.ts";
-import { C } from "../../ffi/layouts.ts";
-import { exportArgument } from "../../ffi/vfio.ts";
+import { ioctlsOf } from "../../cmd/plan_bytes.ts";
 import { findCapability, msixRanges } from "../../host/config_space.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import { printSnapshot } from "../../host/print_snapshot.ts";
@@ -147,11 +146,7 @@ function planned(hostName: string, policyName: string): unknown {
   const { set, diagnostics } = loadPolicySet([{ file, text }], { pageSize: host.pageSize });
   if (set === undefined) return { policy: "invalid", diagnostics: told(diagnostics) };
   const plan = makePlan(set, host);
-  const value = planJson(plan, (bar, ranges) => ({
-    request: `0x${C.VFIO_DEVICE_FEATURE.toString(16)}`,
-    bytes: Array.from(exportArgument(bar, ranges), (byte) => byte.toString(16).padStart(2, "0"))
-      .join(""),
-  }));
+  const value = planJson(plan, ioctlsOf);
   const all = told([...diagnostics, ...plan.diagnostics]);
   const grants = plan.diagnostics.some(({ severity }) => severity === "error")
     ? []

@@ -1,0 +1,246 @@
+/** The steps that a plan tells are the calls that the engine makes. @module */
+import assert from "node:assert/strict";
+import { ConnectedPeer } from "../../engine/connected_peer.ts";
+import { EventLog } from "../../engine/event.ts";
+import { Guardian } from "../../engine/guardian.ts";
+import type { ImporterSource } from "../../engine/importer_process.ts";
+import { makePlan, type Plan } from "../../engine/plan.ts";
+import { stepsOf } from "../../engine/plan_steps.ts";
+import type { Condition, PlannedCall, PlanStep } from "../../engine/planned_call.ts";
+import { StartedProgram } from "../../engine/started_program.ts";
+import type { Files } from "../../host/files.ts";
+import { parseSnapshot } from "../../host/parse_snapshot.ts";
+import { readSnapshot } from "../../host/read_snapshot.ts";
+import type { HostSnapshot } from "../../host/snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+import { SimKernel } from "../../sim/sim_kernel.ts";
+import { functionsOf } from "../../sim/snapshot_functions.ts";
+import { SnapshotFiles } from "../../sim/snapshot_files.ts";
+import { SimListener, SimSocket } from "../../sim/sockets.ts";
+import { MemoryFiles } from "../support/memory_files.ts";
+import { owned, OWNER, OWNER_PID } from "./owner_scene.ts";
+import { RecordingKernel } from "./recording_kernel.ts";
+import { AT, ManualClock, planned, settle, SSD } from "./support.ts";
+
+const EXAMPLES = new URL("../../examples/", import.meta.url);
+const SOCKET = "/run/importer.sock";
+const PEER = { pid: 500, uid: 65534, gid: 65534 };
+const ACCOUNT = { uid: 65534, gid: 65534, name: "nobody" };
+
+function read(name: string): HostSnapshot {
+  const { snapshot } = parseSnapshot(Deno.readFileSync(new URL(`hosts/${name}.json`, EXAMPLES)));
+  assert.ok(snapshot !== undefined);
+  const files = new SnapshotFiles(snapshot, new MemoryFiles({}));
+  const host = { release: snapshot.kernel.release, pageSize: snapshot.pageSize };
+  return readSnapshot(files, host).snapshot;
+}
+
+/** Importers of the examples are accounts that a test has not; who it is does not matter here. */
+function policy(name: string): string {
+  return Deno.readTextFileSync(new URL(`policies/${name}.yaml`, EXAMPLES))
+    .replaceAll(/identity: \{[^}]*\}/g, "identity: { user: nobody }");
+}
+
+/** Several devices, several grants of one device, several ranges, and an importer that maps nothing. */
+const MANY = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: many }
+defaults: { collateral: device }
+devices:
+  ssd: { match: { id: "1b36:0010", address: "0000:01:00.0" } }
+  other: { match: { id: "1b36:0010", address: "0000:02:00.0" } }
+importers:
+  nic: { identity: { user: nobody }, driver: mlx5 }
+exports:
+  - { name: a, device: ssd, bar: 2, slices: [{ offset: 0, length: 4KiB }, { offset: 16KiB, length: rest }], importers: [nic] }
+  - { name: b, device: other, bar: 2, slices: [{ offset: 8KiB, length: 8KiB }], importers: [nic] }
+  - { name: c, device: ssd, bar: 2, slices: [{ offset: 4KiB, length: 4KiB }], importers: [nic] }
+`;
+
+function plan(text: string, host: HostSnapshot, route?: "cdev" | "group"): Plan {
+  const { set, diagnostics } = loadPolicySet([{ file: "p.yaml", text }], {
+    pageSize: host.pageSize,
+  });
+  assert.ok(set !== undefined, JSON.stringify(diagnostics));
+  const made = makePlan(set, host, route === undefined ? {} : { route });
+  const errors = made.diagnostics.filter(({ severity }) => severity === "error");
+  assert.deepEqual(errors, []);
+  return made;
+}
+
+/** A step in the words of the recording: what a call gives is seen where it is used. */
+function told({ made }: PlanStep): Record<string, unknown> {
+  if (made.call === "borrow") {
+    const by = made.by === "pidfd_getfd" ? made.by : "socket";
+    return { call: made.call, address: made.address, by };
+  }
+  if (made.call === "exportDmaBuf" || made.call === "ioasAlloc") return { ...made };
+  const { gives: _gives, ...rest } = made as PlannedCall & { gives?: string };
+  return rest;
+}
+
+/** What must have been called on a host, and what must have been delivered. */
+function expected(steps: readonly PlanStep[], host: Condition) {
+  const made = steps.filter(({ only }) => only === undefined || only === host);
+  const last = made.at(-1)?.made;
+  assert.ok(last?.call === "deliver");
+  return { calls: made.slice(0, -1).map(told), delivered: last.buffers };
+}
+
+interface Run {
+  readonly plan: Plan;
+  readonly host: HostSnapshot;
+  readonly way: "exec" | "send";
+  readonly iommufd?: boolean;
+}
+
+async function run({ plan, host, way, iommufd = true }: Run) {
+  const kernel = new SimKernel({ functions: functionsOf(host), accounts: [ACCOUNT] });
+  const { pageSize } = host;
+  const recording = new RecordingKernel(kernel, { pageSize, iommufd });
+  const clock = new ManualClock();
+  const guardian = new Guardian(plan, {
+    kernel: recording.port,
+    clock,
+    log: new EventLog(plan.policy, () => clock.now(), () => {}),
+    limitMs: 1000,
+    files: new MemoryFiles({}),
+  });
+  const connections: number[] = [];
+  const source = way === "exec" ? program(plan) : listener(kernel, plan, connections);
+  await guardian.meet(source);
+  await guardian.open();
+  const ended = guardian.run(source);
+  await settle();
+  const { calls, delivered } = recording;
+  recording.over = true;
+  for (const child of kernel.children) kernel.exit(child);
+  for (const number of connections) kernel.table.close(number);
+  kernel.processes.get(PEER.pid)?.end();
+  await clock.advance(10_000);
+  assert.equal((await ended).trouble, false);
+  return { calls, delivered };
+}
+
+function program({ grants }: Plan): ImporterSource {
+  const recipient = { account: ACCOUNT, executable: "/usr/bin/importer" };
+  const rest = { argv: ["importer"], env: {}, stdoutToStderr: false };
+  return new StartedProgram(grants[0]?.importer.name ?? "", { recipient, ...rest });
+}
+
+/** A process that listens and says hello. */
+function listener(
+  kernel: SimKernel,
+  { grants: [grant] }: Plan,
+  connections: number[],
+): ImporterSource {
+  assert.ok(grant !== undefined);
+  kernel.addProcess(PEER);
+  const number = kernel.listenAs(PEER, SOCKET);
+  const file = kernel.table.get(number);
+  assert.ok(file instanceof SimListener);
+  file.onReadable = () => {
+    const connection = kernel.acceptAs(number) ?? -1;
+    connections.push(connection);
+    const hello = new TextEncoder().encode(JSON.stringify({ type: "hello", v: 1 }));
+    kernel.sendAs(PEER, connection, hello, []);
+  };
+  const files = { realPath: (path: string) => path } as Files;
+  return new ConnectedPeer({ path: SOCKET, importer: grant.importer, files, allowSameUser: false });
+}
+
+const CASES: readonly (readonly [policy: string, host: string])[] = [
+  ["cmb-to-edu", "laboratory"],
+  ["cmb-to-rnic", "spdk-redirected"],
+  ["doorbells-to-rnic", "spdk-redirected"],
+  ["gpu-to-rnic", "gpu-node"],
+  ["vf-to-vmm", "vm-host"],
+  ["cmb-on-large-pages", "arm64-64k"],
+];
+
+for (const way of ["exec", "send"] as const) {
+  Deno.test(`the steps of the examples' plans are what the engine calls (${way})`, async (t) => {
+    for (const [name, hostName] of CASES) {
+      await t.step(`${name} on ${hostName}`, async () => {
+        const host = read(hostName);
+        const made = plan(policy(name), host);
+        const seen = await run({ plan: made, host, way });
+        const steps = stepsOf(made.grants);
+        assert.deepEqual(seen, expected(steps, "with-iommufd"));
+        assert.ok(steps.some(({ made: { call } }) => call === "exportDmaBuf"));
+      });
+    }
+  });
+}
+
+Deno.test("the steps by group, with and without iommufd, are what the engine calls", async (t) => {
+  const host = read("laboratory");
+  for (const [name, text] of [["cmb-to-edu", policy("cmb-to-edu")], ["many", MANY]] as const) {
+    for (const iommufd of [true, false]) {
+      await t.step(`${name}, ${iommufd ? "with" : "without"} iommufd`, async () => {
+        const made = plan(text, host, "group");
+        const seen = await run({ plan: made, host, way: "exec", iommufd });
+        const wanted = expected(stepsOf(made.grants), iommufd ? "with-iommufd" : "without-iommufd");
+        assert.deepEqual(seen, wanted);
+      });
+    }
+  }
+});
+
+Deno.test("the steps of several devices, grants and ranges are what the engine calls", async () => {
+  const host = read("laboratory");
+  const made = plan(MANY, host);
+  const seen = await run({ plan: made, host, way: "send" });
+  assert.deepEqual(seen, expected(stepsOf(made.grants), "with-iommufd"));
+  assert.deepEqual(seen.delivered.map(({ name }) => name), ["a", "c", "b"]);
+});
+
+Deno.test("the steps of a device whose descriptor is taken are what the engine calls", async () => {
+  let recording: RecordingKernel | undefined;
+  const specs = [{}, { name: "more" }] as const;
+  const { scene, end } = await owned(specs[0], undefined, {}, [specs[1]], (kernel) => {
+    recording = new RecordingKernel(kernel, { borrowed: SSD });
+    return { kernel: recording.port };
+  });
+  await scene.start();
+  assert.ok(recording !== undefined);
+  recording.over = true;
+  const { calls, delivered } = recording;
+  const seen = { calls, delivered };
+  const grants = specs.map((spec) => planned({ owner: OWNER, ...spec }));
+  assert.deepEqual(seen, expected(stepsOf(grants), "with-iommufd"));
+  await scene.finish();
+  end();
+});
+
+Deno.test("the steps of a device whose descriptor is sent are what the engine calls", async () => {
+  const path = "/run/spdk/bargate.sock";
+  const owner = { ...OWNER, socket: { value: path, at: AT } };
+  let recording: RecordingKernel | undefined;
+  const { scene, node, end } = await owned({ owner }, undefined, {}, [], (kernel) => {
+    recording = new RecordingKernel(kernel, { borrowed: SSD });
+    return { kernel: recording.port };
+  });
+  const self = { pid: OWNER_PID, uid: 65534, gid: 65534 };
+  const listening = scene.kernel.listenAs(self, path);
+  const file = scene.kernel.table.get(listening);
+  assert.ok(file instanceof SimListener);
+  file.onReadable = () => {
+    const connection = scene.kernel.acceptAs(listening) ?? -1;
+    const socket = scene.kernel.table.get(connection);
+    assert.ok(socket instanceof SimSocket);
+    socket.onReadable = () => {
+      if (socket.queue.shift() === undefined) return void scene.kernel.table.close(connection);
+      const answer = new TextEncoder().encode(JSON.stringify({ v: 1, type: "lent" }));
+      scene.kernel.sendAs(self, connection, answer, [node.number]);
+    };
+  };
+  await scene.start();
+  assert.ok(recording !== undefined);
+  recording.over = true;
+  const { calls, delivered } = recording;
+  const seen = { calls, delivered };
+  assert.deepEqual(seen, expected(stepsOf([planned({ owner })]), "with-iommufd"));
+  await scene.finish();
+  end();
+});
