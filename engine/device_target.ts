@@ -17,6 +17,8 @@ export interface DeviceTarget extends RouteTarget, DevicePlace {
   readonly subsystem: string | undefined;
   /** Six hexadecimal digits. */
   readonly class: string;
+  /** Its Device Serial Number; absent where it has none, or none was seen. */
+  readonly serial?: string;
   /** Where its MSI-X structures lie, in whole pages. */
   readonly protectedRanges: readonly ProtectedRange[];
   /** Whose device fd is borrowed; absent: Bargate opens the device itself. */

@@ -13,6 +13,9 @@ export interface Finding {
   readonly denied: boolean;
 }
 
+/** Takes a finding: what {@linkcode hostFinding} makes one of. */
+export type AddFinding = (...found: Parameters<typeof hostFinding>) => void;
+
 /**
  * Makes a finding.
  *

@@ -8,6 +8,7 @@ import { type BargatePacket, type ImporterPacket, PROTOCOL } from "./channel.ts"
 import type { DeviceGuard } from "./device_guard.ts";
 import { RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
+import { bufferName } from "./export_name.ts";
 import { grantedPacket } from "./granted_packet.ts";
 import { type HeldGrant, isActive } from "./held_grant.ts";
 import type { Lane } from "./kernel.ts";
@@ -124,7 +125,7 @@ export class ImporterDesk {
     const found = this.context.standing().filter((held) => {
       const { plan } = held.grant;
       return plan.importer.mapping === "bargate" && isActive(held) &&
-        (plan.export === name || plan.rule.name === name);
+        (plan.export === name || bufferName(plan.export) === name);
     });
     return found.find(({ grant }) => grant.plan.export === name) ??
       (found.length === 1 ? found[0] : undefined);

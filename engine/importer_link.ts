@@ -5,6 +5,7 @@
  */
 import { type BargatePacket, PROTOCOL } from "./channel.ts";
 import { closeOnLane } from "./close_on_lane.ts";
+import { bufferName } from "./export_name.ts";
 import type { Fd } from "./fd.ts";
 import { grantedPacket } from "./granted_packet.ts";
 import { messageOf, type Told } from "./guard_context.ts";
@@ -173,5 +174,5 @@ export class ImporterLink {
 
 /** `LISTEN_FDNAMES` is for the child, which knows the export by its name in the policy. */
 function fdNameOf({ grant }: HeldGrant): string {
-  return grant.plan.rule.name;
+  return bufferName(grant.plan.export);
 }

@@ -4,37 +4,30 @@
  *
  * @module
  */
-import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../host/snapshot.ts";
-import { IntervalIndex } from "../policy/interval.ts";
-import type {
-  DenyRule,
-  DeviceRule,
-  ExportRule,
-  ImporterRule,
-  Placed,
-  Policy,
-  PolicySet,
-  SliceRule,
-} from "../policy/model.ts";
-import type { Span } from "../policy/position.ts";
+import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
-import { placeOf } from "./device_place.ts";
-import type { Means } from "./end.ts";
-import type { Route } from "./group_access.ts";
 import type { HostCode } from "../policy/host_codes.ts";
-import { type Finding, hostFinding } from "./host_findings.ts";
-import { type ImporterFunction, importerFunction } from "./importer_device.ts";
+import type { DeviceRule, ExportRule, ImporterRule, Policy, PolicySet } from "../policy/model.ts";
+import type { Span } from "../policy/position.ts";
+import { holdsOver } from "./device_hold.ts";
+import type { DeviceTarget } from "./device_target.ts";
+import type { Means } from "./end.ts";
+import { exportName } from "./export_name.ts";
+import type { Route } from "./group_access.ts";
+import { type AddFinding, type Finding, hostFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";
 import { kernelFindings } from "./kernel_version.ts";
-import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
+import { conflicts } from "./plan_conflicts.ts";
+import { Denials } from "./plan_denials.ts";
+import { DeviceFinder, type Resolved } from "./plan_device.ts";
+import { ImporterFinder } from "./plan_importer.ts";
+import { RangeFinder } from "./plan_ranges.ts";
 import { type Neighbour, neighboursIn } from "./reset_domain.ts";
-import { FunctionIndex, idOf } from "./resolve.ts";
-import { holdKinds, holdsOver } from "./device_hold.ts";
-import type { DeviceTarget } from "./device_target.ts";
+import { FunctionIndex } from "./resolve.ts";
 
 /** One grant that would be made. */
 export interface PlannedGrant {
-  /** `policy/export` */
+  /** `policy/export`, or `policy/export@ADDRESS` where the device is one of many. */
   readonly export: string;
   readonly rule: ExportRule;
   readonly importer: ImporterRule;
@@ -102,30 +95,19 @@ function inOrder(set: PolicySet): PolicySet {
   return { ...set, policies };
 }
 
-/** A deny rule as it falls on one BAR of a real device. */
-interface Denied {
-  readonly start: bigint;
-  readonly end: bigint;
-  readonly rule: DenyRule;
+/** A grant, and the device by whose name its rule goes. */
+interface DraftedGrant {
+  readonly grant: PlannedGrant;
+  readonly named: DeviceRule;
 }
-
-/** A device of a policy, found on the host. */
-interface Resolved {
-  readonly entry: SnapshotFunction;
-  readonly target: DeviceTarget;
-}
-
-/** Beyond every BAR: BARs are less than 2^63 bytes. */
-const BAR_END = 1n << 64n;
-const VFIO_PCI = "vfio-pci";
 
 class Planner {
   readonly grants: PlannedGrant[] = [];
   readonly #findings: Finding[] = [];
   readonly #index: FunctionIndex;
-  readonly #page: bigint;
-  readonly #denied = new Map<string, IntervalIndex<Denied>>();
-  readonly #functions = new Map<ImporterRule, { readonly entry: SnapshotFunction | undefined }>();
+  readonly #devices: DeviceFinder;
+  readonly #importers: ImporterFinder;
+  readonly #ranges: RangeFinder;
 
   constructor(
     private readonly set: PolicySet,
@@ -133,17 +115,21 @@ class Planner {
     private readonly options: PlanOptions,
   ) {
     this.#index = new FunctionIndex(host);
-    this.#page = BigInt(host.pageSize);
+    const add: AddFinding = (...found) => this.#findings.push(hostFinding(...found));
+    const denials = new Denials(set, this.#index);
+    this.#devices = new DeviceFinder(host, this.#index, options.route, add);
+    this.#importers = new ImporterFinder(host, add);
+    this.#ranges = new RangeFinder(BigInt(host.pageSize), denials, add);
   }
 
   run(): readonly Finding[] {
     this.#findings.push(
       ...kernelFindings(this.host.kernel.release, this.options.acceptUnwaitedRevoke ?? false),
     );
-    this.#collectDenials();
     const drafts = this.set.policies.flatMap((policy) => this.#planPolicy(policy));
     if (drafts.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
-    this.#settleRevocation(drafts);
+    this.#findings.push(...conflicts(drafts));
+    this.#settleRevocation(drafts.map(({ grant }) => grant));
     return this.#findings;
   }
 
@@ -167,69 +153,39 @@ class Planner {
     );
   }
 
-  /** A deny falls on every function that its device matches: more is safer than less. */
-  #collectDenials(): void {
-    const found = new Map<string, Denied[]>();
-    for (const policy of this.set.policies) {
-      for (const rule of policy.deny) {
-        const device = policy.devices.get(rule.device.value);
-        if (device === undefined) continue;
-        for (const entry of this.#index.matching(device.match)) {
-          for (const bar of rule.bar === undefined ? [0, 1, 2, 3, 4, 5] : [rule.bar]) {
-            const key = barKey(entry.address, bar);
-            const list = found.get(key) ?? [];
-            list.push(...denials(rule));
-            found.set(key, list);
-          }
-        }
-      }
-    }
-    for (const [key, list] of found) this.#denied.set(key, new IntervalIndex(list));
-  }
-
-  /** Each importer's declaration is held against the host once, however many rules name it. */
-  #importerFunction(importer: ImporterRule): SnapshotFunction | undefined {
-    const known = this.#functions.get(importer);
-    if (known !== undefined) return known.entry;
-    const entry = this.#findFunction(importer);
-    this.#functions.set(importer, { entry });
-    return entry;
-  }
-
-  #findFunction(importer: ImporterRule): SnapshotFunction | undefined {
-    const found = importerFunction(importer, this.host);
-    if (found === undefined || found.is === "found") return found?.entry;
-    const [code, why] = notFound(found);
-    this.#add(code, importer.device?.at, `the device of importer ${importer.name} ${why}`);
-    return undefined;
-  }
-
-  #planPolicy(policy: Policy): PlannedGrant[] {
-    const resolved = new Map<string, Resolved | undefined>();
-    const resolve = (device: DeviceRule): Resolved | undefined => {
-      if (!resolved.has(device.name)) resolved.set(device.name, this.#resolve(device));
-      return resolved.get(device.name);
+  #planPolicy(policy: Policy): DraftedGrant[] {
+    const resolved = new Map<string, readonly Resolved[]>();
+    const resolve = (device: DeviceRule): readonly Resolved[] => {
+      const known = resolved.get(device.name);
+      if (known !== undefined) return known;
+      const found = this.#devices.resolve(device);
+      resolved.set(device.name, found);
+      return found;
     };
     return policy.exports.flatMap((rule) => {
       const importers = this.#importersOf(policy, rule)
-        .map((importer) => ({ importer, dma: this.#importerFunction(importer) }));
+        .map((importer) => ({ importer, dma: this.#importers.functionOf(importer) }));
       const device = policy.devices.get(rule.device.value);
       if (importers.length === 0 || device === undefined) return [];
-      const found = resolve(device);
-      const ranges = found === undefined ? undefined : this.#ranges(rule, found);
-      if (found === undefined || ranges === undefined) return [];
-      return importers.map(({ importer, dma }) => ({
-        export: rule.qualifiedName,
-        rule,
-        importer,
-        importerName: `${policy.name}/${importer.name}`,
-        ...(dma === undefined ? {} : { importerFunction: dma }),
-        device: found.target,
-        iommuGroup: found.entry.iommuGroup,
-        bar: rule.bar.value,
-        ranges,
-        revocation: [],
-      }));
+      return resolve(device).flatMap((found) => {
+        const ranges = this.#ranges.ranges(rule, found);
+        if (ranges === undefined) return [];
+        return importers.map(({ importer, dma }) => ({
+          named: device,
+          grant: {
+            export: exportName(rule, device, found.entry),
+            rule,
+            importer,
+            importerName: `${policy.name}/${importer.name}`,
+            ...(dma === undefined ? {} : { importerFunction: dma }),
+            device: found.target,
+            iommuGroup: found.entry.iommuGroup,
+            bar: rule.bar.value,
+            ranges,
+            revocation: [],
+          },
+        }));
+      });
     });
   }
 
@@ -240,192 +196,6 @@ class Planner {
         wanted === undefined || wanted === value || wanted === `${policy.name}/${value}`
       )
       .flatMap(({ value }) => policy.importers.get(value) ?? []);
-  }
-
-  #resolve(device: DeviceRule): Resolved | undefined {
-    const found = this.#index.matching(device.match);
-    const [entry] = found;
-    if (entry === undefined) {
-      const there = (device.match.address ?? []).flatMap((a) => this.#index.at(a) ?? []);
-      const instead = there.map((e) => `${e.address} is ${idOf(e)}, class ${e.class}`).join("; ");
-      this.#add(
-        "BG2001",
-        device.match.at,
-        `no PCI function of the host is device ${JSON.stringify(device.name)}${
-          instead === "" ? "" : `: ${instead}`
-        }`,
-      );
-      return undefined;
-    }
-    if (found.length > 1) {
-      const some = found.slice(0, 4).map((e) => e.address).join(", ");
-      this.#add(
-        "BG2002",
-        device.match.at,
-        `device ${
-          JSON.stringify(device.name)
-        } is ${found.length} PCI functions of the host: ${some}${found.length > 4 ? ", …" : ""}`,
-      );
-      return undefined;
-    }
-    return this.#usable(device, entry);
-  }
-
-  #usable(device: DeviceRule, entry: SnapshotFunction): Resolved | undefined {
-    if (entry.driver !== VFIO_PCI) {
-      this.#add(
-        "BG2003",
-        device.at,
-        `${entry.address} is bound to ${entry.driver ?? "no driver"} and not to ${VFIO_PCI}`,
-      );
-      return undefined;
-    }
-    const route = this.#route(entry);
-    if (route === undefined) {
-      this.#add("BG2004", device.at, `${entry.address} has no VFIO node to open it by`);
-      return undefined;
-    }
-    const guarded = protectedRanges(entry.config, this.host.pageSize);
-    if (guarded === undefined) {
-      this.#add(
-        "BG2011",
-        device.at,
-        `only ${entry.config.length} bytes of the configuration space of ${entry.address} could be read, so that its MSI-X pages are not known`,
-      );
-      return undefined;
-    }
-    const memory = entry.bars.filter((bar) => bar.kind !== "io");
-    return {
-      entry,
-      target: {
-        ...placeOf(entry, (address) => this.#index.at(address)),
-        id: idOf(entry),
-        ...route,
-        subsystem: entry.subsystem,
-        class: entry.class,
-        protectedRanges: guarded,
-        barSizes: new Map(memory.map((bar) => [bar.index, bar.size])),
-        holds: device.owner === undefined
-          ? holdKinds(entry.config, entry.physfn !== undefined)
-          : [],
-        ...(device.owner === undefined ? {} : { owner: device.owner }),
-      },
-    };
-  }
-
-  /** By its character device where there is one: a group is open to one process only. */
-  #route(entry: SnapshotFunction): { route: Route; node: string } | undefined {
-    const { cdev, groupNode } = entry;
-    const wanted = this.options.route;
-    if (cdev !== undefined && wanted !== "group") return { route: "cdev", node: cdev };
-    if (groupNode !== undefined && wanted !== "cdev") return { route: "group", node: groupNode };
-    return undefined;
-  }
-
-  #ranges(rule: ExportRule, device: Resolved): readonly DmaRange[] | undefined {
-    const bar = this.#bar(rule.bar, device.entry);
-    if (bar === undefined) return undefined;
-    const guarded = device.target.protectedRanges;
-    const ranges = rule.slices.map((slice) => this.#range(slice, rule, bar, device, guarded));
-    return ranges.every((range) => range !== undefined) ? ranges : undefined;
-  }
-
-  #bar(bar: Placed<number>, entry: SnapshotFunction): SnapshotBar | undefined {
-    const found = entry.bars.find(({ index }) => index === bar.value);
-    if (found === undefined) {
-      const below = entry.bars.find(({ index }) => index === bar.value - 1);
-      const why = below?.kind === "memory64"
-        ? `it is the upper half of 64-bit BAR ${below.index}`
-        : "it is empty";
-      this.#add(
-        "BG2005",
-        bar.at,
-        `BAR ${bar.value} of ${entry.address} is not implemented: ${why}`,
-      );
-      return undefined;
-    }
-    if (found.kind === "io") {
-      this.#add("BG2006", bar.at, `BAR ${bar.value} of ${entry.address} is I/O space`);
-      return undefined;
-    }
-    if (found.size < this.#page) {
-      this.#add(
-        "BG2007",
-        bar.at,
-        `BAR ${bar.value} of ${entry.address} has ${found.size} bytes, less than a page (${this.#page})`,
-      );
-      return undefined;
-    }
-    return found;
-  }
-
-  #range(
-    slice: SliceRule,
-    rule: ExportRule,
-    bar: SnapshotBar,
-    device: Resolved,
-    guarded: readonly ProtectedRange[],
-  ): DmaRange | undefined {
-    const length = slice.length === "rest" ? bar.size - slice.offset : slice.length;
-    if (length <= 0n || slice.offset + length > bar.size) {
-      this.#add(
-        "BG2008",
-        slice.at,
-        `the slice ends at ${
-          hex(slice.offset + (length > 0n ? length : 0n))
-        }, past BAR ${bar.index} of ${device.entry.address}, which has ${hex(bar.size)} bytes`,
-      );
-      return undefined;
-    }
-    if (slice.offset % this.#page !== 0n || length % this.#page !== 0n) {
-      this.#add(
-        "BG2009",
-        slice.at,
-        `the slice (offset ${hex(slice.offset)}, length ${
-          hex(length)
-        }) is no whole number of this host's pages of ${this.#page} bytes`,
-      );
-      return undefined;
-    }
-    const range = { offset: slice.offset, length };
-    const free = this.#checkGuarded(range, slice.at, rule, guarded);
-    const allowed = this.#checkDenied(range, slice.at, device.entry.address, bar.index);
-    return free && allowed ? range : undefined;
-  }
-
-  #checkGuarded(
-    range: DmaRange,
-    at: Span,
-    rule: ExportRule,
-    guarded: readonly ProtectedRange[],
-  ): boolean {
-    const hit = guarded.find((entry) =>
-      entry.bar === rule.bar.value && range.offset < entry.offset + entry.length &&
-      entry.offset < range.offset + range.length &&
-      !rule.allowProtected.some((allowed) => allowed.range === entry.what)
-    );
-    if (hit === undefined) return true;
-    const what = hit.what === "msix-table" ? "MSI-X table" : "MSI-X pending bit array";
-    this.#add(
-      "BG2010",
-      at,
-      `the slice touches the ${what} at ${hex(hit.offset)}, ${
-        hex(hit.length)
-      } bytes of BAR ${hit.bar}`,
-    );
-    return false;
-  }
-
-  #checkDenied(range: DmaRange, at: Span, address: string, bar: number): boolean {
-    const hit = this.#denied.get(barKey(address, bar))
-      ?.overlapping(range.offset, range.offset + range.length);
-    if (hit === undefined) return true;
-    this.#findings.push(
-      hostFinding("BG2013", at, `the slice is denied on ${address}: ${hit.rule.reason}`, [
-        { ...hit.rule.at, message: "denied here" },
-      ]),
-    );
-    return false;
   }
 
   /** What can take each grant back depends on what else stands on its device. */
@@ -463,44 +233,4 @@ function meansOf({ importer, device, rule }: PlannedGrant, alone: boolean): read
     ...(overReset && rule.onReset === "revoke" ? ["hold" as const] : []),
     alone ? "close" : "new-generation",
   ];
-}
-
-function notFound(found: Exclude<ImporterFunction, { is: "found" }>): [HostCode, string] {
-  switch (found.is) {
-    case "none":
-      return ["BG2017", `is no PCI function of the host: ${found.why}`];
-    case "several":
-      return ["BG2018", `is ${found.entries.length} PCI functions of the host`];
-    case "unknown":
-      return [
-        "BG2020",
-        `has a name (${found.field}) that cannot be looked up: the inventory says nothing of such names`,
-      ];
-    case "other-driver": {
-      const { entry: { address, driver }, wanted } = found;
-      return [
-        "BG2019",
-        `is ${address}, which is bound to ${driver ?? "no driver"} and not to ${
-          wanted.join(" or ")
-        }`,
-      ];
-    }
-  }
-}
-
-function denials(rule: DenyRule): Denied[] {
-  if (rule.slices === undefined) return [{ start: 0n, end: BAR_END, rule }];
-  return rule.slices.map((slice) => ({
-    start: slice.offset,
-    end: slice.length === "rest" ? BAR_END : slice.offset + slice.length,
-    rule,
-  }));
-}
-
-function barKey(address: string, bar: number): string {
-  return `${address} ${bar}`;
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`;
 }

@@ -3,8 +3,24 @@
  *
  * @module
  */
+import { serialOf } from "../host/serial.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { DeviceMatch } from "../policy/model.ts";
+
+/** What a host has of a policy's device. */
+export interface Matching {
+  /** Functions of which all holds that the policy says, in the snapshot's order. */
+  readonly found: readonly SnapshotFunction[];
+  /** Functions of which all holds but the serial number, which could not be read. */
+  readonly unjudged: readonly SnapshotFunction[];
+}
+
+/** One field of a match that does not hold for a function. */
+export interface Mismatch {
+  readonly field: keyof Omit<DeviceMatch, "at">;
+  /** What the function has instead. */
+  readonly has: string;
+}
 
 /** Functions of one host, ready to be asked for. */
 export class FunctionIndex {
@@ -23,10 +39,33 @@ export class FunctionIndex {
 
   /**
    * @param match what a policy says of its device
-   * @returns every function of which all of it holds, in the snapshot's order
+   * @returns the functions that it is, and those that nobody can tell of
    */
-  matching(match: DeviceMatch): readonly SnapshotFunction[] {
-    return this.#candidates(match).filter((entry) => matches(entry, match));
+  matching(match: DeviceMatch): Matching {
+    const found: SnapshotFunction[] = [];
+    const unjudged: SnapshotFunction[] = [];
+    for (const entry of this.#candidates(match)) {
+      if (!matches(entry, match)) continue;
+      const answer = hasSerial(entry, match);
+      if (answer === "unknown") unjudged.push(entry);
+      else if (answer) found.push(entry);
+    }
+    return { found, unjudged };
+  }
+
+  /**
+   * The functions that are almost a device.
+   *
+   * @param match what a policy says of a device that is not there
+   * @returns those that lack one field only, and are what another says that few functions are
+   */
+  nearly(match: DeviceMatch): readonly { entry: SnapshotFunction; lacks: Mismatch }[] {
+    const telling = TELLING.filter((field) => match[field] !== undefined);
+    return this.snapshot.functions.flatMap((entry) => {
+      const [lacks, another] = mismatches(entry, match);
+      if (lacks === undefined || another !== undefined) return [];
+      return telling.some((field) => field !== lacks.field) ? [{ entry, lacks }] : [];
+    });
   }
 
   /** At a given address, whatever else it is: for saying what stands there instead. */
@@ -48,6 +87,7 @@ export function idOf(entry: SnapshotFunction): string {
   return `${entry.vendor}:${entry.device}`;
 }
 
+/** Everything but the serial number, which is the only field that may be out of sight. */
 function matches(entry: SnapshotFunction, match: DeviceMatch): boolean {
   return anyOf(match.address, (value) => value === entry.address) &&
     anyOf(match.id, (value) => value === idOf(entry)) &&
@@ -55,9 +95,60 @@ function matches(entry: SnapshotFunction, match: DeviceMatch): boolean {
     anyOf(match.class, (value) => entry.class.startsWith(value)) &&
     anyOf(match.driver, (value) => value === entry.driver) &&
     anyOf(match.iommuGroup, (value) => value === entry.iommuGroup) &&
-    [...match.barSizes ?? []].every(([index, size]) =>
-      entry.bars.some((bar) => bar.index === index && bar.size === size)
+    anyOf(match.numaNode, (value) => value === entry.numaNode) &&
+    [...match.barSizes ?? []].every(([index, sizes]) =>
+      entry.bars.some((bar) => bar.index === index && sizes.includes(bar.size))
     );
+}
+
+function hasSerial(entry: SnapshotFunction, { serial }: DeviceMatch): boolean | "unknown" {
+  if (serial === undefined) return true;
+  const found = serialOf(entry);
+  if (found.is === "unreadable") return "unknown";
+  return found.is === "known" && serial.includes(found.serial);
+}
+
+/** Fields that few functions have in common. */
+const TELLING = ["address", "id", "subsystem", "serial"] as const;
+
+const FIELDS = [
+  "address",
+  "id",
+  "subsystem",
+  "class",
+  "serial",
+  "driver",
+  "iommuGroup",
+  "numaNode",
+  "barSizes",
+] as const;
+
+function mismatches(entry: SnapshotFunction, match: DeviceMatch): readonly Mismatch[] {
+  return FIELDS.filter((field) => {
+    const only = { [field]: match[field], at: match.at };
+    return !matches(entry, only) || hasSerial(entry, only) === false;
+  }).map((field) => ({ field, has: valueOf(entry, match, field) }));
+}
+
+function valueOf(
+  entry: SnapshotFunction,
+  { barSizes }: DeviceMatch,
+  field: Mismatch["field"],
+): string {
+  switch (field) {
+    case "id":
+      return idOf(entry);
+    case "serial": {
+      const found = serialOf(entry);
+      return found.is === "known" ? found.serial : "none";
+    }
+    case "barSizes": {
+      const bars = entry.bars.filter(({ index }) => barSizes?.has(index));
+      return bars.map(({ index, size }) => `${index}: ${size}`).join(", ") || "none";
+    }
+    default:
+      return String(entry[field] ?? "none");
+  }
 }
 
 /** A field that is not given holds; a list holds if one of it does. */

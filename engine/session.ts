@@ -7,6 +7,7 @@
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
 import { closeOnLane } from "./close_on_lane.ts";
 import { configHeader } from "../host/config_space.ts";
+import { serialOf } from "../host/serial.ts";
 import { DeviceHold, HOLD_NAMES, type HoldKind, holdsOver, type HoldSpan } from "./device_hold.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
@@ -22,6 +23,7 @@ import { explained, ready } from "./refusal.ts";
 export const CONFIG_REGION = 7;
 /** As much of configuration space as holds the header and the list of capabilities. */
 export const CONFIG_BYTES = 256;
+const EXTENDED_CONFIG_BYTES = 4096;
 
 /** A device open for exporting. */
 export class DeviceSession implements GuardedSession {
@@ -400,7 +402,29 @@ export class DeviceSession implements GuardedSession {
       () => this.lane.readRegion(device, CONFIG_REGION, 0n, CONFIG_BYTES),
     );
     this.#checkConfig(config);
+    await this.#checkSerial(device);
     await this.#checkBars(device);
+  }
+
+  async #checkSerial(device: Fd): Promise<void> {
+    const { address, serial } = this.target;
+    if (serial === undefined) return;
+    const { size } = await explained(
+      `ask for the configuration space of ${address}`,
+      () => this.lane.regionInfo(device, CONFIG_REGION),
+    );
+    const bytes = Math.min(Number(size), EXTENDED_CONFIG_BYTES);
+    const config = await explained(
+      `read the serial number of ${address}`,
+      () => this.lane.readRegion(device, CONFIG_REGION, 0n, bytes),
+    );
+    const found = serialOf({ config });
+    if (found.is === "known" && found.serial === serial) return;
+    throw new IdentityDriftError(
+      `Cannot take ${address} for the planned device: its serial number is ${
+        found.is === "known" ? found.serial : found.is === "none" ? "none" : "unreadable"
+      }, and not ${serial}`,
+    );
   }
 
   #checkConfig(config: Uint8Array): void {

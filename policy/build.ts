@@ -59,17 +59,29 @@ function mapValues<A, B>(
   return new Map([...map].map(([name, value]) => [name, build(value)]));
 }
 
-function buildDevice({ name, match, acquire, owner, at }: DeviceDraft): DeviceRule {
+function buildDevice(draft: DeviceDraft): DeviceRule {
+  const { name, match, acquire, owner, many, labels, at } = draft;
   return {
     name,
     match: buildMatch(required(match, "match")),
     acquire: acquire.value,
     ...(owner === undefined ? {} : { owner: buildOwner(owner) }),
+    ...(many === undefined ? {} : { many: true as const }),
+    ...labelled(labels),
     at,
   };
 }
 
-const MATCH_LISTS = ["id", "address", "subsystem", "class", "driver", "iommuGroup"] as const;
+const MATCH_LISTS = [
+  "id",
+  "address",
+  "subsystem",
+  "class",
+  "serial",
+  "driver",
+  "iommuGroup",
+  "numaNode",
+] as const;
 
 function buildMatch(fields: MatchDraft): DeviceMatch {
   const given = MATCH_LISTS.filter((key) => fields[key].length > 0);
@@ -83,13 +95,14 @@ function buildOwner({ at: _, ...identity }: OwnerDraft): OwnerIdentity {
 }
 
 function buildImporter(draft: ImporterDraft): ImporterRule {
-  const { name, identity, mapping, device, at } = draft;
+  const { name, identity, mapping, device, labels, at } = draft;
   return {
     name,
     identity,
     driver: required(draft.driver, "driver"),
     mapping: mapping.value,
     ...(device === undefined ? {} : { device }),
+    ...labelled(labels),
     at,
   };
 }

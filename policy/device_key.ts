@@ -20,8 +20,17 @@ type MatchFields = Partial<Omit<DeviceMatch, "at">>;
  * ```
  */
 export function deviceKey(match: MatchFields): string {
-  const { id, address, subsystem, class: classes, driver, iommuGroup } = match;
-  const lists = [id, address, subsystem, classes, driver, iommuGroup?.map(String)];
-  const sizes = [...match.barSizes ?? []].map(([bar, size]) => `${bar} ${size}`);
-  return JSON.stringify([...lists, sizes].map((list) => [...new Set(list ?? [])].sort()));
+  const { id, address, subsystem, class: classes, serial, driver, iommuGroup, numaNode } = match;
+  const sizes = [...match.barSizes ?? []].map(([bar, list]) => `${bar} ${ordered(list).join(" ")}`);
+  const lists = [id, address, subsystem, classes, driver, iommuGroup, sizes].map(ordered);
+  // What is absent leaves no trace, so that a digest outlives a language that learns a key.
+  const later = Object.entries({ serial, numaNode })
+    .flatMap(([field, list]) => list === undefined ? [] : [[field, ...ordered(list)]])
+    .filter((list) => list.length > 1);
+  return JSON.stringify([...lists, ...later]);
+}
+
+/** Each once, in an order of its own. */
+function ordered(list: readonly (string | number | bigint)[] = []): readonly string[] {
+  return [...new Set(list.map(String))].sort();
 }

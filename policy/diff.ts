@@ -115,7 +115,8 @@ function holdingOf(
 ): Collected {
   const names = [`${policy.name}/${importer.name}`, `${policy.name}/${device.name}`] as const;
   const key = deviceKey(device.match);
-  const full = JSON.stringify([...names, bar, importerKey(importer), device.acquire, key]);
+  const { acquire, many } = device;
+  const full = JSON.stringify([...names, bar, importerKey(importer), acquire, many, key]);
   const known = collected.get(full);
   if (known !== undefined) return known;
   const made = { importer: names[0], device: names[1], bar, key, slices: new Map() };

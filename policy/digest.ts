@@ -48,8 +48,9 @@ function policyForm(policy: Policy): unknown {
   };
 }
 
-function deviceForm({ name, match, acquire, owner }: DeviceRule): unknown {
-  return [name, acquire, deviceKey(match), owner === undefined ? null : ownerForm(owner)];
+function deviceForm({ name, match, acquire, owner, many }: DeviceRule): unknown {
+  const whose = owner === undefined ? null : ownerForm(owner);
+  return [name, acquire, deviceKey(match), whose, ...(many === undefined ? [] : ["many"])];
 }
 
 function ownerForm({ unit, user, executable, pidFile, socket }: OwnerIdentity): unknown {

@@ -37,9 +37,11 @@ export interface MatchDraft {
   readonly address: readonly string[];
   readonly subsystem: readonly string[];
   readonly class: readonly string[];
+  readonly serial: readonly string[];
   readonly driver: readonly string[];
   readonly iommuGroup: readonly number[];
-  readonly barSizes: ReadonlyMap<number, bigint>;
+  readonly numaNode: readonly number[];
+  readonly barSizes: ReadonlyMap<number, readonly bigint[]>;
   readonly at: Span;
 }
 
@@ -55,6 +57,8 @@ export interface DeviceDraft {
   readonly match?: MatchDraft;
   readonly acquire: Placed<"open" | "borrow">;
   readonly owner?: OwnerDraft;
+  readonly many?: Placed<true>;
+  readonly labels: ReadonlyMap<string, string>;
   /** Where its name is written. */
   readonly at: Span;
 }
@@ -68,6 +72,7 @@ export interface ImporterDraft {
   readonly driver?: Placed<string>;
   readonly mapping: Placed<"bargate" | "importer">;
   readonly device?: ImporterDevice;
+  readonly labels: ReadonlyMap<string, string>;
   /** Where its name is written. */
   readonly at: Span;
 }

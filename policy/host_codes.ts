@@ -129,6 +129,21 @@ export const HOST_CODES = {
     "The inventory does not say which RDMA, DRM and NVMe devices the host has.",
     "take the inventory again, or declare the importer's device by its address",
   ),
+  BG2021: fact(
+    "Device cannot be judged",
+    "A serial number stands in extended configuration space, which only a privileged reader sees; a function whose number is out of sight is neither the device nor not the device.",
+    "run as root (CAP_SYS_ADMIN); an inventory has to be taken by root too",
+  ),
+  BG2022: fact(
+    "Bytes granted twice",
+    "On this host two rules are about one device, by different matches, and their slices overlap.",
+    "say `shared: true` in each of the rules if sharing is meant; else make the slices or the matches apart",
+  ),
+  BG2023: fact(
+    "One device acquired in two ways",
+    "On this host two names are one device; Bargate can open it or borrow it, and from one owner, but not both.",
+    "make the matches apart, or say the same of both devices",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

@@ -29,11 +29,14 @@ export interface DeviceMatch {
   readonly subsystem?: readonly string[];
   /** Six hexadecimal digits of the class code, or a prefix of two or four. */
   readonly class?: readonly string[];
+  /** Device Serial Number: eight bytes, two lower-case hexadecimal digits each, joined by `-`. */
+  readonly serial?: readonly string[];
   /** Kernel driver that the function is bound to. */
   readonly driver?: readonly string[];
   readonly iommuGroup?: readonly number[];
-  /** Size in bytes that each BAR given must have. */
-  readonly barSizes?: ReadonlyMap<number, bigint>;
+  readonly numaNode?: readonly number[];
+  /** Sizes in bytes, of which each BAR given must have one. */
+  readonly barSizes?: ReadonlyMap<number, readonly bigint[]>;
   readonly at: Span;
 }
 
@@ -45,6 +48,10 @@ export interface DeviceRule {
   readonly acquire: "open" | "borrow";
   /** Whose device fd is borrowed: there if and only if `acquire` is `borrow`. */
   readonly owner?: OwnerIdentity;
+  /** Every function that matches is a device of its own; absent: exactly one may match. */
+  readonly many?: true;
+  /** For people and reports; they decide nothing. */
+  readonly labels?: ReadonlyMap<string, string>;
   readonly at: Span;
 }
 
@@ -106,6 +113,8 @@ export interface ImporterRule {
   readonly mapping: "bargate" | "importer";
   /** Which PCI function will do the DMA; absent: nothing is said of it. */
   readonly device?: ImporterDevice;
+  /** For people and reports; they decide nothing. */
+  readonly labels?: ReadonlyMap<string, string>;
   readonly at: Span;
 }
 

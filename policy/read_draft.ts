@@ -82,6 +82,8 @@ export class DraftReader {
       ...optional("match", match === undefined ? undefined : this.#match(match)),
       acquire: this.#choice(get(value, "acquire"), ["open", "borrow"], "open", key),
       ...optional("owner", this.#owner(value)),
+      ...optional("many", this.#true(get(value, "many"))),
+      labels: this.#labels(get(value, "labels")),
       at: this.#span(key),
     };
   }
@@ -104,13 +106,17 @@ export class DraftReader {
     for (const address of oneOrMany(get(node, "address"))) this.#checkQuotes(address);
     const texts = (key: string) =>
       oneOrMany(get(node, key)).flatMap((item) => this.#text(item)?.value ?? []);
+    const integers = (key: string) =>
+      oneOrMany(get(node, key)).flatMap((item) => this.#integer(item) ?? []);
     return {
       id: texts("id"),
       address: texts("address"),
       subsystem: texts("subsystem"),
       class: texts("class"),
+      serial: texts("serial"),
       driver: texts("driver"),
-      iommuGroup: oneOrMany(get(node, "iommuGroup")).flatMap((item) => this.#integer(item) ?? []),
+      iommuGroup: integers("iommuGroup"),
+      numaNode: integers("numaNode"),
       barSizes: this.#barSizes(get(node, "barSizes")),
       at: this.#span(node),
     };
@@ -121,20 +127,24 @@ export class DraftReader {
     return scalar?.type === "integer" ? Number(scalar.text) : undefined;
   }
 
-  #barSizes(node: Node | undefined): ReadonlyMap<number, bigint> {
+  #barSizes(node: Node | undefined): ReadonlyMap<number, readonly bigint[]> {
     const sizes = entriesOf(node).flatMap(({ key, value }) => {
-      const size = this.#quantity(value);
-      if (size === undefined || !/^[0-5]$/.test(key.text)) return [];
-      if (!isBarSize(size.value)) {
-        const message =
-          `Cannot match a BAR of this size: sizes are powers of two from 16 up (received ${
-            formatQuantity(size.value)
-          })`;
-        this.#report("BG1705", size.at, message);
-      }
-      return [[Number(key.text), size.value] as const];
+      const list = oneOrMany(value).flatMap((item) => this.#barSize(item) ?? []);
+      return /^[0-5]$/.test(key.text) && list.length > 0 ? [[Number(key.text), list] as const] : [];
     });
     return new Map(sizes);
+  }
+
+  #barSize(node: Node): bigint | undefined {
+    const size = this.#quantity(node);
+    if (size !== undefined && !isBarSize(size.value)) {
+      const message =
+        `Cannot match a BAR of this size: sizes are powers of two from 16 up (received ${
+          formatQuantity(size.value)
+        })`;
+      this.#report("BG1705", size.at, message);
+    }
+    return size?.value;
   }
 
   #labels(node: Node | undefined): ReadonlyMap<string, string> {
@@ -161,6 +171,7 @@ export class DraftReader {
       ...optional("driver", this.#text(get(value, "driver"))),
       mapping: this.#choice(get(value, "mapping"), ["bargate", "importer"], "importer", key),
       ...optional("device", this.#importerDevice(get(value, "device"))),
+      labels: this.#labels(get(value, "labels")),
       at: this.#span(key),
     };
   }

@@ -107,7 +107,7 @@ function tell(violation: Violation): readonly Diagnostic[] {
 /** Quantities and durations explain their own texts better than a pattern can. */
 function hasOwnParser({ general, node }: Violation): boolean {
   return node.kind === "scalar" &&
-    /\/(?:offset|length|grace|expires|barSizes\/[^/]*)$/.test(general);
+    /\/(?:offset|length|grace|expires|barSizes\/[^/]*(?:\/[^/]*)?)$/.test(general);
 }
 
 function spanOf(node: Node, lines: LineMap): Span {
@@ -226,6 +226,11 @@ const FORMS: readonly (readonly [path: RegExp, what: string, form: string])[] = 
     /\/match\/class/,
     "a PCI class",
     'two, four or six lower-case hexadecimal digits, as in "010802"',
+  ],
+  [
+    /\/match\/serial/,
+    "a serial number",
+    'eight bytes in lower-case hexadecimal as lspci prints them, as in "00-1b-21-ff-ff-a0-12-34"',
   ],
   [
     /\/match\/driver/,

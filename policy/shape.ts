@@ -31,13 +31,23 @@ const DEFAULTS: Shape = {
 };
 const DEVICE: Shape = {
   name: "a device",
-  keys: ["match", "acquire", "owner"],
-  later: ["many", "labels"],
+  keys: ["match", "acquire", "owner", "many", "labels"],
+  later: [],
 };
 const MATCH: Shape = {
   name: "a match",
-  keys: ["id", "address", "subsystem", "class", "driver", "iommuGroup", "barSizes"],
-  later: ["serial", "numaNode", "many"],
+  keys: [
+    "id",
+    "address",
+    "subsystem",
+    "class",
+    "serial",
+    "driver",
+    "iommuGroup",
+    "numaNode",
+    "barSizes",
+  ],
+  later: [],
 };
 const BAR_SIZES: Shape = {
   name: "barSizes",
@@ -51,8 +61,8 @@ const OWNER: Shape = {
 };
 const IMPORTER: Shape = {
   name: "an importer",
-  keys: ["identity", "driver", "mapping", "device"],
-  later: ["labels"],
+  keys: ["identity", "driver", "mapping", "device", "labels"],
+  later: [],
 };
 const IMPORTER_DEVICE: Shape = {
   name: "an importer's device",

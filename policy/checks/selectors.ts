@@ -52,14 +52,15 @@ function checkBarSize(
   match: MatchDraft,
   { report }: CheckContext,
 ): void {
-  const size = rule.bar === undefined ? undefined : match.barSizes.get(rule.bar.value);
-  if (size === undefined) return;
+  const sizes = rule.bar === undefined ? undefined : match.barSizes.get(rule.bar.value);
+  if (sizes === undefined) return;
+  const size = sizes.reduce((most, each) => each > most ? each : most, 0n);
   for (const slice of readSlices(rule.slices)) {
     const { start, end } = intervalOf(slice);
     if (start < size && (slice.length === "rest" || end <= size)) continue;
     const message = `Cannot export past the end of the BAR: ${device.name} must have a BAR of ${
       formatQuantity(size)
-    }`;
+    }${sizes.length > 1 ? " at most" : ""}`;
     report("BG1709", slice.at, message, { related: [related(match.at, "its size is here")] });
   }
 }

@@ -5,29 +5,36 @@
  * @module
  */
 import { readSlices, type Report } from "../draft.ts";
-import type { Interval } from "../interval.ts";
 import type { Placed, SliceRule } from "../model.ts";
 import { related } from "../report.ts";
+import { findSharing, type Overlap, type Piece, Reach, sortedPieces } from "../shared_bytes.ts";
 import { intervalOf } from "../slices.ts";
-import { allExports, type CheckContext, type ExportInPolicy, keyOfDevice } from "./context.ts";
+import { mayBeSame } from "../may_be_same.ts";
+import {
+  allExports,
+  type CheckContext,
+  deviceOf,
+  type ExportInPolicy,
+  keyOf,
+  keyOfDevice,
+} from "./context.ts";
 
-/** A slice of one rule, with where the rule stands among those of its BAR. */
-interface Piece extends Interval {
+/** A slice as it is written. */
+interface WrittenPiece extends Piece<ExportInPolicy> {
   readonly slice: SliceRule;
-  readonly owner: ExportInPolicy;
-  readonly index: number;
 }
 
 /** Checks the exports of each BAR together. */
 export function checkSharing({ drafts, report }: CheckContext): void {
-  for (const rules of byBar(allExports(drafts)).values()) {
-    const pieces = sortedPieces(rules);
-    const sharing = findSharing(pieces);
+  const groups = [...byBar(allExports(drafts)).values()];
+  for (const rules of groups) {
+    const pieces = piecesOf(rules);
+    const sharing = findSharing(pieces, ({ rule }) => rule.shared !== undefined);
     tellUnstated(sharing.unstated, report);
     for (const owner of rules) {
       const [first, second] = knownImporters(owner);
       if (first !== undefined && second !== undefined) tellImporters(owner, first, second, report);
-      else if (!sharing.rules.has(owner)) tellPointless(owner, report);
+      else if (!sharing.rules.has(owner)) tellPointless(owner, groups, report);
     }
     const told = new Set(sharing.unstated.flatMap(({ a, b }) => [a.owner, b.owner]));
     tellShadowed(rules, pieces, told, report);
@@ -48,72 +55,16 @@ function byBar(exports: readonly ExportInPolicy[]): ReadonlyMap<string, ExportIn
   return groups;
 }
 
-/** By start; at one start the longest first, then the first written, so that a later one is inside. */
-function sortedPieces(rules: readonly ExportInPolicy[]): readonly Piece[] {
-  return rules.flatMap((owner, index) =>
-    readSlices(owner.rule.slices).map((slice) => ({ ...intervalOf(slice), slice, owner, index }))
-  ).filter(({ start, end }) => start < end).sort((a, b) =>
-    compare(a.start, b.start) || compare(b.end, a.end) || a.index - b.index
+function piecesOf(rules: readonly ExportInPolicy[]): readonly WrittenPiece[] {
+  return sortedPieces(
+    rules.flatMap((owner, index) =>
+      readSlices(owner.rule.slices).map((slice) => ({ ...intervalOf(slice), slice, owner, index }))
+    ),
   );
 }
 
-function compare(a: bigint, b: bigint): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
-}
-
-/** The two pieces of different rules that reach farthest so far. */
-class Reach {
-  #first: Piece | undefined;
-  #second: Piece | undefined;
-
-  add(piece: Piece): void {
-    const first = this.#first;
-    if (first === undefined || piece.end > first.end) {
-      if (first?.owner !== piece.owner) this.#second = first;
-      this.#first = piece;
-    } else if (first.owner !== piece.owner) {
-      const second = this.#second;
-      if (second === undefined || piece.end > second.end) this.#second = piece;
-    }
-  }
-
-  /** The piece of another rule that reaches farthest. */
-  ofOther(owner: ExportInPolicy): Piece | undefined {
-    return this.#first?.owner === owner ? this.#second : this.#first;
-  }
-}
-
-interface Overlap {
-  readonly a: Piece;
-  readonly b: Piece;
-}
-
-interface Sharing {
-  /** Overlaps in which a rule takes part that does not say so. */
-  readonly unstated: readonly Overlap[];
-  /** Rules that overlap another. */
-  readonly rules: ReadonlySet<ExportInPolicy>;
-}
-
-function findSharing(pieces: readonly Piece[]): Sharing {
-  const [all, silent] = [new Reach(), new Reach()];
-  const unstated: Overlap[] = [];
-  const rules = new Set<ExportInPolicy>();
-  for (const b of pieces) {
-    const a = all.ofOther(b.owner);
-    if (a !== undefined && b.start < a.end) [a, b].forEach(({ owner }) => rules.add(owner));
-    // A rule that is silent about sharing may overlap no other; one that speaks, no silent one.
-    const wrong = b.owner.rule.shared === undefined ? a : silent.ofOther(b.owner);
-    if (wrong !== undefined && b.start < wrong.end) unstated.push({ a: wrong, b });
-    all.add(b);
-    if (b.owner.rule.shared === undefined) silent.add(b);
-  }
-  return { unstated, rules };
-}
-
 /** Each pair of rules is told once, where it stands later. */
-function tellUnstated(overlaps: readonly Overlap[], report: Report): void {
+function tellUnstated(overlaps: readonly Overlap<WrittenPiece>[], report: Report): void {
   const told = new Set<string>();
   for (const { a, b } of overlaps) {
     const [first, second] = a.index < b.index ? [a, b] : [b, a];
@@ -152,16 +103,29 @@ function tellImporters(
   report("BG1408", second.at, message, { related: [place] });
 }
 
-function tellPointless(owner: ExportInPolicy, report: Report): void {
+function tellPointless(
+  owner: ExportInPolicy,
+  groups: readonly (readonly ExportInPolicy[])[],
+  report: Report,
+): void {
   const { shared } = owner.rule;
   if (shared === undefined || !owner.policy.sound) return;
+  // By another match the device may be the same on some host, where sharing must then be stated.
+  if (groups.some(([other]) => other !== undefined && mayShare(owner, other))) return;
   report("BG1409", shared.at, `Nothing else grants bytes of ${nameOf(owner)}`);
+}
+
+function mayShare(owner: ExportInPolicy, other: ExportInPolicy): boolean {
+  const [own, others] = [owner, other].map(({ policy, rule }) => deviceOf(policy, rule.device));
+  return own?.match !== undefined && others?.match !== undefined &&
+    owner.rule.bar?.value === other.rule.bar?.value && keyOf(own) !== keyOf(others) &&
+    mayBeSame(own.match, others.match);
 }
 
 /** A rule is shadowed when each slice is inside one of another rule that gives it to all the same. */
 function tellShadowed(
   rules: readonly ExportInPolicy[],
-  pieces: readonly Piece[],
+  pieces: readonly WrittenPiece[],
   told: ReadonlySet<ExportInPolicy>,
   report: Report,
 ): void {
@@ -175,8 +139,8 @@ function tellShadowed(
   }
 }
 
-function findShadows(pieces: readonly Piece[]): ReadonlyMap<ExportInPolicy, ExportInPolicy> {
-  const reach = new Reach();
+function findShadows(pieces: readonly WrittenPiece[]): ReadonlyMap<ExportInPolicy, ExportInPolicy> {
+  const reach = new Reach<WrittenPiece>();
   const shadows = new Map<ExportInPolicy, ExportInPolicy>();
   const uncovered = new Set<ExportInPolicy>();
   for (const piece of pieces) {

@@ -692,3 +692,53 @@ Deno.test("Guardian renews for the reason of the end that needs it, whoever take
   await scene.finish();
   assertClean(scene);
 });
+
+Deno.test("Guardian names the buffers of many devices apart for the program", async () => {
+  const scene = new Scene([{ many: true }, { many: true, address: "0000:02:00.0" }]);
+  const child = await scene.start();
+  const names = ["bargate", "data@0000-01-00.0", "data@0000-02-00.0"];
+  assert.deepEqual([...child.fds.keys()].sort(), names);
+  const told = scene.packets().filter(({ type }) => type === "granted");
+  assert.deepEqual(told.map(({ export: name, fdName }) => [name, fdName]), [
+    ["demo/data@0000-01-00.0", "data@0000-01-00.0"],
+    ["demo/data@0000-02-00.0", "data@0000-02-00.0"],
+  ]);
+  await scene.finish();
+});
+
+Deno.test("an importer asks for one of many devices by the buffer's name, with the policy or without", async () => {
+  const far = "0000:02:00.0";
+  const specs = [SSD, far].map((address) => ({ many: true, address, mapping: "bargate" }) as const);
+  const scene = new Scene(specs);
+  await scene.start();
+  for (const name of ["data@0000-01-00.0", "demo/data@0000-02-00.0"]) {
+    const { iommufd, ioas } = scene.kernelIommufd();
+    const number = scene.kernel.table.install(iommufd);
+    scene.packets();
+    await scene.send({ type: "request", export: name, ioas }, [number]);
+    const answer = scene.packets().map(({ type, export: given }) => [type, given]);
+    assert.deepEqual(answer, [["granted", `demo/${name.replace("demo/", "")}`]]);
+  }
+  scene.packets();
+  const { iommufd, ioas } = scene.kernelIommufd();
+  const number = scene.kernel.table.install(iommufd);
+  await scene.send({ type: "request", export: "data", ioas }, [number]);
+  assert.deepEqual(scene.packets().map(({ type }) => type), ["refused"], "which of the two");
+  await scene.finish();
+});
+
+Deno.test("Guardian refuses an open device with another serial number than the planned one", async () => {
+  const config = new Uint8Array(4096);
+  const view = new DataView(config.buffer);
+  view.setUint32(0, 0x0010_1b36, true);
+  view.setUint32(0x100, 0x0001_0003, true);
+  view.setUint32(0x104, 7, true);
+  const [own, other] = ["00-00-00-00-00-00-00-07", "00-00-00-00-00-00-00-08"] as const;
+  const drifted = new Scene([{ serial: other }], [simFunction(SSD, { config })]);
+  await assert.rejects(drifted.guardian.open(), /its serial number is 00-.*-07, and not 00-.*-08/);
+  const gone = new Scene([{ serial: own }], [simFunction(SSD)]);
+  await assert.rejects(gone.guardian.open(), /its serial number is none, and not 00-/);
+  const same = new Scene([{ serial: own }], [simFunction(SSD, { config })]);
+  await same.start();
+  await same.finish();
+});

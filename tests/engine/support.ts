@@ -7,6 +7,7 @@ import type { GuardianContext } from "../../engine/guardian_context.ts";
 import type { ObserverChoice } from "../../engine/observation_post.ts";
 import type { FileEventKind } from "../../engine/kernel.ts";
 import { StartedProgram } from "../../engine/started_program.ts";
+import { exportName } from "../../engine/export_name.ts";
 import type { HoldKind } from "../../engine/device_hold.ts";
 import type { Plan, PlannedGrant } from "../../engine/plan.ts";
 import type { ResetOutcome } from "../../engine/reset_outcome.ts";
@@ -73,6 +74,10 @@ export function simFunction(address: string, more: Partial<SimFunction> = {}): S
 
 export interface GrantSpec {
   readonly name?: string;
+  /** Its device is one of many, and so the grant's name has the address. */
+  readonly many?: true;
+  /** Serial number that the plan has seen. */
+  readonly serial?: string;
   readonly address?: string;
   readonly mapping?: "bargate" | "importer";
   readonly onReset?: "revoke" | "restore";
@@ -111,7 +116,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     at: AT,
   };
   return {
-    export: rule.qualifiedName,
+    export: exportName(rule, spec, { address }),
     rule,
     importer,
     importerName: "demo/engine",
@@ -123,6 +128,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
       id: "1b36:0010",
       subsystem: "0000:0000",
       class: "000000",
+      ...(spec.serial === undefined ? {} : { serial: spec.serial }),
       protectedRanges: [],
       route: "cdev",
       node: `/dev/vfio/devices/${address}`,

@@ -3,13 +3,21 @@
  */
 import fc from "fast-check";
 import type { AccessRequest } from "../../policy/decide.ts";
-import type { DenyRule, ExportRule, Policy, PolicySet, SliceRule } from "../../policy/model.ts";
+import type {
+  DenyRule,
+  DeviceMatch,
+  DeviceRule,
+  ExportRule,
+  Policy,
+  PolicySet,
+  SliceRule,
+} from "../../policy/model.ts";
 
 const AT = { file: "x", line: 1, column: 1, endLine: 1, endColumn: 1 };
 const placed = <T>(value: T) => ({ value, at: AT });
 
 const IMPORTERS = ["eng", "tgt"] as const;
-/** `twin` has the match of `ssd`: a deny of one holds for the other. */
+/** `twin` often has the match of `ssd`: a deny of one then holds for the other. */
 const DEVICES = [["ssd", "1b36:0010"], ["twin", "1b36:0010"], ["gpu", "10de:2230"]] as const;
 const BARS = [0, 2] as const;
 /** Above every slice but `rest`. */
@@ -51,10 +59,34 @@ const anyDeny = fc.record({
   )
 );
 
-function policyOf(name: string, exports: readonly ExportRule[], deny: readonly DenyRule[]): Policy {
-  const devices = DEVICES.map(([device, id]) =>
-    [device, { name: device, match: { id: [id], at: AT }, acquire: "open", at: AT }] as const
-  );
+/** Selectors beside the id, mostly none, some of them the same written in another order. */
+const anySelectors: fc.Arbitrary<Omit<DeviceMatch, "at">> = fc.oneof(
+  { weight: 4, arbitrary: fc.constant({}) },
+  fc.constantFrom(["a", "b"], ["b", "a"], ["b", "a", "b"], ["a"]).map((serial) => ({ serial })),
+  fc.constantFrom([0, 1], [1, 0], [1]).map((numaNode) => ({ numaNode })),
+  fc.constantFrom([16n, 32n], [32n, 16n], [16n]).map((sizes) => ({
+    barSizes: new Map([[2, sizes]]),
+  })),
+);
+
+const anyDevices = fc.tuple(
+  ...DEVICES.map(([name, id]) =>
+    fc.tuple(anySelectors, fc.nat(4)).map(([selectors, many]): DeviceRule => ({
+      name,
+      match: { id: [id], ...selectors, at: AT },
+      acquire: "open",
+      ...(many === 0 ? { many: true } : {}),
+      at: AT,
+    }))
+  ),
+);
+
+function policyOf(
+  name: string,
+  devices: readonly DeviceRule[],
+  exports: readonly ExportRule[],
+  deny: readonly DenyRule[],
+): Policy {
   const importers = IMPORTERS.map((importer) =>
     [importer, {
       name: importer,
@@ -66,7 +98,7 @@ function policyOf(name: string, exports: readonly ExportRule[], deny: readonly D
   );
   return {
     name,
-    devices: new Map(devices),
+    devices: new Map(devices.map((device) => [device.name, device])),
     importers: new Map(importers),
     exports,
     deny,
@@ -76,10 +108,12 @@ function policyOf(name: string, exports: readonly ExportRule[], deny: readonly D
 
 /** One or two policies with a few rules each. */
 export const anySet: fc.Arbitrary<PolicySet> = fc.array(
-  fc.tuple(fc.array(anyExport, { maxLength: 5 }), fc.array(anyDeny, { maxLength: 2 })),
+  fc.tuple(anyDevices, fc.array(anyExport, { maxLength: 5 }), fc.array(anyDeny, { maxLength: 2 })),
   { minLength: 1, maxLength: 2 },
 ).map((bodies) => ({
-  policies: bodies.map(([exports, deny], index) => policyOf(`p${index}`, exports, deny)),
+  policies: bodies.map(([devices, exports, deny], index) =>
+    policyOf(`p${index}`, devices, exports, deny)
+  ),
   digest: "",
 }));
 
@@ -115,18 +149,30 @@ function contains(slice: SliceRule, byte: bigint): boolean {
   return byte >= slice.offset && (slice.length === "rest" || byte < slice.offset + slice.length);
 }
 
-function idOf(set: PolicySet, policy: string, device: string): string | undefined {
-  return set.policies.find((p) => p.name === policy)?.devices.get(device)?.match.id?.[0];
+function matchOf(set: PolicySet, policy: string, device: string): DeviceMatch | undefined {
+  return set.policies.find((p) => p.name === policy)?.devices.get(device)?.match;
+}
+
+function sameItems<T>(a: readonly T[] = [], b: readonly T[] = []): boolean {
+  return a.every((item) => b.includes(item)) && b.every((item) => a.includes(item));
+}
+
+/** Whether two matches say the same, in whatever order. */
+export function sameMatch(a: DeviceMatch, b: DeviceMatch): boolean {
+  return sameItems(a.id, b.id) && sameItems(a.serial, b.serial) &&
+    sameItems(a.numaNode, b.numaNode) && sameItems(a.barSizes?.get(2), b.barSizes?.get(2));
 }
 
 /** Byte by byte, rule by rule. */
 export function slowDecision(set: PolicySet, request: AccessRequest): string {
   const bytes: bigint[] = [];
   for (let b = request.offset; b < request.offset + request.length; b++) bytes.push(b);
-  const id = idOf(set, request.policy, request.device);
+  const match = matchOf(set, request.policy, request.device);
+  const isSame = (other: DeviceMatch | undefined) =>
+    match !== undefined && other !== undefined && sameMatch(match, other);
   const denied = set.policies.some((policy) =>
     policy.deny.some((rule) =>
-      id !== undefined && idOf(set, policy.name, rule.device.value) === id &&
+      isSame(matchOf(set, policy.name, rule.device.value)) &&
       (rule.bar === undefined || rule.bar === request.bar) &&
       bytes.some((b) => rule.slices === undefined || rule.slices.some((s) => contains(s, b)))
     )

@@ -1,0 +1,149 @@
+/**
+ * Which functions of the host a policy's device is, and whether they can be exported from.
+ *
+ * @module
+ */
+import { serialOf } from "../host/serial.ts";
+import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
+import type { DeviceRule } from "../policy/model.ts";
+import { holdKinds } from "./device_hold.ts";
+import { placeOf } from "./device_place.ts";
+import type { DeviceTarget } from "./device_target.ts";
+import type { Route } from "./group_access.ts";
+import type { AddFinding } from "./host_findings.ts";
+import { protectedRanges } from "./protected_ranges.ts";
+import { type FunctionIndex, idOf } from "./resolve.ts";
+
+/** A device of a policy, found on the host. */
+export interface Resolved {
+  readonly entry: SnapshotFunction;
+  readonly target: DeviceTarget;
+}
+
+const VFIO_PCI = "vfio-pci";
+/** Functions told that are almost a device. */
+const MAX_NEAR_MISSES = 4;
+
+/** Finds devices, and tells why there are none. */
+export class DeviceFinder {
+  /**
+   * @param host what is there
+   * @param index of its functions
+   * @param route open devices this way; absent: by the character device where there is one
+   * @param add takes what is found
+   */
+  constructor(
+    private readonly host: HostSnapshot,
+    private readonly index: FunctionIndex,
+    private readonly route: Route | undefined,
+    private readonly add: AddFinding,
+  ) {}
+
+  /**
+   * @param device of a policy
+   * @returns the functions that it is, each ready to be opened; none if one of them is not
+   */
+  resolve(device: DeviceRule): readonly Resolved[] {
+    const { found, unjudged } = this.index.matching(device.match);
+    const name = JSON.stringify(device.name);
+    if (unjudged.length > 0) this.#cannotJudge(device, unjudged);
+    else if (found.length === 0) this.#notThere(device);
+    else if (found.length > 1 && device.many === undefined) {
+      const message = `device ${name} is ${found.length} PCI functions of the host: ${some(found)}`;
+      this.add("BG2002", device.match.at, message);
+    } else return found.flatMap((entry) => this.#usable(device, entry) ?? []);
+    return [];
+  }
+
+  /** One of them may be the device, and then there is one more than was found. */
+  #cannotJudge({ name, match }: DeviceRule, unjudged: readonly SnapshotFunction[]): void {
+    const [first] = unjudged;
+    const serial = first === undefined ? undefined : serialOf(first);
+    const why = serial?.is === "unreadable"
+      ? `, for only ${serial.bytes} bytes of its configuration space could be read; the rest needs ${serial.right}`
+      : "";
+    const message = `whether ${some(unjudged)} is device ${
+      JSON.stringify(name)
+    } cannot be judged: its serial number is not known${why}`;
+    this.add("BG2021", match.at, message);
+  }
+
+  #notThere({ name, match }: DeviceRule): void {
+    const nearly = this.index.nearly(match).slice(0, MAX_NEAR_MISSES);
+    const near = new Set(nearly.map(({ entry }) => entry));
+    const there = (match.address ?? []).flatMap((a) => this.index.at(a) ?? []);
+    const instead = [
+      ...nearly.map(({ entry, lacks: { field, has } }) =>
+        `${identityOf(entry)}, and fits but for its ${field} (${has})`
+      ),
+      ...there.filter((entry) => !near.has(entry)).map(identityOf),
+    ];
+    const message = `no PCI function of the host is device ${JSON.stringify(name)}${
+      instead.length === 0 ? "" : `: ${instead.join("; ")}`
+    }`;
+    this.add("BG2001", match.at, message);
+  }
+
+  #usable(device: DeviceRule, entry: SnapshotFunction): Resolved | undefined {
+    if (entry.driver !== VFIO_PCI) {
+      this.add(
+        "BG2003",
+        device.at,
+        `${entry.address} is bound to ${entry.driver ?? "no driver"} and not to ${VFIO_PCI}`,
+      );
+      return undefined;
+    }
+    const route = this.#routeTo(entry);
+    if (route === undefined) {
+      this.add("BG2004", device.at, `${entry.address} has no VFIO node to open it by`);
+      return undefined;
+    }
+    const guarded = protectedRanges(entry.config, this.host.pageSize);
+    if (guarded === undefined) {
+      this.add(
+        "BG2011",
+        device.at,
+        `only ${entry.config.length} bytes of the configuration space of ${entry.address} could be read, so that its MSI-X pages are not known`,
+      );
+      return undefined;
+    }
+    const serial = serialOf(entry);
+    const memory = entry.bars.filter((bar) => bar.kind !== "io");
+    return {
+      entry,
+      target: {
+        ...placeOf(entry, (address) => this.index.at(address)),
+        id: idOf(entry),
+        ...route,
+        subsystem: entry.subsystem,
+        class: entry.class,
+        ...(serial.is === "known" ? { serial: serial.serial } : {}),
+        protectedRanges: guarded,
+        barSizes: new Map(memory.map((bar) => [bar.index, bar.size])),
+        holds: device.owner === undefined
+          ? holdKinds(entry.config, entry.physfn !== undefined)
+          : [],
+        ...(device.owner === undefined ? {} : { owner: device.owner }),
+      },
+    };
+  }
+
+  /** By its character device where there is one: a group is open to one process only. */
+  #routeTo(entry: SnapshotFunction): { route: Route; node: string } | undefined {
+    const { cdev, groupNode } = entry;
+    const wanted = this.route;
+    if (cdev !== undefined && wanted !== "group") return { route: "cdev", node: cdev };
+    if (groupNode !== undefined && wanted !== "cdev") return { route: "group", node: groupNode };
+    return undefined;
+  }
+}
+
+function identityOf(entry: SnapshotFunction): string {
+  return `${entry.address} is ${idOf(entry)}, class ${entry.class}`;
+}
+
+/** At most four, so that a message stays readable. */
+function some(entries: readonly SnapshotFunction[]): string {
+  const first = entries.slice(0, 4).map(({ address }) => address).join(", ");
+  return `${first}${entries.length > 4 ? ", …" : ""}`;
+}

@@ -1,0 +1,141 @@
+/**
+ * The bytes that a rule means on one real device: whole pages of one BAR, clear of what is protected
+ * and of what is denied.
+ *
+ * @module
+ */
+import type { SnapshotBar, SnapshotFunction } from "../host/snapshot.ts";
+import type { ExportRule, Placed, SliceRule } from "../policy/model.ts";
+import type { Span } from "../policy/position.ts";
+import type { AddFinding } from "./host_findings.ts";
+import type { DmaRange } from "./kernel.ts";
+import type { Resolved } from "./plan_device.ts";
+import type { Denials } from "./plan_denials.ts";
+import type { ProtectedRange } from "./protected_ranges.ts";
+
+/** Finds ranges, and tells what is wrong with them. */
+export class RangeFinder {
+  /**
+   * @param page of the host, bytes
+   * @param denials of the policy set on the host
+   * @param add takes what is found
+   */
+  constructor(
+    private readonly page: bigint,
+    private readonly denials: Denials,
+    private readonly add: AddFinding,
+  ) {}
+
+  /**
+   * @param rule that grants
+   * @param device one function that the rule's device is
+   * @returns in buffer order; undefined if something is wrong with them
+   */
+  ranges(rule: ExportRule, device: Resolved): readonly DmaRange[] | undefined {
+    const bar = this.#bar(rule.bar, device.entry);
+    if (bar === undefined) return undefined;
+    const guarded = device.target.protectedRanges;
+    const ranges = rule.slices.map((slice) => this.#range(slice, rule, bar, device, guarded));
+    return ranges.every((range) => range !== undefined) ? ranges : undefined;
+  }
+
+  #bar(bar: Placed<number>, entry: SnapshotFunction): SnapshotBar | undefined {
+    const found = entry.bars.find(({ index }) => index === bar.value);
+    if (found === undefined) {
+      const below = entry.bars.find(({ index }) => index === bar.value - 1);
+      const why = below?.kind === "memory64"
+        ? `it is the upper half of 64-bit BAR ${below.index}`
+        : "it is empty";
+      this.add(
+        "BG2005",
+        bar.at,
+        `BAR ${bar.value} of ${entry.address} is not implemented: ${why}`,
+      );
+      return undefined;
+    }
+    if (found.kind === "io") {
+      this.add("BG2006", bar.at, `BAR ${bar.value} of ${entry.address} is I/O space`);
+      return undefined;
+    }
+    if (found.size < this.page) {
+      this.add(
+        "BG2007",
+        bar.at,
+        `BAR ${bar.value} of ${entry.address} has ${found.size} bytes, less than a page (${this.page})`,
+      );
+      return undefined;
+    }
+    return found;
+  }
+
+  #range(
+    slice: SliceRule,
+    rule: ExportRule,
+    bar: SnapshotBar,
+    device: Resolved,
+    guarded: readonly ProtectedRange[],
+  ): DmaRange | undefined {
+    const length = slice.length === "rest" ? bar.size - slice.offset : slice.length;
+    if (length <= 0n || slice.offset + length > bar.size) {
+      this.add(
+        "BG2008",
+        slice.at,
+        `the slice ends at ${
+          hex(slice.offset + (length > 0n ? length : 0n))
+        }, past BAR ${bar.index} of ${device.entry.address}, which has ${hex(bar.size)} bytes`,
+      );
+      return undefined;
+    }
+    if (slice.offset % this.page !== 0n || length % this.page !== 0n) {
+      this.add(
+        "BG2009",
+        slice.at,
+        `the slice (offset ${hex(slice.offset)}, length ${
+          hex(length)
+        }) is no whole number of this host's pages of ${this.page} bytes`,
+      );
+      return undefined;
+    }
+    const range = { offset: slice.offset, length };
+    const free = this.#checkGuarded(range, slice.at, rule, guarded);
+    const allowed = this.#checkDenied(range, slice.at, device.entry.address, bar.index);
+    return free && allowed ? range : undefined;
+  }
+
+  #checkGuarded(
+    range: DmaRange,
+    at: Span,
+    rule: ExportRule,
+    guarded: readonly ProtectedRange[],
+  ): boolean {
+    const hit = guarded.find((entry) =>
+      entry.bar === rule.bar.value && range.offset < entry.offset + entry.length &&
+      entry.offset < range.offset + range.length &&
+      !rule.allowProtected.some((allowed) => allowed.range === entry.what)
+    );
+    if (hit === undefined) return true;
+    const what = hit.what === "msix-table" ? "MSI-X table" : "MSI-X pending bit array";
+    this.add(
+      "BG2010",
+      at,
+      `the slice touches the ${what} at ${hex(hit.offset)}, ${
+        hex(hit.length)
+      } bytes of BAR ${hit.bar}`,
+    );
+    return false;
+  }
+
+  #checkDenied(range: DmaRange, at: Span, address: string, bar: number): boolean {
+    const hit = this.denials.on(address, bar)
+      ?.overlapping(range.offset, range.offset + range.length);
+    if (hit === undefined) return true;
+    this.add("BG2013", at, `the slice is denied on ${address}: ${hit.rule.reason}`, [
+      { ...hit.rule.at, message: "denied here" },
+    ]);
+    return false;
+  }
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}

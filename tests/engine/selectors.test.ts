@@ -1,0 +1,199 @@
+/** Which functions of a host a policy's device is, and what grants of many devices are called. */
+import assert from "node:assert/strict";
+import { makePlan } from "../../engine/plan.ts";
+import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+
+const [ONE, TWO, THREE] = ["0000:01:00.0", "0000:02:00.0", "0000:03:00.0"];
+
+function serialConfig(last: number, bytes = 4096): Uint8Array {
+  const config = new Uint8Array(4096);
+  const view = new DataView(config.buffer);
+  view.setUint32(0, 0x0010_1b36, true);
+  view.setUint32(0x100, 0x0001_0003, true);
+  view.setUint32(0x104, 0xffa0_1200 + last, true);
+  view.setUint32(0x108, 0x001b_21ff, true);
+  return config.slice(0, bytes);
+}
+
+function ssd(
+  address: string,
+  last: number,
+  more: Partial<SnapshotFunction> = {},
+): SnapshotFunction {
+  return {
+    address,
+    vendor: "1b36",
+    device: "0010",
+    class: "010802",
+    driver: "vfio-pci",
+    numaNode: last % 2,
+    parent: "pci0000:00",
+    cdev: `/dev/vfio/devices/vfio${last}`,
+    resetMethods: ["flr"],
+    config: serialConfig(last),
+    bars: [{ index: 2, kind: "memory64", start: 0n, size: 0x8000n, prefetchable: true }],
+    unreadable: [],
+    ...more,
+  };
+}
+
+function host(functions = [ssd(ONE, 1), ssd(TWO, 2), ssd(THREE, 3)]): HostSnapshot {
+  return { kernel: { release: "7.3.4" }, pageSize: 4096, iommu: ["dmar0"], functions };
+}
+
+const RULE = "slices: [{ offset: 0, length: 8KiB }], importers: [engine], collateral: device";
+
+function plan(devices: string, rest: string, on = host()) {
+  const { set, diagnostics } = loadPolicySet([{
+    file: "p.yaml",
+    text: `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: demo }
+devices: ${devices}
+importers: { engine: { identity: { user: nobody }, driver: mlx5 } }
+${rest}`,
+  }]);
+  assert.ok(set !== undefined, JSON.stringify(diagnostics));
+  return makePlan(set, on);
+}
+
+function one(match: string, on?: HostSnapshot, more = "") {
+  const rest = `exports: [{ name: data, device: ssd, bar: 2, ${RULE} }]`;
+  return plan(`{ ssd: { match: ${match}${more} } }`, rest, on);
+}
+
+function addresses({ grants, diagnostics }: ReturnType<typeof makePlan>) {
+  return diagnostics.length > 0
+    ? diagnostics.map(({ code }) => code)
+    : grants.map(({ device }) => device.address);
+}
+
+Deno.test("a serial number singles a device out, and its target carries the number", () => {
+  const made = one(`{ id: "1b36:0010", serial: "00-1b-21-ff-ff-a0-12-02" }`);
+  assert.deepEqual(addresses(made), [TWO]);
+  assert.equal(made.grants[0]?.device.serial, "00-1b-21-ff-ff-a0-12-02");
+  assert.deepEqual(addresses(one(`{ serial: "00-1b-21-ff-ff-a0-12-09" }`)), ["BG2001"]);
+});
+
+Deno.test("a function whose serial number is out of sight is never a match, and plan says why", () => {
+  const blind = host([ssd(ONE, 1), ssd(TWO, 2, { config: serialConfig(2, 64) })]);
+  const match = `{ id: "1b36:0010", serial: "00-1b-21-ff-ff-a0-12-01" }`;
+  const [finding] = one(match, blind).diagnostics;
+  assert.equal(finding?.code, "BG2021");
+  assert.match(finding.message, /0000:02:00\.0 .*only 64 bytes .* needs CAP_SYS_ADMIN/);
+  const other = `{ id: "1b36:0010", address: "${ONE}", serial: "00-1b-21-ff-ff-a0-12-01" }`;
+  assert.deepEqual(addresses(one(other, blind)), [ONE], "which the address tells from the other");
+});
+
+Deno.test("a deny by serial number holds also for a function whose number is out of sight", () => {
+  const devices = `{ ssd: { match: { id: "1b36:0010", address: "${TWO}" } },
+    lost: { match: { serial: "00-1b-21-ff-ff-a0-12-02" } } }`;
+  const rest = `exports: [{ name: data, device: ssd, bar: 2, ${RULE} }]
+deny: [{ device: lost, reason: it has been stolen }]`;
+  assert.deepEqual(addresses(plan(devices, rest)), ["BG2013"]);
+  // More than the header was read, so that nothing else is in the way.
+  const config = serialConfig(2, 0x104);
+  const blind = host([ssd(ONE, 1), ssd(TWO, 2, { config })]);
+  assert.deepEqual(addresses(plan(devices, rest, blind)), ["BG2013"]);
+  const elsewhere = devices.replace("a0-12-02", "a0-12-01");
+  assert.deepEqual(addresses(plan(elsewhere, rest)), [TWO]);
+});
+
+Deno.test("a NUMA node singles devices out; a host that does not say has none", () => {
+  assert.deepEqual(addresses(one(`{ id: "1b36:0010", numaNode: 0 }`)), [TWO]);
+  assert.deepEqual(addresses(one(`{ id: "1b36:0010", numaNode: [1] }`)), ["BG2002"]);
+  const { numaNode: _, ...silent } = ssd(ONE, 1);
+  assert.deepEqual(addresses(one(`{ numaNode: [0, 1] }`, host([silent]))), ["BG2001"]);
+});
+
+Deno.test("of every list one item must hold", () => {
+  const match = `{ id: ["1b36:0010", "ffff:ffff"], address: ["${ONE}", "0000:09:00.0"],
+    class: ["0300", "0108"], serial: ["ff-ff-ff-ff-ff-ff-ff-ff", "00-1b-21-ff-ff-a0-12-01"],
+    driver: [nvme, vfio-pci], numaNode: [1, 7], barSizes: { 2: [16KiB, 32KiB] } }`;
+  assert.deepEqual(addresses(one(match)), [ONE]);
+  assert.deepEqual(addresses(one(match.replace("32KiB", "64KiB"))), ["BG2001"]);
+});
+
+Deno.test("a device that is not there is told with what is almost it", () => {
+  const match = `{ id: "1b36:0010", address: "${ONE}", serial: "00-1b-21-ff-ff-a0-12-02" }`;
+  const [finding] = one(match).diagnostics;
+  assert.equal(finding?.code, "BG2001");
+  assert.match(
+    finding.message,
+    /0000:01:00\.0 is .* fits but for its serial \(00-1b-21-ff-ff-a0-12-01\)/,
+  );
+  assert.match(finding.message, /0000:02:00\.0 is .* fits but for its address \(0000:02:00\.0\)/);
+});
+
+Deno.test("many: each function that matches gets grants of its own, with names of their own", () => {
+  const made = one(`{ id: "1b36:0010" }`, host(), ", many: true");
+  assert.deepEqual(addresses(made), [ONE, TWO, THREE]);
+  assert.deepEqual(made.grants.map((grant) => grant.export), [
+    "demo/data@0000-01-00.0",
+    "demo/data@0000-02-00.0",
+    "demo/data@0000-03-00.0",
+  ]);
+  const single = one(`{ id: "1b36:0010", numaNode: 0 }`, host(), ", many: true");
+  assert.deepEqual(single.grants.map((grant) => grant.export), ["demo/data@0000-02-00.0"]);
+  const plain = one(`{ id: "1b36:0010", numaNode: 0 }`);
+  assert.deepEqual(plain.grants.map((grant) => grant.export), ["demo/data"]);
+});
+
+Deno.test("many: one function that cannot be used spoils the plan, none at all is no device", () => {
+  const native = host([ssd(ONE, 1), ssd(TWO, 2, { driver: "nvme" })]);
+  assert.deepEqual(addresses(one(`{ id: "1b36:0010" }`, native, ", many: true")), ["BG2003"]);
+  const chosen = one(`{ id: "1b36:0010", driver: vfio-pci }`, native, ", many: true");
+  assert.deepEqual(addresses(chosen), [ONE]);
+  assert.deepEqual(addresses(one(`{ id: "1b36:0011" }`, native, ", many: true")), ["BG2001"]);
+});
+
+const TWO_DEVICES = `{ all: { match: { id: "1b36:0010" }, many: true },
+  slot: { match: { id: ["1b36:0010", "144d:a80a"], address: "${TWO}" } } }`;
+
+function overlapping(more: readonly [string, string], length = "8KiB") {
+  const [first, second] = more;
+  return `exports:
+  - { name: data, device: all, bar: 2, ${RULE}${first} }
+  - { name: log, device: slot, bar: 2, slices: [{ offset: 4KiB, length: ${length} }], importers: [engine], collateral: device${second} }
+`;
+}
+
+Deno.test("rules about one device by different matches share only if both say so", () => {
+  const shared = ", shared: true";
+  const [finding] = plan(TWO_DEVICES, overlapping(["", ""])).diagnostics;
+  assert.equal(finding?.code, "BG2022");
+  assert.equal(finding.message, `demo/log overlaps demo/data in BAR 2 of ${TWO}`);
+  assert.deepEqual(finding.related?.map(({ line }) => line), [8]);
+  assert.deepEqual(addresses(plan(TWO_DEVICES, overlapping([shared, ""]))), ["BG2022"]);
+  assert.deepEqual(addresses(plan(TWO_DEVICES, overlapping(["", shared]))), ["BG2022"]);
+  const both = plan(TWO_DEVICES, overlapping([shared, shared]));
+  assert.deepEqual(both.grants.map((grant) => [grant.export, grant.device.address]), [
+    ["demo/data@0000-01-00.0", ONE],
+    ["demo/data@0000-02-00.0", TWO],
+    ["demo/data@0000-03-00.0", THREE],
+    ["demo/log", TWO],
+  ]);
+  const apart = overlapping(["", ""]).replace("offset: 4KiB", "offset: 8KiB");
+  assert.deepEqual(plan(TWO_DEVICES, apart).diagnostics, []);
+});
+
+Deno.test("one device is not both opened and borrowed, nor borrowed from two", () => {
+  const owner = (unit: string) => `acquire: borrow, owner: { unit: ${unit}.service }`;
+  const rest = (revocation: readonly [string, string]) =>
+    `exports:
+  - { name: data, device: all, bar: 2, slices: [{ offset: 0, length: 4KiB }], importers: [engine]${
+      revocation[0]
+    } }
+  - { name: log, device: slot, bar: 2, slices: [{ offset: 4KiB, length: 4KiB }], importers: [engine]${
+      revocation[1]
+    } }
+`;
+  const [open, cooperative] = [", collateral: device", ", revocation: cooperative"];
+  const borrowed = TWO_DEVICES.replace("many: true", `many: true, ${owner("spdk")}`);
+  assert.deepEqual(addresses(plan(borrowed, rest([cooperative, open]))), ["BG2023"]);
+  const others = borrowed.replace(`"${TWO}" }`, `"${TWO}" }, ${owner("vmm")}`);
+  assert.deepEqual(addresses(plan(others, rest([cooperative, cooperative]))), ["BG2023"]);
+  const same = borrowed.replace(`"${TWO}" }`, `"${TWO}" }, ${owner("spdk")}`);
+  assert.deepEqual(addresses(plan(same, rest([cooperative, cooperative]))), [ONE, TWO, THREE, TWO]);
+});
