@@ -9,7 +9,8 @@ import { readSnapshot } from "../host/read_snapshot.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
 import { loadPolicySet, type LoadResult } from "../policy/load.ts";
-import type { PolicySet } from "../policy/model.ts";
+import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
+import type { Policy, PolicySet } from "../policy/model.ts";
 import type { Context } from "./context.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { humanDiagnostics } from "./output/human.ts";
@@ -141,13 +142,23 @@ function forHostOf({ file }: HostFacts, plan: Plan): Plan {
   return { ...plan, diagnostics };
 }
 
+function needsPaths({ importers }: Policy): boolean {
+  return [...importers.values()].some(({ driver }) =>
+    IMPORTER_DRIVERS.get(driver.value)?.needsP2pdmaTopology ?? false
+  );
+}
+
 function statusOf(plan: Plan): ExitStatus {
   if (!plan.diagnostics.some(({ severity }) => severity === "error")) return ExitStatus.done;
   return plan.denied ? ExitStatus.denied : ExitStatus.hostNotReady;
 }
 
-/** Only functions that a policy can mean are read: one of 4,000 where addresses are given. */
+/**
+ * Only functions that a policy can mean are read: one of 4,000 where addresses are given. Any may be
+ * the one that does an importer's DMA, where the kernel will ask for the path to it.
+ */
 function wantedFunctions(set: PolicySet): (address: string) => boolean {
+  if (set.policies.some(needsPaths)) return () => true;
   const addresses = new Set<string>();
   for (const policy of set.policies) {
     for (const { match } of policy.devices.values()) {

@@ -24,6 +24,7 @@ import { ImporterFinder } from "./plan_importer.ts";
 import { RangeFinder } from "./plan_ranges.ts";
 import { type Neighbour, neighboursIn } from "./reset_domain.ts";
 import { FunctionIndex } from "./resolve.ts";
+import { topologyFindings } from "./topology_findings.ts";
 
 /** One grant that would be made. */
 export interface PlannedGrant {
@@ -129,7 +130,9 @@ class Planner {
     const drafts = this.set.policies.flatMap((policy) => this.#planPolicy(policy));
     if (drafts.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
     this.#findings.push(...conflicts(drafts));
-    this.#settleRevocation(drafts.map(({ grant }) => grant));
+    const grants = drafts.map(({ grant }) => grant);
+    this.#settleRevocation(grants);
+    this.#findings.push(...topologyFindings(this.host, grants));
     return this.#findings;
   }
 

@@ -39,6 +39,11 @@ export class FieldReader {
     return this.#printable(path, text);
   }
 
+  /** The beginning of a text of many lines, at most so many bytes of it. */
+  head(path: string, bytes: number, field?: string): string | undefined {
+    return this.#attempt(path, field, () => this.files.readText(path, bytes));
+  }
+
   /** A decimal number of at most 31 bits; -1 is sysfs's word for none. */
   number(path: string, field?: string): number | undefined {
     const text = this.text(path, field);

@@ -34,13 +34,15 @@ export const SNAPSHOT_KIND = "HostSnapshot";
  * ```
  */
 export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> {
-  const { description, kernel, pageSize, iommu, functions, rdma, drm, nvme, unreadable } = snapshot;
+  const { description, kernel, cpu, pageSize, iommu, functions, rdma, drm, nvme, unreadable } =
+    snapshot;
   const head = JSON.stringify(
     {
       apiVersion: SNAPSHOT_API_VERSION,
       kind: SNAPSHOT_KIND,
       description,
       kernel: { release: kernel.release, config: kernel.config && sorted(kernel.config) },
+      cpu: cpu === undefined ? undefined : { vendor: cpu.vendor, family: cpu.family },
       pageSize,
       iommu,
     },

@@ -8,6 +8,7 @@ import { readDeviceNames } from "./device_names.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
 import { type Files, FilesError } from "./files.ts";
 import { PCI_DEVICES, readFunction, virtualFunctions } from "./read_function.ts";
+import { readCpu } from "./read_cpu.ts";
 import type { HostSnapshot, NodeAccess, SnapshotFunction } from "./snapshot.ts";
 import { wholeOf } from "./whole_functions.ts";
 
@@ -44,7 +45,8 @@ export interface TakenSnapshot {
  * @param kernel release and page size
  * @param wanted only functions for which this says true are read in full; it gets vendor and
  *   device so that a verb that needs one device does not read 4,000. The bridges above them, their
- *   physical functions, and what is reset together with them are read as well
+ *   physical functions, their IOMMU groups, what is reset together with them, and the first function
+ *   of their root buses (by which the kernel knows a host bridge) are read as well
  * @returns the snapshot, and what had to be left out. It has the names of all devices, read or not
  *   (`namesAmong`)
  * @throws {FilesError} if `/sys/bus/pci/devices` cannot be listed
@@ -63,12 +65,14 @@ export function readSnapshot(
   }
   reader.readTogether(listed.length);
   const functions = wholeOf(reader.functions, (address, why) => reader.skip(address, why));
+  const cpu = readCpu(host);
   return {
     snapshot: {
       kernel: {
         release: kernel.release,
         ...(kernel.config === undefined ? {} : { config: kernel.config }),
       },
+      ...(cpu === undefined ? {} : { cpu }),
       pageSize: kernel.pageSize,
       iommu: iommuUnits(host),
       functions: [...functions.values()].sort((a, b) => a.address < b.address ? -1 : 1),
@@ -134,14 +138,17 @@ class FunctionReader {
 
   /** @param listed how many functions there are: if all were wanted, all have been read */
   readTogether(listed: number): void {
-    if (this.#tried.size + this.skipped.length < listed) {
+    const partly = this.#tried.size + this.skipped.length < listed;
+    if (partly) {
       for (const entry of [...this.functions.values()]) {
         for (const address of resetTogether(this.host, entry)) this.read(address);
+        for (const address of groupOf(this.host, entry)) this.read(address);
       }
     }
     // Resets of what is above hit what is below. What is added here is walked through in its turn.
-    for (const { parent, physfn } of this.functions.values()) {
+    for (const { address, parent, physfn } of this.functions.values()) {
       if (isPciAddress(parent)) this.read(parent);
+      else if (partly) firstBeside(this.host, address).forEach((first) => this.read(first));
       if (physfn !== undefined) this.read(physfn);
     }
   }
@@ -157,6 +164,18 @@ function resetTogether(
     ...beside.filter(isPciAddress),
     ...virtualFunctions(host.files, physfn ?? address, host.findings),
   ];
+}
+
+/** Functions of the same IOMMU group, which VFIO can own only as a whole. */
+function groupOf(host: FieldReader, { address, iommuGroup }: SnapshotFunction): readonly string[] {
+  if (iommuGroup === undefined) return [];
+  return host.names(`${PCI_DEVICES}/${address}/iommu_group/devices`).filter(isPciAddress);
+}
+
+/** The first function on the root bus of one that sits there. */
+function firstBeside(host: FieldReader, address: string): readonly string[] {
+  const path = host.realPath(`${PCI_DEVICES}/${address}`) ?? "";
+  return host.names(path.slice(0, path.lastIndexOf("/"))).filter(isPciAddress).sort().slice(0, 1);
 }
 
 /** Slots by the address of what sits in them, which has no function number. */

@@ -99,6 +99,13 @@ export interface SnapshotFunction {
   readonly unreadable: readonly Unreadable[];
 }
 
+/** The first processor, as an x86 kernel names it; nothing of it where the kernel is not for x86. */
+export interface SnapshotCpu {
+  /** `vendor_id` of `/proc/cpuinfo`. */
+  readonly vendor?: string;
+  readonly family?: number;
+}
+
 /** One host. */
 export interface HostSnapshot {
   /** What people should know of it; a recorded one has none. */
@@ -108,6 +115,8 @@ export interface HostSnapshot {
     /** Options that decisions need, by name (`CONFIG_IOMMUFD`); absent: not readable. */
     readonly config?: Readonly<Record<string, KernelSwitch>>;
   };
+  /** Absent where it was not looked for. */
+  readonly cpu?: SnapshotCpu;
   /** Bytes. */
   readonly pageSize: number;
   /** Kinds of IOMMU at work, as `/sys/class/iommu` names them; empty: none. */

@@ -178,6 +178,11 @@ const KERNEL_FIELDS: ReadonlyMap<string, Field> = new Map([
   optional("config", (values) => values.object(CONFIG_FIELDS)),
 ]);
 
+const CPU_FIELDS: ReadonlyMap<string, Field> = new Map([
+  optional("vendor", name),
+  optional("family", (values) => values.integer(0, MAX_INT)),
+]);
+
 /** What an object of `FUNCTION_FIELDS` is when nothing in it is wrong. */
 type FunctionValues =
   & Omit<SnapshotFunction, "address" | "physfn" | "parent" | "config" | "bars" | "unreadable">
@@ -226,6 +231,7 @@ export function readDraft(values: SnapshotValues): SnapshotDraft | undefined {
       required("kind", exactly(SNAPSHOT_KIND)),
       optional("description", (each) => each.text(DESCRIPTION)),
       required("kernel", (each) => each.object(KERNEL_FIELDS)),
+      optional("cpu", (each) => each.object(CPU_FIELDS)),
       required("pageSize", readPageSize),
       required("iommu", (each) => each.list(name)),
       required("functions", readFunctions),

@@ -1,6 +1,6 @@
 /**
  * Every diagnostic that comparing a policy with a host can give: the closed list of `BG2…`; `BG21…`
- * are about a host that is a file.
+ * are about a host that is a file, `BG22…` about how a host's functions reach each other.
  * `docs/diagnostics.md` is generated from it.
  *
  * @module
@@ -21,6 +21,10 @@ export interface HostCodeEntry {
 
 function fact(title: string, why: string, fix: string): HostCodeEntry {
   return { severity: "error", title, why, fix, denied: false };
+}
+
+function note(title: string, why: string, fix: string): HostCodeEntry {
+  return { severity: "note", title, why, fix, denied: false };
 }
 
 function refusal(title: string, why: string, fix: string): HostCodeEntry {
@@ -254,6 +258,31 @@ export const HOST_CODES = {
     "Wrong name of a device",
     "Policies name importers' devices by these names, and each must lead to one function.",
     "correct the name or the function, or take the inventory again",
+  ),
+  BG2201: fact(
+    "IOMMU group not viable",
+    "VFIO owns an IOMMU group as a whole: a driver that is bound to another function of it and does DMA through the kernel keeps it from being opened (EPERM).",
+    "bind the other functions to vfio-pci or to no driver, or put the device where it has a group of its own",
+  ),
+  BG2202: fact(
+    "No peer-to-peer path",
+    "When an importer maps the buffer, the kernel asks whether requests get from its function to the device: straight on below a common bridge, or through a host bridge that lets them pass. If neither, mapping answers EINVAL.",
+    "put both below one switch, or name another importer function",
+  ),
+  BG2203: note(
+    "Some functions have no peer-to-peer path",
+    "The policy does not say which function will do the DMA, and the importer's driver has several; with these it cannot be had.",
+    "declare the importer's device, or have the importer use another function",
+  ),
+  BG2204: note(
+    "Path through the host bridge",
+    "Requests go up to the root complex and down again: slower, but checked by the IOMMU. The kernel then maps CPU addresses instead of bus addresses.",
+    "put both below one switch whose ports do not redirect",
+  ),
+  BG2205: note(
+    "Path not checked",
+    "What decides could not be read, or is not on the host yet. The kernel decides when the importer maps the buffer.",
+    "take the inventory as root, with the importer's function bound to its driver",
   ),
 } as const satisfies Readonly<Record<string, HostCodeEntry>>;
 

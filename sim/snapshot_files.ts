@@ -11,6 +11,7 @@ import type {
   NamedDevice,
   NodeAccess,
   SnapshotBar,
+  SnapshotCpu,
   SnapshotFunction,
 } from "../host/snapshot.ts";
 import { isSimulatedPath } from "./simulated_path.ts";
@@ -52,6 +53,7 @@ export class SnapshotFiles implements Files {
     for (const device of rdma) this.#addNamed("infiniband", device);
     for (const device of drm) this.#addNamed("drm", device);
     for (const device of nvme) this.#addNamed("nvme", device);
+    if (snapshot.cpu !== undefined) this.#file("/proc/cpuinfo", cpuText(snapshot.cpu));
   }
 
   read(path: string, limit = DEFAULT_LIMIT): Uint8Array {
@@ -158,7 +160,7 @@ export class SnapshotFiles implements Files {
     }
     if (fn.iommuGroup !== undefined) {
       const group = `/sys/kernel/iommu_groups/${fn.iommuGroup}`;
-      this.#folder(group);
+      this.#link(`${group}/devices/${fn.address}`, folder);
       this.#link(`${folder}/iommu_group`, group);
     }
     if (fn.physfn !== undefined) this.#link(`${folder}/physfn`, `${PCI}/devices/${fn.physfn}`);
@@ -213,6 +215,14 @@ function folderOf(fn: SnapshotFunction, at: ReadonlyMap<string, SnapshotFunction
     parent = PCI_ADDRESS.test(parent) ? at.get(parent)?.parent ?? "" : "";
   }
   return `/sys/devices/${names.join("/")}`;
+}
+
+/** The lines that tell what an x86 processor is; others have none of these. */
+function cpuText({ vendor, family }: SnapshotCpu): string {
+  const head = "processor\t: 0\n";
+  return vendor === undefined || family === undefined
+    ? head
+    : `${head}vendor_id\t: ${vendor}\ncpu family\t: ${family}\n`;
 }
 
 /** `start end flags`, a line for each resource. */

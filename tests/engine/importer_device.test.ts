@@ -7,9 +7,11 @@ import { loadPolicySet } from "../../policy/load.ts";
 import type { PolicySet } from "../../policy/model.ts";
 
 const SSD = "0000:01:00.0";
+/** Above all of them, and lets requests through. */
+const PORT = "0000:00:01.0";
 const [NIC, TWIN] = ["0000:41:00.0", "0000:41:00.1"];
 
-function fn(address: string, id: string, driver?: string): SnapshotFunction {
+function fn(address: string, id: string, driver?: string, parent = PORT): SnapshotFunction {
   const config = new Uint8Array(4096);
   const [vendor = "", device = ""] = id.split(":");
   return {
@@ -18,7 +20,7 @@ function fn(address: string, id: string, driver?: string): SnapshotFunction {
     device,
     class: "010802",
     ...(driver === undefined ? {} : { driver }),
-    parent: "pci0000:00",
+    parent,
     cdev: "/dev/vfio/devices/vfio0",
     resetMethods: ["flr"],
     config,
@@ -29,6 +31,7 @@ function fn(address: string, id: string, driver?: string): SnapshotFunction {
 
 function host(more: Partial<HostSnapshot> = {}): HostSnapshot {
   const functions = [
+    fn(PORT, "8086:347a", "pcieport", "pci0000:00"),
     fn(SSD, "1b36:0010", "vfio-pci"),
     fn(NIC, "15b3:101d", "mlx5_core"),
     fn(TWIN, "15b3:101d", "mlx5_core"),

@@ -63,7 +63,7 @@ function policy(rule: Rule = {}): string {
 kind: ExportPolicy
 metadata: { name: demo }
 devices: { ssd: { match: ${match} } }
-importers: { engine: { identity: { user: nobody }, driver: mlx5 } }
+importers: { engine: { identity: { user: nobody }, driver: iommufd } }
 exports:
   - name: data
     device: ssd
@@ -271,7 +271,7 @@ Deno.test("planJson lists the grants, and the functions without, that are reset 
   const all = host([
     nvme(SSD),
     nvme(other),
-    { ...nvme(native), driver: "nvme" },
+    { ...nvme(native), driver: "nvme", iommuGroup: 2 },
     { ...nvme(far), parent: "0000:00:11.0" },
   ]);
   const made = plan(policy({ match: `{ address: ["${SSD}"] }` }), all);

@@ -134,8 +134,8 @@ const DECISIVE = [
 ] as const;
 
 function told(diagnostics: readonly Diagnostic[]): unknown[] {
-  return diagnostics.map(({ code, severity, line, column, message }) => {
-    return { code, severity, line, column, message };
+  return diagnostics.map(({ code, severity, line, column, message, fix }) => {
+    return { code, severity, line, column, message, fix };
   });
 }
 

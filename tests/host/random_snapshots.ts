@@ -146,17 +146,22 @@ type NamePlan = typeof named extends fc.Arbitrary<infer T> ? T : never;
 export const snapshots: fc.Arbitrary<HostSnapshot> = fc.record({
   description: fc.option(name, { nil: undefined }),
   release: name,
+  cpu: fc.option(
+    fc.record({ vendor: name, family: fc.nat(255) }, { requiredKeys: [], noNullPrototype: true }),
+    { nil: undefined },
+  ),
   pageSize: fc.nat(8).map((power) => 4096 << power),
   iommu: fc.array(name, { maxLength: 2 }),
   functions: planned,
   config: fc.option(kernelConfig, { nil: undefined }),
   names: fc.option(fc.record({ rdma: named, drm: named, nvme: named }), { nil: undefined }),
   unreadable: fc.option(unreadable, { nil: undefined }),
-}).map(({ description, release, functions, config, names, unreadable, ...rest }) => {
+}).map(({ description, release, cpu, functions, config, names, unreadable, ...rest }) => {
   const made = functionsOf(functions);
   return {
     ...(description === undefined ? {} : { description }),
     kernel: { release, ...(config === undefined ? {} : { config }) },
+    ...(cpu === undefined ? {} : { cpu }),
     ...rest,
     functions: made,
     ...(names === undefined ? {} : {

@@ -4,7 +4,12 @@
  *
  * @module
  */
-import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../../host/snapshot.ts";
+import type {
+  HostSnapshot,
+  SnapshotBar,
+  SnapshotCpu,
+  SnapshotFunction,
+} from "../../../host/snapshot.ts";
 import {
   type Capability,
   type ExtendedCapability,
@@ -57,6 +62,7 @@ export interface RootComplexSpec {
 export interface MachineSpec {
   readonly description: string;
   readonly release: string;
+  readonly cpu: SnapshotCpu;
   readonly pageSize: number;
   readonly iommu: readonly string[];
   readonly roots: readonly RootComplexSpec[];
@@ -99,6 +105,7 @@ export function snapshotOf(spec: MachineSpec): HostSnapshot {
   return {
     description: spec.description,
     kernel: { release: spec.release },
+    cpu: spec.cpu,
     pageSize: spec.pageSize,
     iommu: spec.iommu,
     functions: functions.sort((a, b) => a.address < b.address ? -1 : 1),

@@ -67,6 +67,9 @@ export function iceLakePort(
   };
 }
 
+/** Processors of Intel's servers: of family 6, as all of them before 2025. */
+export const INTEL_CPU = { vendor: "GenuineIntel", family: 6 };
+
 /** A machine of one socket, with everything behind one isolated root port of its first bus. */
 export function iceLakeMachine(
   description: string,
@@ -75,6 +78,7 @@ export function iceLakeMachine(
   return {
     description,
     release: "7.1.4",
+    cpu: INTEL_CPU,
     pageSize: 4096,
     iommu: ["dmar0"],
     roots: [{

@@ -53,6 +53,7 @@ function rootComplex(
 export const arm64: MachineSpec = {
   description: "Constructed: arm64 with pages of 64 KiB, an NVMe controller and a NIC.",
   release: "7.1.4-64k",
+  cpu: {},
   pageSize: 65536,
   iommu: ["smmu3.0x000033fffe000000", "smmu3.0x000037fffe000000"],
   roots: [

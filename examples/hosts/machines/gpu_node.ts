@@ -11,6 +11,7 @@ import {
   h100,
   iceLakePort,
   iceLakeRoot,
+  INTEL_CPU,
   switchDownstream,
   switchUpstream,
 } from "../description/parts.ts";
@@ -56,6 +57,7 @@ export const gpuNode: MachineSpec = {
   description:
     "Constructed: eight GPUs and eight NICs on two sockets, two of each behind each of four switches.",
   release: "7.1.4",
+  cpu: INTEL_CPU,
   pageSize: 4096,
   iommu: ["dmar0", "dmar1", "dmar2", "dmar3"],
   roots: ROOT_BUSES.map(rootComplex),

@@ -1,0 +1,160 @@
+/**
+ * What the host's PCI topology says of planned grants: whether VFIO can own the devices that Bargate
+ * opens, and whether the importers' functions can reach them.
+ *
+ * @module
+ */
+import { type GroupViability, IommuGroups } from "../host/group_viability.ts";
+import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
+import { accessControl } from "../host/topology/acs.ts";
+import { judgePath, type PathJudgement } from "../host/topology/judge.ts";
+import { PciTree } from "../host/topology/tree.ts";
+import { isolate, pathRemedy, pathText, someOf } from "../host/topology/words.ts";
+import type { HostCode } from "../policy/host_codes.ts";
+import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
+import type { ExportRule, ImporterRule } from "../policy/model.ts";
+import type { Span } from "../policy/position.ts";
+import { type Finding, hostFinding } from "./host_findings.ts";
+import { functionsOfDriver } from "./importer_functions.ts";
+
+/** What matters of a planned grant. */
+export interface PlacedGrant {
+  readonly rule: Pick<ExportRule, "device" | "importers" | "at">;
+  readonly importer: Pick<ImporterRule, "name" | "driver" | "device">;
+  /** `policy/importer` */
+  readonly importerName: string;
+  /** The function that will do the DMA, if the importer declares one and the host has it. */
+  readonly importerFunction?: SnapshotFunction;
+  /** With an owner, who has opened it already, so that its group can be owned. */
+  readonly device: { readonly address: string; readonly owner?: unknown };
+}
+
+/**
+ * Judges planned grants: each device once, and each importer of a device once.
+ *
+ * @param host on which they are planned
+ * @param grants as they would be made
+ */
+export function topologyFindings(
+  host: HostSnapshot,
+  grants: readonly PlacedGrant[],
+): readonly Finding[] {
+  const topology = new Topology(host);
+  const judged = new Set<string>();
+  const first = (key: string): boolean => !judged.has(key) && judged.add(key) !== undefined;
+  return grants.flatMap((grant) => {
+    const { address, owner } = grant.device;
+    const own = owner === undefined && first(address) ? topology.ofGroup(grant) : [];
+    const reach = first(`${address} ${grant.importerName}`) ? topology.ofImporter(grant) : [];
+    return [...own, ...reach];
+  });
+}
+
+class Topology {
+  readonly #tree: PciTree;
+  readonly #groups: IommuGroups;
+  readonly #candidates = new Map<string, readonly SnapshotFunction[]>();
+
+  constructor(private readonly host: HostSnapshot) {
+    this.#tree = new PciTree(host);
+    this.#groups = new IommuGroups(host);
+  }
+
+  ofGroup({ rule, device }: PlacedGrant): readonly Finding[] {
+    const entry = this.#tree.at(device.address);
+    const viability = entry === undefined ? undefined : this.#groups.viability(entry);
+    if (entry === undefined || viability === undefined || viability.spoilers.length === 0) {
+      return [];
+    }
+    const spoilers = viability.spoilers.map(({ address, driver }) => `${address} (${driver})`);
+    const message =
+      `VFIO cannot own IOMMU group ${viability.group} of ${entry.address}: other drivers hold ${
+        someOf(spoilers)
+      } in it`;
+    return [found("BG2201", rule.device.at, message, this.#groupRemedy(entry, viability))];
+  }
+
+  /** A function that is declared and not found has been told; others are not meant then. */
+  ofImporter(grant: PlacedGrant): readonly Finding[] {
+    const { importer, importerFunction, device } = grant;
+    const driver = IMPORTER_DRIVERS.get(importer.driver.value);
+    const exporter = this.#tree.at(device.address);
+    if (driver?.verdict !== "accepts" || !driver.needsP2pdmaTopology) return [];
+    if (exporter === undefined) return [];
+    if (importer.device !== undefined && importerFunction === undefined) return [];
+    const functions = importerFunction === undefined
+      ? this.#functionsOf(driver.name)
+      : [importerFunction];
+    if (functions.length === 0) {
+      const message =
+        `importer ${importer.name}, to ${device.address}: the path is not checked, for no function of the host is bound to ${
+          driver.functionDrivers.join(" or ")
+        }`;
+      return [found("BG2205", placeOf(grant), message)];
+    }
+    return pathFindings(functions.map((each) => judgePath(this.#tree, exporter, each)), grant);
+  }
+
+  #functionsOf(driver: string): readonly SnapshotFunction[] {
+    const known = this.#candidates.get(driver);
+    if (known !== undefined) return known;
+    const functions = functionsOfDriver(this.host, driver);
+    this.#candidates.set(driver, functions);
+    return functions;
+  }
+
+  /** Ports between the device and the others that could redirect, and do not, make one group of all. */
+  #groupRemedy(entry: SnapshotFunction, { spoilers }: GroupViability): string {
+    const ports = new Set<string>();
+    for (const spoiler of spoilers) {
+      const { exporterSide, importerSide } = judgePath(this.#tree, entry, spoiler).path;
+      for (const each of [...exporterSide.slice(1), ...importerSide.slice(1)]) {
+        const control = accessControl(each.config);
+        const redirects = this.#tree.redirects(each) ?? [];
+        if (typeof control === "number" && redirects.length === 0) ports.add(each.address);
+      }
+    }
+    const unbind = `bind ${
+      someOf(spoilers.map(({ address }) => address))
+    } to vfio-pci or to no driver`;
+    return ports.size === 0
+      ? `${unbind}; or put the device where it has a group of its own`
+      : `${unbind}; or ${isolate([...ports].sort())}`;
+  }
+}
+
+/** At most one of each kind: what cannot be reached, what only through the host bridge, what is not known. */
+function pathFindings(
+  judgements: readonly PathJudgement[],
+  grant: PlacedGrant,
+): readonly Finding[] {
+  const tell = (code: HostCode, kind: PathJudgement["kind"]): Finding[] => {
+    const told = judgements.filter((each) => each.kind === kind)
+      .sort((a, b) => a.path.distance - b.path.distance);
+    const [nearest] = told;
+    if (nearest === undefined) return [];
+    const from = someOf(told.map(({ importer }) => importer));
+    const which = told.length === 1 ? "" : ` of ${nearest.importer}`;
+    const message =
+      `importer ${grant.importer.name}, ${from} to ${nearest.exporter}: the path${which} is ${
+        pathText(nearest)
+      }`;
+    return [found(code, placeOf(grant), message, pathRemedy(nearest))];
+  };
+  const never = judgements.every(({ kind }) => kind === "not-supported");
+  return [
+    ...tell(never ? "BG2202" : "BG2203", "not-supported"),
+    ...tell("BG2204", "through-host-bridge"),
+    ...tell("BG2205", "not-known"),
+  ];
+}
+
+/** Where the rule names the importer. */
+function placeOf({ rule, importer }: PlacedGrant): Span {
+  return rule.importers.find(({ value }) => value === importer.name)?.at ?? rule.at;
+}
+
+function found(code: HostCode, at: Span, message: string, fix?: string): Finding {
+  const finding = hostFinding(code, at, message);
+  return fix === undefined ? finding : { ...finding, diagnostic: { ...finding.diagnostic, fix } };
+}

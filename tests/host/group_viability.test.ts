@@ -1,0 +1,50 @@
+/** Which drivers keep VFIO from owning an IOMMU group. */
+import assert from "node:assert/strict";
+import { IommuGroups, isVfioDriver } from "../../host/group_viability.ts";
+import { functionOf, hostOf, type Spec } from "./topology/support.ts";
+
+const SSD: Spec = { address: "0000:03:00.0", parent: "pci0000:00", driver: "vfio-pci", group: 7 };
+
+function judged(...others: Partial<Spec>[]) {
+  const specs = others.map((other, index): Spec => {
+    return { ...SSD, address: `0000:04:00.${index}`, ...other };
+  });
+  const host = hostOf([SSD, ...specs]);
+  const [entry = functionOf(SSD)] = host.functions;
+  const found = new IommuGroups(host).viability(entry);
+  const names = (list: readonly { readonly address: string }[] = []) =>
+    list.map(({ address }) => address);
+  return [found?.group, names(found?.spoilers), names(found?.besides)];
+}
+
+Deno.test("a function alone in its group can be owned", () => {
+  assert.deepEqual(judged(), [7, [], []]);
+  assert.deepEqual(judged({ group: 8, driver: "nvme" }), [7, [], []]);
+});
+
+Deno.test("bridges, stubs and functions without a driver do not hold a group", () => {
+  const none = { address: "0000:05:00.0", parent: "pci0000:00", group: 7 };
+  const host = hostOf([SSD, none]);
+  const [entry = functionOf(SSD)] = host.functions;
+  assert.deepEqual(new IommuGroups(host).viability(entry)?.spoilers, []);
+  assert.deepEqual(judged({ driver: "pcieport" }, { driver: "pci-stub" }), [7, [], []]);
+});
+
+Deno.test("native drivers do, each of them", () => {
+  const natives = ["mlx5_core", "nvme", "shpchp", "vfio-pci-not", "my vfio-pci"];
+  const spoilers = judged(...natives.map((driver) => ({ driver })))[1];
+  assert.equal(Array.isArray(spoilers) && spoilers.length, natives.length);
+});
+
+Deno.test("variants of vfio-pci are VFIO's, and need the same owner", () => {
+  for (const driver of ["vfio-pci", "mlx5_vfio_pci", "nvgrace_gpu_vfio_pci", "xe-vfio-pci"]) {
+    assert.ok(isVfioDriver(driver), driver);
+    assert.deepEqual(judged({ driver }), [7, [], ["0000:04:00.0"]]);
+  }
+});
+
+Deno.test("a function without a group has none to judge", () => {
+  const { group: _group, ...bare } = SSD;
+  const host = hostOf([bare]);
+  assert.equal(new IommuGroups(host).viability(functionOf(bare)), undefined);
+});
