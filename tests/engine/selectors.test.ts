@@ -51,7 +51,7 @@ function plan(devices: string, rest: string, on = host()) {
 kind: ExportPolicy
 metadata: { name: demo }
 devices: ${devices}
-importers: { engine: { identity: { user: nobody }, driver: mlx5 } }
+importers: { engine: { identity: { user: nobody }, driver: iommufd } }
 ${rest}`,
   }]);
   assert.ok(set !== undefined, JSON.stringify(diagnostics));
