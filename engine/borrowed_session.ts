@@ -14,7 +14,7 @@ import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts
 import type { Fd } from "./fd.ts";
 import type { GuardedSession, Liveness } from "./guarded_session.ts";
 import type { DmaRange, HotResetInfo } from "./kernel.ts";
-import { explained, ready, refusedBy } from "./refusal.ts";
+import { explained, ready, refusedBy, undo } from "./refusal.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import { SentDescriptor } from "./sent_descriptor.ts";
 import { TakenDescriptor } from "./taken_descriptor.ts";
@@ -57,9 +57,13 @@ export class BorrowedSession implements GuardedSession {
       const ioas = await ready("allocate an IOAS to probe with", () => lane.ioasAlloc(opened));
       return new BorrowedSession(target, context, lender, opened, ioas);
     } catch (error) {
-      if (iommufd?.open) await closeOnLane(kernel, lane, iommufd);
-      await lender.dispose();
-      throw error;
+      return await undo(error, async () => {
+        try {
+          if (iommufd?.open) await closeOnLane(kernel, lane, iommufd);
+        } finally {
+          await lender.dispose();
+        }
+      });
     }
   }
 
@@ -96,8 +100,7 @@ export class BorrowedSession implements GuardedSession {
       }
       return dmaBuf;
     } catch (error) {
-      await this.closeBuffer(dmaBuf);
-      throw error;
+      return await undo(error, () => this.closeBuffer(dmaBuf));
     }
   }
 
@@ -181,8 +184,9 @@ export class BorrowedSession implements GuardedSession {
     try {
       await giveBack();
     } catch (error) {
-      if (made.status === "fulfilled") await this.closeBuffer(made.value);
-      throw refusedBy(`give the copy of ${this.target.address} back`, error);
+      const refusal = refusedBy(`give the copy of ${this.target.address} back`, error);
+      if (made.status === "rejected") throw refusal;
+      return await undo(refusal, () => this.closeBuffer(made.value));
     }
     if (made.status === "rejected") throw made.reason;
     return made.value;

@@ -9,6 +9,7 @@ import type { ImporterRule } from "../policy/model.ts";
 import { ImporterChannel, type ImporterPacket } from "./channel.ts";
 import { DeniedError, HostNotReadyError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
+import { messageOf } from "./guard_context.ts";
 import type { GivenBuffer, ImporterContext, ImporterSource } from "./importer_process.ts";
 import type { Kernel, ProcessIdentity } from "./kernel.ts";
 import type { Sender } from "./packet_sender.ts";
@@ -65,10 +66,20 @@ export class ConnectedPeer implements ImporterSource {
       sender = { pid, uid, pidfd, ownChild: false };
       await this.#hello(channel, context);
     } catch (error) {
+      this.#turnAway(channel, context, error);
+      throw error;
+    }
+  }
+
+  /** Whoever cannot be told why learns it from the connection's end. */
+  #turnAway(channel: ImporterChannel, context: ImporterContext, error: unknown): void {
+    try {
       channel.send({ type: "refused", message: whyTurnedAway(error) });
+    } catch (failure) {
+      context.refused(`it could not be told so: ${messageOf(failure)}`);
+    } finally {
       channel.close();
       this.close();
-      throw error;
     }
   }
 

@@ -8,7 +8,7 @@
 import { closeOnLane } from "./close_on_lane.ts";
 import type { Fd } from "./fd.ts";
 import type { Kernel, Lane } from "./kernel.ts";
-import { ready } from "./refusal.ts";
+import { ready, undo } from "./refusal.ts";
 import type { SharedIommufd } from "./shared_iommufd.ts";
 import { tokenCause, type TokenTarget, type VfTokenSource } from "./vf_token.ts";
 
@@ -93,8 +93,7 @@ export class GroupAccess {
       }
       return device;
     } catch (error) {
-      await closeOnLane(this.kernel, lane, device);
-      throw error;
+      return await undo(error, () => closeOnLane(this.kernel, lane, device));
     }
   }
 
@@ -123,8 +122,7 @@ export class GroupAccess {
       }
       return group;
     } catch (error) {
-      await closeOnLane(this.kernel, lane, group);
-      throw error;
+      return await undo(error, () => closeOnLane(this.kernel, lane, group));
     }
   }
 

@@ -56,6 +56,24 @@ export function refusedBy(what: string, error: unknown): unknown {
 }
 
 /**
+ * Gives back what was got hold of for something that has failed.
+ *
+ * @param failure what is told, also if this fails too
+ * @param giveBack what to do
+ * @throws the failure, or {@linkcode RefusedError} with both
+ */
+export async function undo(failure: unknown, giveBack: () => Promise<void>): Promise<never> {
+  try {
+    await giveBack();
+  } catch (error) {
+    const told = [refusedBy("go on", failure), refusedBy("close what was opened for it", error)];
+    const texts = told.map((it) => it instanceof Error ? it.message : String(it));
+    throw new RefusedError(texts.join("; and then: "), { cause: failure });
+  }
+  throw failure;
+}
+
+/**
  * The same for a step that fails because of the state of the host.
  *
  * @param known what the refusal means here, where that is known better than from call and errno

@@ -17,7 +17,7 @@ import type { GroupAccess } from "./group_access.ts";
 import type { DmaRange, EventInterrupt, HotResetInfo, Kernel, Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
 import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
-import { explained, ready } from "./refusal.ts";
+import { explained, ready, undo } from "./refusal.ts";
 
 /** Region index of PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
 export const CONFIG_REGION = 7;
@@ -98,8 +98,7 @@ export class DeviceSession implements GuardedSession {
         );
       }
     } catch (error) {
-      await this.#closeDevice(device);
-      throw error;
+      await undo(error, () => this.#closeDevice(device));
     }
     this.#device = device;
     this.#generation++;
@@ -151,8 +150,7 @@ export class DeviceSession implements GuardedSession {
       }
       return dmaBuf;
     } catch (error) {
-      await this.closeBuffer(dmaBuf);
-      throw error;
+      return await undo(error, () => this.closeBuffer(dmaBuf));
     }
   }
 

@@ -38,7 +38,7 @@ Deno.test("the invariants hold over random pairs of faults", async () => {
 });
 
 const refuse = (
-  errno: "EIO" | "EMFILE" | "ENOMEM" | "ENOSPC",
+  errno: "EINVAL" | "EIO" | "EMFILE" | "ENOMEM" | "ENOSPC",
   when: "before" | "after",
 ): Fault => ({
   kind: "refuse",
@@ -126,4 +126,71 @@ for (const [title, story, name, fault] of FOUND) {
       assert.deepEqual(violations, [], describe({ at, fault }, calls));
     }
   });
+}
+
+/** The same for what took two faults: the second is of a call after the first. */
+const FOUND_PAIRS: readonly (readonly [string, string, PairPart, PairPart])[] = [
+  [
+    "a run is not judged while a slow call follows a slow one",
+    "function reset, restore",
+    ["close", { kind: "slow", meanwhile: "shutdown" }],
+    ["iommuDestroy", { kind: "slow", meanwhile: "removal" }],
+  ],
+  [
+    "a buffer that is being made is not taken for one that has ended",
+    "virtual function, renewal by reset",
+    ["exportDmaBuf", { kind: "slow", meanwhile: "reset" }],
+    ["ioasMapFile", { kind: "slow", meanwhile: "shutdown" }],
+  ],
+  [
+    "a device that is another one and whose close is refused is explained",
+    "virtual function, renewal by reset",
+    ["regionInfo", refuse("EINVAL", "before")],
+    ["close", refuse("EIO", "after")],
+  ],
+  [
+    "a buffer that is not what was asked for and whose close is refused is explained",
+    "virtual function, renewal by reset",
+    ["dmaBufFacts", refuse("EMFILE", "before")],
+    ["close", refuse("EIO", "after")],
+  ],
+  [
+    "a device that cannot be bound and whose close is refused is explained",
+    "virtual function, renewal by reset",
+    ["bindIommufd", refuse("EINVAL", "before")],
+    ["close", refuse("EIO", "after")],
+  ],
+  [
+    "a peer that can neither be held nor told is not left connected",
+    "send",
+    ["peerPidfd", refuse("EMFILE", "before")],
+    ["send", refuse("ENOMEM", "before")],
+  ],
+];
+
+type PairPart = readonly [string, Fault];
+
+for (const [title, story, [name1, fault1], [name2, fault2]] of FOUND_PAIRS) {
+  Deno.test(title, async () => {
+    const scenario = SCENARIOS.find((each) => each.name === story);
+    assert.ok(scenario !== undefined, story);
+    let tried = 0;
+    const plain = await runWith(scenario, []);
+    for (const at of hitsOf(plain.calls, name1, 0)) {
+      const first = { at, fault: fault1 };
+      const { calls: after } = await runWith(scenario, [first]);
+      for (const second of hitsOf(after, name2, at + 1)) {
+        const placed = [first, { at: second, fault: fault2 }];
+        const { calls, violations } = await runWith(scenario, placed);
+        assert.deepEqual(violations, [], placed.map((each) => describe(each, calls)).join("; "));
+        tried++;
+      }
+    }
+    assert.ok(tried > 0, `${story} makes no ${name2} after a ${name1}`);
+  });
+}
+
+/** Numbers of the calls of that name. */
+function hitsOf(calls: readonly { name: string }[], name: string, from: number): number[] {
+  return calls.flatMap((call, at) => at >= from && call.name === name ? [at] : []);
 }

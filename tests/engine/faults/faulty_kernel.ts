@@ -80,7 +80,11 @@ export class FaultyKernel {
 
   /** Resolves when no call is kept any more. */
   async answered(): Promise<void> {
-    while (this.#waits.length > 0) await this.#waits.shift();
+    while (this.#waits.length > 0) {
+      await this.#waits.shift();
+      // What it was waited for with is only made now, and can be slow too.
+      await settle();
+    }
   }
 
   #laneOf(lane: SimLane): Lane {

@@ -43,6 +43,8 @@ export class Trial {
   /** What did not hold. */
   readonly violations: string[] = [];
   readonly #buffers: SimDmaBuf[] = [];
+  /** By grant; of a device one is made at a time. */
+  readonly #bufferOf = new Map<string, SimDmaBuf>();
   /** Descriptors of others. */
   readonly #foreign = new Set<number>();
   readonly #devices: readonly SimVfioDevice[];
@@ -69,6 +71,8 @@ export class Trial {
       device.export = (...args) => {
         const buffer = made(...args);
         this.#buffers.push(buffer);
+        const grant = this.#beingMade(device);
+        if (grant !== undefined) this.#bufferOf.set(grant, buffer);
         return buffer;
       };
     }
@@ -211,24 +215,23 @@ export class Trial {
 
   // ── what must hold ──────────────────────────────────────────────────────────────────────────────
 
+  /** The grant that was planned last, and of which no more is known. */
+  #beingMade(device: SimVfioDevice): string | undefined {
+    const { events } = this.scene;
+    const last = events.findLast((event) => event.device === device.fn.address && event.grant);
+    return last?.type === "planned" ? last.grant : undefined;
+  }
+
   /** Whatever was told to have ended cannot be imported. */
   check(): void {
     const { events } = this.scene;
-    const exported = events.filter(({ type }) => type === "exported").map(({ grant }) => grant);
-    const made = this.#exportedBuffers(exported.length);
-    for (const { grant, type, reason } of events) {
-      if (type !== "ended" || !exported.includes(grant)) continue;
-      const buffer = made[exported.indexOf(grant)];
+    for (const { grant = "", type, reason } of events) {
+      if (type !== "ended") continue;
+      const buffer = this.#bufferOf.get(grant);
       const told = reason === "failed" && events.some((event) => event.type === "late");
       const reachable = buffer !== undefined && !buffer.revoked && buffer.references > 0;
       if (reachable && !told) this.#violated(`a grant ended (${reason}) and can be imported`);
     }
-  }
-
-  /** Buffers that became grants: one that did not was given up before the next was made. */
-  #exportedBuffers(count: number): readonly SimDmaBuf[] {
-    let surplus = this.#buffers.length - count;
-    return this.#buffers.filter(({ references }) => references > 0 || surplus-- <= 0);
   }
 
   #violated(what: string): void {
