@@ -77,8 +77,7 @@ export class DeviceGrants {
    */
   async export(plan: PlannedGrant): Promise<HeldGrant> {
     const { session, record } = this.device;
-    const grant = new Grant(crypto.randomUUID(), plan, session.generation);
-    record.grant("planned", grant);
+    const grant = this.#plan(plan);
     try {
       if (this.#seal !== undefined) {
         throw new RefusedError(`Cannot export ${plan.export}: its device is ending`);
@@ -97,6 +96,20 @@ export class DeviceGrants {
       record.grant("ended", grant, { reason: "failed", cause });
       throw error;
     }
+  }
+
+  /** A grant that was to be made again, and was not. */
+  lost(plan: PlannedGrant, reason: EndReason, cause: Cause): void {
+    const grant = this.#plan(plan);
+    grant.fail();
+    this.device.record.grant("ended", grant, { reason, cause });
+  }
+
+  #plan(plan: PlannedGrant): Grant {
+    const { session, record } = this.device;
+    const grant = new Grant(crypto.randomUUID(), plan, session.generation);
+    record.grant("planned", grant);
+    return grant;
   }
 
   /** The time of `expires` runs from the first export, whatever is renewed in between. */

@@ -14,6 +14,7 @@ import { endFate, fateOf, type GrantFate } from "../reset_outcome.ts";
 import type { DeviceGrants } from "./device_grants.ts";
 import type { Enforcement } from "./enforcement.ts";
 import type { GrantEnds } from "./grant_ends.ts";
+import type { RenewalLoss } from "./renewal_loss.ts";
 import type { Renewals } from "./renewals.ts";
 import type { Restores } from "./restores.ts";
 
@@ -74,26 +75,39 @@ export class OperatorResets {
     const victims = active.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
     const keepers = active.filter(({ grant }) => grant.plan.rule.onReset === "restore");
     const hit: Hit = { act: { reason: asked.reason, make }, victims, keepers, cause };
-    if (!this.device.session.revocable) await this.#besideOwner(hit);
-    else if (victims.length === 0) await this.#bounce(hit);
-    else await this.#resetAndEnd(hit);
-    if (!made) throw this.#notMade();
+    const loss = await this.#reset(hit);
+    if (!made) throw this.#notMade(loss);
+    const { active: standing } = this.grants;
+    const lost = keepers.filter(({ grant: { plan } }) =>
+      !standing.some(({ grant }) => grant.plan === plan)
+    );
     return [
-      ...victims.map(endFate),
-      ...this.grants.active.map((held) => fateOf(held, "restored")),
+      ...[...victims, ...lost].map(endFate),
+      ...standing.map((held) => fateOf(held, "restored")),
     ];
   }
 
+  async #reset(hit: Hit): Promise<RenewalLoss | undefined> {
+    if (this.device.session.revocable && hit.victims.length > 0) {
+      return await this.#resetAndEnd(hit);
+    }
+    if (this.device.session.revocable) await this.#bounce(hit);
+    else await this.#besideOwner(hit);
+    return undefined;
+  }
+
   /** A device of which all is ending is not opened again to be reset. Who resets to wipe it must know. */
-  #notMade(): RefusedError {
+  #notMade(loss: RenewalLoss | undefined): RefusedError {
     const { address } = this.device.session.target;
-    const why = this.grants.sealed?.reason ?? "failed";
+    const why = loss === undefined
+      ? `the guardian is done with it (${this.grants.sealed?.reason ?? "failed"})`
+      : loss.detail;
     return new RefusedError(
-      `Cannot reset ${address}: its grants have ended, but it was not reset: the guardian is done with it (${why})`,
+      `Cannot reset ${address}: its grants have ended, but it was not reset: ${why}`,
     );
   }
 
-  async #resetAndEnd(hit: Hit): Promise<void> {
+  async #resetAndEnd(hit: Hit): Promise<RenewalLoss | undefined> {
     const { act, victims, keepers, cause } = hit;
     const { reason } = act;
     for (const held of victims) held.acknowledged = true;
@@ -101,8 +115,8 @@ export class OperatorResets {
     const span: HoldSpan = reason === "device-reset" ? "reset" : "now";
     if (holdsOver(this.device.session.target.holds, span).length === 0) {
       // Nothing can keep buffers revoked over the reset: the generation ends first.
-      await this.renewals.renew(victims, keepers, reason, () => this.#make(act, cause, true));
-      return;
+      const make = () => this.#make(act, cause, true);
+      return await this.renewals.renew(victims, keepers, reason, make);
     }
     try {
       await this.#hold(span, victims);
@@ -115,6 +129,7 @@ export class OperatorResets {
       if (keepers.some(isActive)) await this.renewals.renew(left, keepers, reason);
       else await this.ends.withGeneration(left, "close");
     }
+    return undefined;
   }
 
   async #bounce({ act, keepers, cause }: Hit): Promise<void> {

@@ -13,6 +13,7 @@ import { KernelError } from "../kernel_error.ts";
 import type { DeviceGrants } from "./device_grants.ts";
 import type { GrantEnds } from "./grant_ends.ts";
 import type { ImporterMappings } from "./importer_mappings.ts";
+import { lossOf, type RenewalLoss } from "./renewal_loss.ts";
 
 /** A renewal's material: what is exported again, and where it was mapped. */
 interface Renewal {
@@ -60,14 +61,17 @@ export class Renewals {
    * @param keepers to export again
    * @param reason of the end of the keepers' old grants
    * @param between what to do before the exports
+   * @returns why there is no new generation; undefined if there is one, or nothing is to be exported
+   *   any more
+   * @throws {RefusedError} if the old one does not end; and what `between` throws
    */
   async renew(
     victims: readonly HeldGrant[],
     keepers: readonly HeldGrant[],
     reason: EndReason,
     between: () => Promise<void> = () => Promise.resolve(),
-  ): Promise<void> {
-    const { session, record } = this.device;
+  ): Promise<RenewalLoss | undefined> {
+    const { session } = this.device;
     const renewals = takeMappings(keepers.filter(isActive));
     const renewed = renewals.map(({ held }) => held);
     const cause = { source: "collateral", detail: "renewed with the device" };
@@ -78,15 +82,35 @@ export class Renewals {
       if (session.isOpen) {
         throw new RefusedError(`Cannot renew ${session.target.address}: it does not close`);
       }
-      if (!await this.#reopen()) return;
-      record.device("device-opened");
-      for (const work of this.#onReopen) await work();
-      await between();
-      for (const renewal of renewals) await this.#exportAgain(renewal);
+      const begun = await this.#begin();
+      if (begun === "begun") {
+        await between();
+        for (const renewal of renewals) await this.#exportAgain(renewal);
+      }
+      if (typeof begun === "string") return undefined;
+      const { reason: lost, detail } = begun;
+      for (const { grant: { plan } } of renewed) {
+        this.grants.lost(plan, lost, { source: "renewal", detail });
+      }
+      return begun;
     } finally {
       this.#running = false;
       await this.#closeUnused(renewals);
       if (this.grants.standing.length === 0) await this.ends.withGeneration([], "close");
+    }
+  }
+
+  /** @returns why it did not begin; `sealed`: there is nothing to begin it for */
+  async #begin(): Promise<"begun" | "sealed" | RenewalLoss> {
+    try {
+      if (!await this.#reopen()) return "sealed";
+      this.device.record.device("device-opened");
+      for (const work of this.#onReopen) await work();
+      return "begun";
+    } catch (error) {
+      const loss = lossOf(error);
+      if (loss === undefined) throw error;
+      return this.grants.sealed === undefined ? loss : "sealed";
     }
   }
 
@@ -132,7 +156,7 @@ export class Renewals {
         held.mapping = await this.mappings.map(held, iommufd, ioas, iova);
       }
     } catch (error) {
-      if (!(error instanceof RefusedError)) throw error;
+      if (lossOf(error) === undefined) throw error;
       return;
     }
     await this.#handOver(held, mapping);

@@ -58,7 +58,7 @@ export interface Setting {
 
 /** The way of a grant, as its events tell it. */
 const WAY = new RegExp(
-  "^planned( ended:failed| exported( delivered( suspended( restored)?)*)?" +
+  "^planned( ended:(failed|device-removed|device-error)| exported( delivered( suspended( restored)?)*)?" +
     " revoking( means-insufficient)* ended)$",
 );
 
@@ -85,11 +85,16 @@ export function judge(told: readonly Told[], setting: Setting, violations: Viola
   judgeDevices(told, violations);
 }
 
-/** Only of what was never exported may it be said that it failed. */
+/** Only of what was never exported may it be said that it failed, or that its device has gone. */
 function wayOf(steps: readonly Told[]): string {
   return steps.map(({ event: { type, reason, means } }) =>
     type === "ended" && means === undefined ? `ended:${reason}` : type
   ).join(" ");
+}
+
+/** A renewal that its device did not live to see. */
+function notRenewed(end: Told | undefined): Told | undefined {
+  return end?.event.cause?.source === "renewal" && end.event.reason !== "failed" ? end : undefined;
 }
 
 function judgeReason(
@@ -98,8 +103,8 @@ function judgeReason(
   { exports, deeds, refused }: Setting,
   violations: Violations,
 ): void {
-  const begin = steps.find(({ event }) => event.type === "revoking");
   const end = steps.find(({ event }) => event.type === "ended");
+  const begin = steps.find(({ event }) => event.type === "revoking") ?? notRenewed(end);
   if (begin === undefined || end === undefined) return;
   const { reason, cause, device, export: of } = begin.event;
   const wrong = (why: string) =>

@@ -61,6 +61,21 @@ Deno.test("judge() takes a program's end for what ends its grants, once it is to
   assert.match(wrong([...BEGIN, ...gone, ["importer-ended", over]]).join(), /nobody gave a reason/);
 });
 
+/** A renewal for which there was no device any more. */
+const NOT_RENEWED: readonly Step[] = [
+  ...BEGIN,
+  ["revoking", { reason: "device-reset" }],
+  ["device-closed"],
+  ["ended", { reason: "device-reset", means: "new-generation" }],
+  ["planned", { grant: "h" }],
+  ["ended", { grant: "h", reason: "device-removed", cause: { source: "renewal" } }],
+];
+
+Deno.test("judge() finds nothing wrong with a renewal that a removal has outrun", () => {
+  const removal: Deed = { ...reset, kind: "remove" };
+  assert.deepEqual(wrong(NOT_RENEWED, { deeds: [reset, removal] }), []);
+});
+
 const WRONG: readonly (readonly [string, readonly Step[], Partial<Setting>, RegExp])[] = [
   ["no end", [...BEGIN, ["device-closed"]], {}, /went its own way/],
   [
@@ -104,6 +119,12 @@ const WRONG: readonly (readonly [string, readonly Step[], Partial<Setting>, RegE
     [...BEGIN, REVOKING, ENDED],
     { deeds: [reset] },
     /opened and closed/,
+  ],
+  [
+    "a renewal for which nobody has taken the device",
+    NOT_RENEWED,
+    { deeds: [reset] },
+    /gave a reason/,
   ],
   ["something late", [["late", { cause: { source: "watchdog", detail: "x" } }]], {}, /late: x/],
 ];
