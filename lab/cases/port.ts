@@ -84,7 +84,7 @@ async function endsAThousand(context: CaseContext): Promise<void> {
     clock: systemClock,
     log,
     limitMs: 10_000,
-    notify: () => true,
+    notify: () => "told",
     onTurn: () => {},
     onTrouble: () => assert.fail("an end was late"),
   });
