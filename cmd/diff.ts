@@ -37,13 +37,10 @@ async function loadSet(context: Context, path: string): Promise<PolicySet | unde
 
 function humanText(differences: readonly Difference[]): string {
   if (differences.length === 0) return "both allow the same\n";
-  return differences.map(({ kind, importer, device, bar, level, bytes }) =>
-    visible(
-      `${kind}: ${importer} may ${level} ${device} BAR ${bar}: ${
-        bytes.map(rangeText).join(", ")
-      }\n`,
-    )
-  ).join("");
+  return differences.map(({ kind, importer, device, bar, level, region, bytes }) => {
+    const what = region === undefined ? bytes.map(rangeText).join(", ") : `its ${region}`;
+    return visible(`${kind}: ${importer} may ${level} ${device} BAR ${bar}: ${what}\n`);
+  }).join("");
 }
 
 function jsonText(differences: readonly Difference[]): string {

@@ -18,6 +18,8 @@ import { type FunctionIndex, idOf } from "./resolve.ts";
 export interface Resolved {
   readonly entry: SnapshotFunction;
   readonly target: DeviceTarget;
+  /** As the policy names it. */
+  readonly named: DeviceRule;
 }
 
 const VFIO_PCI = "vfio-pci";
@@ -111,6 +113,7 @@ export class DeviceFinder {
     const memory = entry.bars.filter((bar) => bar.kind !== "io");
     return {
       entry,
+      named: device,
       target: {
         ...placeOf(entry, (address) => this.index.at(address)),
         id: idOf(entry),

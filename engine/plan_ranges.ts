@@ -7,11 +7,15 @@
 import type { SnapshotBar, SnapshotFunction } from "../host/snapshot.ts";
 import type { ExportRule, Placed, SliceRule } from "../policy/model.ts";
 import type { Span } from "../policy/position.ts";
+import { controllerMemory } from "./controller_memory.ts";
 import type { AddFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";
 import type { Resolved } from "./plan_device.ts";
 import type { Denials } from "./plan_denials.ts";
 import type { ProtectedRange } from "./protected_ranges.ts";
+
+/** Class code of an NVMe I/O controller (NVM Express PCIe Transport Specification 1.0, 3.1.1). */
+const NVME_CLASS = "010802";
 
 /** Finds ranges, and tells what is wrong with them. */
 export class RangeFinder {
@@ -35,8 +39,38 @@ export class RangeFinder {
     const bar = this.#bar(rule.bar, device.entry);
     if (bar === undefined) return undefined;
     const guarded = device.target.protectedRanges;
-    const ranges = rule.slices.map((slice) => this.#range(slice, rule, bar, device, guarded));
+    const slices = this.#slices(rule, device);
+    if (slices === undefined) return undefined;
+    const ranges = slices.map((slice) => this.#range(slice, rule, bar, device, guarded));
     return ranges.every((range) => range !== undefined) ? ranges : undefined;
+  }
+
+  /** A region with a name, by what is known of the very device. */
+  #slices(rule: ExportRule, { entry, named }: Resolved): readonly SliceRule[] | undefined {
+    if (rule.region === undefined) return rule.slices;
+    const { value, at } = rule.region;
+    if (entry.class !== NVME_CLASS) {
+      const why = `${entry.address} is of class ${entry.class} and so has no ${value}`;
+      this.add("BG2024", at, why);
+      return undefined;
+    }
+    if (value === "nvme.doorbells") return this.#doorbells(rule, entry, at);
+    const found = controllerMemory(entry, rule.bar.value, named.enableCmb ?? false);
+    if (found.is === "known") return [{ offset: found.offset, length: found.size, at }];
+    this.add(found.code, at, found.why);
+    return undefined;
+  }
+
+  #doorbells(
+    { slices }: ExportRule,
+    { address }: SnapshotFunction,
+    at: Span,
+  ): readonly SliceRule[] | undefined {
+    if (slices.every(({ offset }) => offset % this.page === 0n)) return slices;
+    const why =
+      `the doorbells of ${address} start at 0x1000, and the page of ${this.page} bytes that holds them holds the controller's registers too`;
+    this.add("BG2009", at, why);
+    return undefined;
   }
 
   #bar(bar: Placed<number>, entry: SnapshotFunction): SnapshotBar | undefined {

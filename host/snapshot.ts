@@ -57,6 +57,22 @@ export interface NamedDevice {
   readonly function?: string;
 }
 
+/**
+ * What an NVMe controller's registers say of its memory buffer (CMBLOC, CMBSZ). A controller that has
+ * one need not tell where before it is enabled (CMBMSC).
+ */
+export type ControllerMemory =
+  | { readonly state: "none" }
+  | { readonly state: "disabled" }
+  | {
+    readonly state: "enabled";
+    readonly bar: number;
+    /** Bytes from the BAR's start. */
+    readonly offset: bigint;
+    /** Bytes. */
+    readonly size: bigint;
+  };
+
 /** One PCI function. */
 export interface SnapshotFunction {
   /** `dddd:bb:dd.f`, lower case. */
@@ -96,6 +112,8 @@ export interface SnapshotFunction {
   /** As many bytes of config space as could be read: 64 for an ordinary user, 256 or 4096 for root. */
   readonly config: Uint8Array;
   readonly bars: readonly SnapshotBar[];
+  /** Absent: nobody asked the device, or it is no NVMe controller. */
+  readonly controllerMemory?: ControllerMemory;
   readonly unreadable: readonly Unreadable[];
 }
 

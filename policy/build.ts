@@ -60,13 +60,14 @@ function mapValues<A, B>(
 }
 
 function buildDevice(draft: DeviceDraft): DeviceRule {
-  const { name, match, acquire, owner, many, labels, at } = draft;
+  const { name, match, acquire, owner, many, enableCmb, labels, at } = draft;
   return {
     name,
     match: buildMatch(required(match, "match")),
     acquire: acquire.value,
     ...(owner === undefined ? {} : { owner: buildOwner(owner) }),
     ...(many === undefined ? {} : { many: true as const }),
+    ...(enableCmb === undefined ? {} : { enableCmb: true as const }),
     ...labelled(labels),
     at,
   };
@@ -115,6 +116,7 @@ function buildExport(policy: string, draft: ExportDraft): ExportRule {
     device: required(draft.device, "device"),
     bar: required(draft.bar, "bar"),
     slices: mergeAdjacent(readSlices(draft.slices)),
+    ...(draft.region === undefined ? {} : { region: draft.region }),
     importers: draft.importers,
     access: draft.access.value,
     onReset: draft.onReset.value,

@@ -254,14 +254,6 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     wrong: { exports: exported(ONE_SLICE, "graze: 2s") },
     right: { exports: exported(ONE_SLICE, "grace: 2s") },
   },
-  BG1102: {
-    severity: "error",
-    title: "A part of the language that this version does not know",
-    why: "Accepting it and not enforcing it would be worse than refusing it.",
-    fix: "Remove it, or use a version of Bargate that has it.",
-    wrong: { exports: exported(ONE_SLICE).replace(/slices: .*/, "region: nvme.cmb") },
-    right: { exports: exported(ONE_SLICE).replace(/slices: .*/, "region: whole") },
-  },
   BG1103: {
     severity: "error",
     title: "A key is missing",
@@ -563,6 +555,29 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     wrong: { exports: exported(ONE_SLICE, "region: whole") },
     right: { exports: exported(ONE_SLICE).replace(/slices: .*/, "region: whole") },
   },
+  BG1411: {
+    severity: "warning",
+    title: "Doorbells of the admin queue",
+    why:
+      "The page of the doorbells starts with those of queue 0: whoever may write to it can disturb the controller's own commands, whichever queues were meant. No page leaves them out.",
+    fix: "Give it only to importers that may command the whole controller.",
+    wrong: {
+      exports: exported(ONE_SLICE).replace(/bar: 2\n.*slices: .*/, "region: nvme.doorbells"),
+    },
+  },
+  BG1412: {
+    severity: "error",
+    title: "Doorbells in another BAR",
+    why: "An NVMe controller has its registers and doorbells in BAR 0.",
+    fix: "Leave `bar` out.",
+    wrong: {
+      exports: exported(ONE_SLICE).replace(
+        /bar: 2\n.*slices: .*/,
+        "region: nvme.doorbells\n    bar: 2",
+      ),
+    },
+    right: { exports: exported(ONE_SLICE).replace(/slices: .*/, "region: nvme.cmb") },
+  },
   BG1501: {
     severity: "error",
     title: "An unknown importer driver",
@@ -760,6 +775,37 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     fix: "Shorten the slice, or correct the size.",
     wrong: { devices: device('match: { id: "1b36:0010", barSizes: { 2: 4KiB } }') },
     right: { devices: device('match: { id: "1b36:0010", barSizes: { 2: 16KiB } }') },
+  },
+  BG1710: {
+    severity: "warning",
+    title: "`enableCmb` that nothing needs",
+    why: "It lets Bargate write to the device, and no rule exports the memory buffer of it.",
+    fix: "Remove it, or export `region: nvme.cmb`.",
+    wrong: { devices: device('match: { id: "1b36:0010" }, enableCmb: true') },
+    right: {
+      devices: device('match: { id: "1b36:0010" }, enableCmb: true'),
+      exports: exported(ONE_SLICE).replace(/slices: .*/, "region: nvme.cmb"),
+    },
+  },
+  BG1711: {
+    severity: "error",
+    title: "`enableCmb` on a borrowed device",
+    why: "A borrowed device is its owner's; Bargate writes nothing to it.",
+    fix: "Let the owner enable the buffer, and remove the key.",
+    wrong: {
+      devices: device(
+        'match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: spdk.service }, enableCmb: true',
+      ),
+      exports: exported(ONE_SLICE, "revocation: cooperative")
+        .replace(/slices: .*/, "region: nvme.cmb"),
+    },
+    right: {
+      devices: device(
+        'match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: spdk.service }',
+      ),
+      exports: exported(ONE_SLICE, "revocation: cooperative")
+        .replace(/slices: .*/, "region: nvme.cmb"),
+    },
   },
   BG1801: {
     severity: "error",

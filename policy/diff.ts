@@ -28,6 +28,8 @@ export interface Difference {
   readonly device: string;
   readonly bar: number;
   readonly level: Level;
+  /** The bytes are all of this region, of which only the host knows where it is in the BAR. */
+  readonly region?: "nvme.cmb";
   readonly bytes: readonly Interval[];
 }
 
@@ -36,6 +38,7 @@ interface Holding {
   readonly importer: string;
   readonly device: string;
   readonly bar: number;
+  readonly region?: "nvme.cmb";
   readonly levels: ReadonlyMap<Level, readonly Interval[]>;
 }
 
@@ -54,19 +57,22 @@ export function diffPolicies(before: PolicySet, after: PolicySet): readonly Diff
 function compare(old: Holding | undefined, now: Holding | undefined): readonly Difference[] {
   const holding = now ?? old;
   if (holding === undefined) return [];
-  const { importer, device, bar } = holding;
+  const { importer, device, bar, region } = holding;
   const of = (from: Holding | undefined, level: Level) => from?.levels.get(level) ?? [];
   const [had, has] = [of(old, "read").length > 0, of(now, "read").length > 0];
   return LEVELS.flatMap((level) => {
     const more = subtract(of(now, level), of(old, level));
     const less = subtract(of(old, level), of(now, level));
-    const place = { importer, device, bar, level };
+    const place = { importer, device, bar, level, ...(region === undefined ? {} : { region }) };
     return [
       { kind: had ? "widened" as const : "gained" as const, ...place, bytes: more },
       { kind: has ? "narrowed" as const : "lost" as const, ...place, bytes: less },
     ].filter(({ bytes }) => bytes.length > 0);
   });
 }
+
+/** All bytes of a region, in its own numbers. */
+const ALL: Interval = { start: 0n, end: QUANTITY_LIMIT };
 
 /** Slices by level, before denies. */
 type Collected = Omit<Holding, "levels"> & {
@@ -81,7 +87,7 @@ function holdings(set: PolicySet): ReadonlyMap<string, Holding> {
     for (const rule of policy.exports) collect(policy, rule, collected);
   }
   const finished = [...collected].map(([name, { key, slices, ...place }]) => {
-    const taken = denied.get(`${key} ${place.bar}`) ?? [];
+    const taken = takenFrom(place, denied.get(`${key} ${place.bar}`) ?? []);
     const levels = new Map(
       [...slices].map(([level, list]) => [level, subtract(normalized(list), taken)]),
     );
@@ -90,14 +96,23 @@ function holdings(set: PolicySet): ReadonlyMap<string, Holding> {
   return new Map(finished);
 }
 
+/** What part of a region a deny takes is seen on the host; without one that takes all, none is. */
+function takenFrom(
+  { region }: Pick<Holding, "region">,
+  denied: readonly Interval[],
+): readonly Interval[] {
+  return region === undefined || subtract([ALL], denied).length === 0 ? denied : [];
+}
+
 function collect(policy: Policy, rule: ExportRule, collected: Map<string, Collected>): void {
   const device = policy.devices.get(rule.device.value);
   if (device === undefined) return;
-  const intervals = rule.slices.map(intervalOf);
+  const hidden = rule.region?.value === "nvme.cmb" ? rule.region.value : undefined;
+  const intervals = hidden === undefined ? rule.slices.map(intervalOf) : [ALL];
   for (const { value } of rule.importers) {
     const importer = policy.importers.get(value);
     if (importer === undefined) continue;
-    const holding = holdingOf(policy, importer, device, rule.bar.value, collected);
+    const holding = holdingOf(policy, importer, device, rule.bar.value, hidden, collected);
     for (const level of levelsOf(rule)) {
       const list = holding.slices.get(level) ?? [];
       for (const interval of intervals) list.push(interval);
@@ -111,15 +126,17 @@ function holdingOf(
   importer: ImporterRule,
   device: DeviceRule,
   bar: number,
+  region: "nvme.cmb" | undefined,
   collected: Map<string, Collected>,
 ): Collected {
   const names = [`${policy.name}/${importer.name}`, `${policy.name}/${device.name}`] as const;
   const key = deviceKey(device.match);
   const { acquire, many } = device;
-  const full = JSON.stringify([...names, bar, importerKey(importer), acquire, many, key]);
+  const full = JSON.stringify([...names, bar, region, importerKey(importer), acquire, many, key]);
   const known = collected.get(full);
   if (known !== undefined) return known;
-  const made = { importer: names[0], device: names[1], bar, key, slices: new Map() };
+  const where = { bar, ...(region === undefined ? {} : { region }) };
+  const made = { importer: names[0], device: names[1], ...where, key, slices: new Map() };
   collected.set(full, made);
   return made;
 }

@@ -48,9 +48,10 @@ function policyForm(policy: Policy): unknown {
   };
 }
 
-function deviceForm({ name, match, acquire, owner, many }: DeviceRule): unknown {
+function deviceForm({ name, match, acquire, owner, many, enableCmb }: DeviceRule): unknown {
   const whose = owner === undefined ? null : ownerForm(owner);
-  return [name, acquire, deviceKey(match), whose, ...(many === undefined ? [] : ["many"])];
+  const also = [many === undefined ? [] : "many", enableCmb === undefined ? [] : "enableCmb"];
+  return [name, acquire, deviceKey(match), whose, ...also.flat()];
 }
 
 function ownerForm({ unit, user, executable, pidFile, socket }: OwnerIdentity): unknown {
@@ -88,6 +89,7 @@ function exportForm(rule: ExportRule): unknown {
     rule.revocation ?? null,
     rule.shared ?? false,
     inOrder(rule.allowProtected.map(({ range, reason }) => [range, reason])),
+    ...(rule.region === undefined ? [] : [rule.region.value]),
   ];
 }
 

@@ -9,6 +9,7 @@ import type {
   ImporterIdentity,
   OwnerIdentity,
   Placed,
+  Region,
   SliceRule,
 } from "./model.ts";
 import type { Span } from "./position.ts";
@@ -58,6 +59,7 @@ export interface DeviceDraft {
   readonly acquire: Placed<"open" | "borrow">;
   readonly owner?: OwnerDraft;
   readonly many?: Placed<true>;
+  readonly enableCmb?: Placed<true>;
   readonly labels: ReadonlyMap<string, string>;
   /** Where its name is written. */
   readonly at: Span;
@@ -82,8 +84,9 @@ export interface ExportDraft {
   readonly name?: Placed<string>;
   readonly device?: Placed<string>;
   readonly bar?: Placed<number>;
-  /** As written, in buffer order. */
+  /** As written, in buffer order; one that cannot be read for a region that only the host knows. */
   readonly slices: readonly SliceDraft[];
+  readonly region?: Placed<Region>;
   readonly importers: readonly Placed<string>[];
   readonly access: Placed<"read-only" | "read-write">;
   readonly onReset: Placed<"revoke" | "restore">;

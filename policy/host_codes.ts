@@ -148,6 +148,36 @@ export const HOST_CODES = {
     "On this host two names are one device; Bargate can open it or borrow it, and from one owner, but not both.",
     "make the matches apart, or say the same of both devices",
   ),
+  BG2024: fact(
+    "No NVMe controller",
+    "Regions with a name of NVMe exist in controllers of the class 010802 only.",
+    "name another device, or write slices",
+  ),
+  BG2025: fact(
+    "Controller memory buffer not known",
+    "Where it is stands in the controller's own registers, which are read only when the device is opened for it.",
+    "look it up: `bargate inventory --probe`",
+  ),
+  BG2026: fact(
+    "Controller memory buffer not enabled",
+    "The controller has one, but says neither where nor how large it is before it is enabled (CMBMSC).",
+    "let it be enabled: `enableCmb: true` at the device",
+  ),
+  BG2027: fact(
+    "No controller memory buffer",
+    "The controller says that it has none.",
+    "name a controller that has one, or write slices",
+  ),
+  BG2028: fact(
+    "Controller memory buffer in another BAR",
+    "The rule names the BAR so that people see what is exported, and the controller says another.",
+    "correct `bar`",
+  ),
+  BG2029: fact(
+    "Controller memory buffer cannot be enabled by Bargate",
+    "Every open resets the controller, and so it would have to be enabled, and its place be read anew, in every generation; this version writes no device's registers.",
+    "let the controller's own driver or firmware enable it, or write slices",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

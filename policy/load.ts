@@ -11,6 +11,7 @@ import { checkDenied } from "./checks/denied.ts";
 import { checkImporters } from "./checks/importers.ts";
 import { checkNames } from "./checks/names.ts";
 import { checkRanges } from "./checks/ranges.ts";
+import { checkRegions } from "./checks/regions.ts";
 import { checkReferences } from "./checks/references.ts";
 import { checkRevocability } from "./checks/revocability.ts";
 import { checkSelectors } from "./checks/selectors.ts";
@@ -173,6 +174,7 @@ function check(context: CheckContext): void {
   checkNames(context);
   checkReferences(context);
   checkRanges(context);
+  checkRegions(context);
   checkDenied(context);
   checkImporters(context);
   checkRevocability(context);

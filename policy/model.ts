@@ -50,6 +50,8 @@ export interface DeviceRule {
   readonly owner?: OwnerIdentity;
   /** Every function that matches is a device of its own; absent: exactly one may match. */
   readonly many?: true;
+  /** Bargate may switch on the memory buffer of an NVMe controller. */
+  readonly enableCmb?: true;
   /** For people and reports; they decide nothing. */
   readonly labels?: ReadonlyMap<string, string>;
   readonly at: Span;
@@ -125,6 +127,9 @@ export interface AllowProtected {
   readonly at: Span;
 }
 
+/** Ranges of an NVMe controller that have a name. */
+export type Region = "nvme.cmb" | "nvme.doorbells";
+
 /** One entry under `exports`: each of its importers gets one grant with a dma-buf of its own. */
 export interface ExportRule {
   readonly name: string;
@@ -132,8 +137,13 @@ export interface ExportRule {
   readonly qualifiedName: string;
   readonly device: Placed<string>;
   readonly bar: Placed<number>;
-  /** In buffer order; slices that touch in that order have been merged. */
+  /**
+   * In buffer order; slices that touch in that order have been merged. None for `nvme.cmb`, of which
+   * only the host knows where it is.
+   */
   readonly slices: readonly SliceRule[];
+  /** Absent: the slices are written. */
+  readonly region?: Placed<Region>;
   readonly importers: readonly Placed<string>[];
   readonly access: "read-only" | "read-write";
   readonly onReset: "revoke" | "restore";

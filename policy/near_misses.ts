@@ -15,6 +15,8 @@ export type Lack =
   | { readonly what: "device"; readonly device: string }
   | { readonly what: "bar"; readonly bar: number }
   | { readonly what: "access"; readonly access: string }
+  /** Only the host knows which bytes it allows. */
+  | { readonly what: "region"; readonly region: "nvme.cmb" }
   | { readonly what: "bytes"; readonly missing: readonly Interval[] };
 
 /** A rule and what it lacks. */
@@ -53,7 +55,9 @@ function lacksOf(rule: ExportRule, request: AccessRequest): readonly Lack[] {
   }
   const missing = missingBytes(rule.slices, request);
   // Offsets mean something within one BAR only.
-  if (sameBar && missing.length > 0) lacks.push({ what: "bytes", missing });
+  if (sameBar && rule.region?.value === "nvme.cmb") {
+    lacks.push({ what: "region", region: rule.region.value });
+  } else if (sameBar && missing.length > 0) lacks.push({ what: "bytes", missing });
   return lacks;
 }
 

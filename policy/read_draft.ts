@@ -17,7 +17,7 @@ import type {
 } from "./draft.ts";
 import { parseDuration } from "./duration.ts";
 import type { LineMap } from "./lines.ts";
-import type { ImporterDevice, ImporterIdentity, Placed } from "./model.ts";
+import type { ImporterDevice, ImporterIdentity, Placed, Region } from "./model.ts";
 import {
   asMapping,
   asScalar,
@@ -30,6 +30,7 @@ import {
   oneOrMany,
   type ScalarNode,
 } from "./node.ts";
+import { DOORBELLS, DOORBELLS_BAR } from "./nvme_doorbells.ts";
 import type { Span } from "./position.ts";
 import { formatQuantity, parseQuantity } from "./quantity.ts";
 
@@ -83,6 +84,7 @@ export class DraftReader {
       acquire: this.#choice(get(value, "acquire"), ["open", "borrow"], "open", key),
       ...optional("owner", this.#owner(value)),
       ...optional("many", this.#true(get(value, "many"))),
+      ...optional("enableCmb", this.#true(get(value, "enableCmb"))),
       labels: this.#labels(get(value, "labels")),
       at: this.#span(key),
     };
@@ -221,8 +223,9 @@ export class DraftReader {
     return {
       ...optional("name", this.#text(name?.value)),
       ...optional("device", this.#text(get(node, "device"))),
-      ...optional("bar", this.#bar(get(node, "bar"))),
+      ...optional("bar", this.#barOf(node)),
       slices: this.#slices(node),
+      ...optional("region", this.#region(get(node, "region"))),
       importers: itemsOf(get(node, "importers")).flatMap((item) => this.#text(item) ?? []),
       access: this.#choice(field("access"), ["read-only", "read-write"], "read-write", head),
       onReset: this.#choice(field("onReset"), ["revoke", "restore"], "revoke", head),
@@ -237,17 +240,34 @@ export class DraftReader {
     };
   }
 
+  /** The doorbells say by themselves in which BAR they are. */
+  #barOf(node: MappingNode): Placed<number> | undefined {
+    const region = this.#region(get(node, "region"));
+    const written = get(node, "bar");
+    if (written !== undefined || region?.value !== "nvme.doorbells") return this.#bar(written);
+    return { value: DOORBELLS_BAR, at: region.at };
+  }
+
+  #region(node: Node | undefined): Placed<Region> | undefined {
+    const scalar = asScalar(node);
+    const value = (["nvme.cmb", "nvme.doorbells"] as const).find((name) => name === scalar?.text);
+    return scalar === undefined || value === undefined
+      ? undefined
+      : { value, at: this.#span(scalar) };
+  }
+
   /** `region: whole` is the slice from the first byte to the end. */
   #slices(node: MappingNode): readonly SliceDraft[] {
     const region = get(node, "region");
     const slices = get(node, "slices");
     if (region === undefined) return itemsOf(slices).map((item) => this.#slice(item));
     const at = this.#span(region);
-    if (asScalar(region)?.text !== "whole") return [{}];
     if (slices !== undefined) {
       this.#report("BG1410", at, "Cannot accept both slices and a region in one export");
     }
-    return [{ rule: { offset: 0n, length: "rest", at } }];
+    const name = asScalar(region)?.text;
+    if (name === "whole") return [{ rule: { offset: 0n, length: "rest", at } }];
+    return name === "nvme.doorbells" ? [{ rule: { ...DOORBELLS, at } }] : [{}];
   }
 
   #positive(duration: Placed<number> | undefined): Placed<number> | undefined {

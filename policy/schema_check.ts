@@ -15,7 +15,7 @@ import {
   validatePolicySet,
   validatePolicyTest,
 } from "./schema_validator.js";
-import { type DocumentKind, generalPath, LATER_VALUES, SHAPES } from "./shape.ts";
+import { type DocumentKind, generalPath, SHAPES } from "./shape.ts";
 import { suggest } from "./suggest.ts";
 
 /** One violation with everything about its place. */
@@ -87,9 +87,10 @@ function tell(violation: Violation): readonly Diagnostic[] {
     case "additionalProperties":
       return [unknownKey(violation)];
     case "anyOf":
+      return missingRange(violation).map((key) => missingKey(violation, key));
     case "required":
     case "dependentRequired":
-      return [missingKey(violation)];
+      return [missingKey(violation, String(violation.error.params["missingProperty"]))];
     case "type":
       return [wrongType(violation)];
     case "enum":
@@ -133,12 +134,6 @@ function unknownKey(violation: Violation): Diagnostic {
   const key = String(error.params["additionalProperty"]);
   const at = keySpan(asMapping(node), key, violation);
   const shape = SHAPES[kind].get(general);
-  if (shape?.later.includes(key)) {
-    const message = `Cannot accept ${
-      text(key)
-    } in ${shape.name}: this version of Bargate does not know it`;
-    return diagnostic("BG1102", lines.span(at.start, at.end), message);
-  }
   const meant = suggest(key, shape?.keys ?? []);
   const place = shape === undefined ? "" : ` in ${shape.name}`;
   const message = `Cannot accept an unknown key${place} (received ${text(key)})`;
@@ -152,10 +147,14 @@ function keySpan(mapping: MappingNode | undefined, key: string, violation: Viola
   return mapping?.entries.get(key)?.key ?? violation.node;
 }
 
-function missingKey(violation: Violation): Diagnostic {
+/** The one choice of the language: slices or a region, of a BAR unless the region names it itself. */
+function missingRange({ node }: Violation): readonly string[] {
+  const has = (key: string) => asMapping(node)?.entries.has(key) ?? false;
+  return [has("bar") ? [] : "bar", has("slices") || has("region") ? [] : "slices"].flat();
+}
+
+function missingKey(violation: Violation, key: string): Diagnostic {
   const { error, general, kind } = violation;
-  // The one choice of the language is between slices and a region.
-  const key = String(error.params["missingProperty"] ?? "slices");
   const shape = SHAPES[kind].get(general)?.name ?? "this mapping";
   const because = error.keyword === "dependentRequired"
     ? ` beside ${text(error.params["property"])}`
@@ -195,14 +194,10 @@ function typeFix(types: readonly string[], node: Node): string | undefined {
   return types.includes("array") ? `write it as a list: [${node.text}]` : undefined;
 }
 
-function notAllowed({ error, general, node, lines }: Violation): Diagnostic {
+function notAllowed({ error, node, lines }: Violation): Diagnostic {
   const allowed = [error.params["allowedValues"]].flat().map(String);
   const value = node.kind === "scalar" ? node.text : "";
   const at = spanOf(node, lines);
-  if (LATER_VALUES.get(general)?.includes(value)) {
-    const message = `Cannot accept ${text(value)}: this version of Bargate does not know it`;
-    return diagnostic("BG1102", at, message, { fix: `use ${allowed.join(" or ")}` });
-  }
   const meant = suggest(value, allowed);
   const message = `Cannot accept this value: expected ${allowed.join(" or ")} (received ${
     text(value)

@@ -1,6 +1,6 @@
 /**
- * Which keys each mapping of a policy has: for "did you mean", and to tell a misspelt key from one
- * that a later version of the language will have. A test holds it equal to the schema.
+ * Which keys each mapping of a policy has: for "did you mean". A test holds it equal to the
+ * schema.
  *
  * @module
  */
@@ -10,29 +10,23 @@ export interface Shape {
   /** What messages call it. */
   readonly name: string;
   readonly keys: readonly string[];
-  /** Keys of the language that this version does not know. */
-  readonly later: readonly string[];
 }
 
 const POLICY: Shape = {
   name: "a policy",
   keys: ["apiVersion", "kind", "metadata", "defaults", "devices", "importers", "exports", "deny"],
-  later: [],
 };
 const METADATA: Shape = {
   name: "metadata",
   keys: ["name", "description", "labels"],
-  later: [],
 };
 const DEFAULTS: Shape = {
   name: "defaults",
   keys: ["access", "onReset", "grace", "expires", "collateral", "revocation"],
-  later: [],
 };
 const DEVICE: Shape = {
   name: "a device",
-  keys: ["match", "acquire", "owner", "many", "labels"],
-  later: [],
+  keys: ["match", "acquire", "owner", "many", "enableCmb", "labels"],
 };
 const MATCH: Shape = {
   name: "a match",
@@ -47,32 +41,26 @@ const MATCH: Shape = {
     "numaNode",
     "barSizes",
   ],
-  later: [],
 };
 const BAR_SIZES: Shape = {
   name: "barSizes",
   keys: ["0", "1", "2", "3", "4", "5"],
-  later: [],
 };
 const OWNER: Shape = {
   name: "an owner",
   keys: ["unit", "user", "executable", "pidFile", "socket"],
-  later: [],
 };
 const IMPORTER: Shape = {
   name: "an importer",
   keys: ["identity", "driver", "mapping", "device", "labels"],
-  later: [],
 };
 const IMPORTER_DEVICE: Shape = {
   name: "an importer's device",
   keys: ["address", "id", "rdma", "drm", "nvme"],
-  later: [],
 };
 const IDENTITY: Shape = {
   name: "an identity",
   keys: ["user", "group", "unit", "cgroup", "executable", "sha256"],
-  later: [],
 };
 const EXPORT: Shape = {
   name: "an export",
@@ -93,18 +81,15 @@ const EXPORT: Shape = {
     "labels",
     "allowProtected",
   ],
-  later: [],
 };
-const SLICE: Shape = { name: "a slice", keys: ["offset", "length"], later: [] };
+const SLICE: Shape = { name: "a slice", keys: ["offset", "length"] };
 const ALLOW_PROTECTED: Shape = {
   name: "an entry of allowProtected",
   keys: ["range", "reason"],
-  later: [],
 };
 const DENY: Shape = {
   name: "a deny",
   keys: ["device", "bar", "slices", "reason"],
-  later: ["region", "importers"],
 };
 
 /** What a document can be. */
@@ -129,29 +114,28 @@ const POLICY_SHAPES: ReadonlyMap<string, Shape> = new Map([
   ["/deny/*/slices/*", SLICE],
 ]);
 
-const NAMED: Shape = { name: "metadata", keys: ["name", "description"], later: [] };
+const NAMED: Shape = { name: "metadata", keys: ["name", "description"] };
 
 const SET_SHAPES: ReadonlyMap<string, Shape> = new Map([
-  ["", { name: "a policy set", keys: ["apiVersion", "kind", "metadata", "files"], later: [] }],
+  ["", { name: "a policy set", keys: ["apiVersion", "kind", "metadata", "files"] }],
   ["/metadata", NAMED],
-  ["/files/*", { name: "a file of the set", keys: ["path", "sha256"], later: [] }],
+  ["/files/*", { name: "a file of the set", keys: ["path", "sha256"] }],
 ]);
 
 const TEST_SHAPES: ReadonlyMap<string, Shape> = new Map([
-  ["", { name: "a policy test", keys: ["apiVersion", "kind", "metadata", "cases"], later: [] }],
+  ["", { name: "a policy test", keys: ["apiVersion", "kind", "metadata", "cases"] }],
   ["/metadata", NAMED],
-  ["/cases/*", { name: "a case", keys: ["name", "request", "expect"], later: [] }],
+  ["/cases/*", { name: "a case", keys: ["name", "request", "expect"] }],
   [
     "/cases/*/request",
     {
       name: "a request",
       keys: ["importer", "device", "bar", "offset", "length", "access"],
-      later: [],
     },
   ],
   [
     "/cases/*/expect",
-    { name: "an expectation", keys: ["decision", "rules", "reason", "diagnostic"], later: [] },
+    { name: "an expectation", keys: ["decision", "rules", "reason", "diagnostic"] },
   ],
 ]);
 
@@ -161,11 +145,6 @@ export const SHAPES: Readonly<Record<DocumentKind, ReadonlyMap<string, Shape>>> 
   PolicySet: SET_SHAPES,
   PolicyTest: TEST_SHAPES,
 };
-
-/** Values of the language that this version does not know, by path. */
-export const LATER_VALUES: ReadonlyMap<string, readonly string[]> = new Map([
-  ["/exports/*/region", ["nvme.cmb", "nvme.doorbells"]],
-]);
 
 /**
  * The path with names and numbers replaced by `*`.

@@ -98,6 +98,8 @@ function lackText(lack: Lack): string {
       return `is for BAR ${lack.bar}`;
     case "access":
       return `allows ${lack.access} only`;
+    case "region":
+      return `allows ${lack.region}, and only the host knows which bytes that is (bargate plan)`;
     case "bytes":
       return `lacks ${lack.missing.map(rangeText).join(", ")}`;
   }

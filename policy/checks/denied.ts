@@ -37,7 +37,9 @@ function checkExport(
   index: IntervalIndex<Denied>,
   context: CheckContext,
 ): void {
-  const slices = readSlices(rule.slices);
+  const slices = rule.region?.value === "nvme.cmb"
+    ? [{ offset: 0n, length: "rest" as const, at: rule.region.at }]
+    : readSlices(rule.slices);
   const found = slices.flatMap((slice) => {
     const { start, end } = intervalOf(slice);
     const denied = index.overlapping(start, end);
@@ -54,6 +56,8 @@ function checkExport(
     });
     return;
   }
+  // Whether a deny of a part hits the region is seen on the host only.
+  if (rule.region?.value === "nvme.cmb") return;
   for (const { slice, denied } of found) {
     const message = `Cannot export a slice that is denied: ${denied.reason}`;
     const place = related(denied.at, "denied here");

@@ -108,10 +108,13 @@ function tellPointless(
   groups: readonly (readonly ExportInPolicy[])[],
   report: Report,
 ): void {
-  const { shared } = owner.rule;
-  if (shared === undefined || !owner.policy.sound) return;
-  // By another match the device may be the same on some host, where sharing must then be stated.
-  if (groups.some(([other]) => other !== undefined && mayShare(owner, other))) return;
+  const { shared, region } = owner.rule;
+  if (shared === undefined || !owner.policy.sound || region?.value === "nvme.cmb") return;
+  // Where a region is, and which devices are one by another match, is seen on the host only; there
+  // sharing must then be stated.
+  const own = groups.find((group) => group.includes(owner)) ?? [];
+  const hidden = own.some(({ rule }) => rule.region?.value === "nvme.cmb");
+  if (hidden || groups.some(([other]) => other !== undefined && mayShare(owner, other))) return;
   report("BG1409", shared.at, `Nothing else grants bytes of ${nameOf(owner)}`);
 }
 

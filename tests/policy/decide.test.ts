@@ -68,6 +68,20 @@ Deno.test("Decider tells a deny from the absence of a rule", () => {
   assert.equal(demo().decide({ ...REQUEST, bar: 1, offset: 0n, length: 1n }).outcome, "no-rule");
 });
 
+Deno.test("Decider takes no byte as allowed by a region that only the host knows", () => {
+  const text = POLICY.replace(
+    / {2}- \{ name: low.*\n.*\n/,
+    "  - { name: cmb, device: ssd, bar: 2, region: nvme.cmb, importers: [engine] }\n",
+  );
+  const { set } = loadPolicySet([{ file: "demo.yaml", text }]);
+  assert.ok(set);
+  const request = { ...REQUEST, offset: 0n, length: 4096n };
+  assert.equal(new Decider(set).decide(request).outcome, "no-rule");
+  assert.deepEqual(nearMisses(set, request).map(({ lacks }) => lacks), [
+    [{ what: "region", region: "nvme.cmb" }],
+  ]);
+});
+
 Deno.test("Decider allows nothing empty, negative or past 64 bits", () => {
   for (const [offset, length] of [[0n, 0n], [-1n, 2n], [8192n, 1n << 64n]] as const) {
     assert.equal(demo().decide({ ...REQUEST, offset, length }).outcome, "no-rule");

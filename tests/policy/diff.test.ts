@@ -111,6 +111,25 @@ Deno.test("diffPolicies() takes an importer for another when its DMA is done els
   assert.deepEqual(kinds(here, here), []);
 });
 
+Deno.test("diffPolicies() tells a region of which only the host knows where it is", () => {
+  const cmb = POLICY.replace("slices: [{ offset: 0, length: 8KiB }]", "region: nvme.cmb");
+  const [both, one] = [["gained", "lost"], (kind: string) => [`${kind} read`, `${kind} write`]];
+  assert.deepEqual(kinds(POLICY, cmb).toSorted(), both.flatMap(one), "in place of the slices");
+  assert.deepEqual(kinds(cmb, cmb), []);
+  const nothing = cmb.replace(/ {2}- .*\n/, "").replace("exports:", "exports: []");
+  assert.deepEqual(kinds(nothing, cmb), one("gained"));
+  assert.deepEqual(kinds(cmb, `${nothing}deny: [{ device: ssd, bar: 2, reason: x }]`), one("lost"));
+  const bells = POLICY.replace(
+    "bar: 2, slices: [{ offset: 0, length: 8KiB }]",
+    "region: nvme.doorbells",
+  );
+  const page = POLICY.replace("bar: 2", "bar: 0").replace(
+    "offset: 0, length: 8KiB",
+    "offset: 4KiB, length: 4KiB",
+  );
+  assert.deepEqual(kinds(bells, page), [], "which are bytes like others");
+});
+
 Deno.test("diffPolicies() does not see spelling, order and splitting", () => {
   const split = POLICY.replace(
     "[{ offset: 0, length: 8KiB }]",

@@ -185,3 +185,18 @@ Deno.test("one file cannot drown the rest in diagnostics", () => {
   assert.match(diagnostics.at(-2)?.message ?? "", /^500 more/);
   assert.equal(diagnostics.at(-1)?.code, "BG1004");
 });
+
+Deno.test("doorbells are refused for pages that hold registers too, and said to hold queue 0 else", () => {
+  const text = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: demo }
+devices: { ssd: { match: { id: "1b36:0010" } } }
+importers: { engine: { identity: { user: nobody }, driver: iommufd } }
+exports: [{ name: bells, device: ssd, region: nvme.doorbells, importers: [engine] }]
+`;
+  const told = (pageSize: number) =>
+    loadPolicySet([{ file: "p.yaml", text }], { pageSize }).diagnostics.map(({ code }) => code);
+  assert.deepEqual(told(4096), ["BG1411"]);
+  assert.deepEqual(told(16384), ["BG1401"]);
+  assert.deepEqual(told(65536), ["BG1401"]);
+});

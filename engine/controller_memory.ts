@@ -1,0 +1,54 @@
+/**
+ * Where the memory buffer of an NVMe controller is, by what a snapshot has of it.
+ *
+ * @module
+ */
+import type { SnapshotFunction } from "../host/snapshot.ts";
+import type { HostCode } from "../policy/host_codes.ts";
+
+/** Where it is, or why that is not known. */
+export type FoundMemory =
+  /** Bytes, within the BAR that was asked for. */
+  | { readonly is: "known"; readonly offset: bigint; readonly size: bigint }
+  | { readonly is: "unknown"; readonly code: HostCode; readonly why: string };
+
+/**
+ * Finds the buffer that a rule means.
+ *
+ * @param entry a controller
+ * @param bar that the rule names
+ * @param mayEnable whether the policy lets Bargate enable it
+ *
+ * @example
+ * ```ts
+ * import { controllerMemory } from "./controller_memory.ts";
+ *
+ * const controllerMemoryBuffer = { state: "enabled", bar: 2, offset: 0n, size: 16n << 20n } as const;
+ * const entry = { address: "0000:03:00.0", controllerMemory: controllerMemoryBuffer };
+ * if (controllerMemory(entry, 2, false).is !== "known") throw new Error("wrong");
+ * if (controllerMemory(entry, 4, false).is !== "unknown") throw new Error("wrong");
+ * ```
+ */
+export function controllerMemory(
+  { address, controllerMemory: memory }: Pick<SnapshotFunction, "address" | "controllerMemory">,
+  bar: number,
+  mayEnable: boolean,
+): FoundMemory {
+  const unknown = (code: HostCode, why: string): FoundMemory => ({ is: "unknown", code, why });
+  switch (memory?.state) {
+    case undefined:
+      return unknown("BG2025", `nobody has asked ${address} where its memory buffer is`);
+    case "none":
+      return unknown("BG2027", `${address} has no controller memory buffer`);
+    case "disabled":
+      return mayEnable
+        ? unknown("BG2029", `the memory buffer of ${address} would have to be enabled first`)
+        : unknown("BG2026", `the memory buffer of ${address} is not enabled`);
+    case "enabled":
+      if (memory.bar === bar) return { is: "known", offset: memory.offset, size: memory.size };
+      return unknown(
+        "BG2028",
+        `the memory buffer of ${address} is in BAR ${memory.bar}, and not in BAR ${bar}`,
+      );
+  }
+}
