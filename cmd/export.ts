@@ -30,7 +30,8 @@ import { jsonDiagnostics } from "./output/json.ts";
 import { styleFor } from "./output/style.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
-import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
+import { holdToPlan } from "./hold_to_plan.ts";
+import { PLAN_FLAGS, type PlanFlags, planOptions } from "./plan_flags.ts";
 import { factsOf, type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
 import { ensureRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
 import { ShutdownSignals } from "./shutdown_signals.ts";
@@ -39,7 +40,7 @@ import { readVfTokens } from "./vf_token_file.ts";
 interface Flags extends PlanFlags {
   readonly exec: boolean;
   readonly send?: string;
-  readonly importer?: string;
+  readonly plan?: string;
   readonly format: ReportFormat;
   readonly env?: readonly AskedVariable[];
   readonly allowSameUser: boolean;
@@ -58,16 +59,12 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const host = await openHost(this, flags.sim);
   const vfTokens = await vfTokensOf(flags, host.kernel);
   const { release, pageSize } = host.kernel;
-  const prepared = await preparePlan(
-    this,
-    factsOf({ files: host.files, release, pageSize }, flags.sim),
-    paths,
-    {
-      ...(flags.importer === undefined ? {} : { importer: flags.importer }),
-      ...(flags.route === undefined ? {} : { route: flags.route }),
-      acceptUnwaitedRevoke: flags.acceptUnwaitedRevoke,
-    },
-  );
+  const facts = factsOf({ files: host.files, release, pageSize }, flags.sim);
+  const made = await preparePlan(this, facts, paths, planOptions(flags));
+  const prepared = flags.plan === undefined ? made : await holdToPlan(made, flags.plan, {
+    options: planOptions(flags),
+    ...(flags.sim === undefined ? {} : { simulated: true }),
+  });
   const { plan } = prepared;
   tellDiagnostics(this, flags, prepared);
   if (plan === undefined || prepared.status !== ExitStatus.done) {
@@ -283,6 +280,13 @@ export const command = buildCommand<Flags, string[], Context>({
         optional: true,
         placeholder: "name",
         brief: "Which importer of the policy the program is",
+      },
+      plan: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        placeholder: "file",
+        brief: "Refuse unless exactly what this file planned would be done (bargate plan --out)",
       },
       format: {
         kind: "enum",

@@ -5,11 +5,8 @@
  */
 import { snapshotDiagnostic } from "../engine/snapshot_findings.ts";
 import { MAX_SNAPSHOT_BYTES, parseSnapshot } from "../host/parse_snapshot.ts";
-import { CommandError } from "./errors.ts";
-import { ExitStatus } from "./exit_status.ts";
-import { fileTrouble } from "./file_trouble.ts";
-import { collectBounded } from "./policy_input.ts";
 import type { HostFacts } from "./prepare_plan.ts";
+import { readBounded } from "./read_bounded.ts";
 
 /**
  * Reads a host's inventory.
@@ -19,26 +16,13 @@ import type { HostFacts } from "./prepare_plan.ts";
  * @throws {CommandError} usage: the file cannot be read
  */
 export async function readInventory(file: string): Promise<HostFacts> {
-  const { snapshot, problems } = parseSnapshot(await readBounded(file));
+  const { snapshot, problems } = parseSnapshot(
+    await readBounded(file, "the inventory", MAX_SNAPSHOT_BYTES),
+  );
   return {
     file,
     ...(snapshot === undefined ? {} : { pageSize: snapshot.pageSize }),
     diagnostics: problems.map((problem) => snapshotDiagnostic(problem, file)),
     snapshot: () => snapshot,
   };
-}
-
-/** Reads no more than shows that the file is too large: it could be a device without end. */
-async function readBounded(path: string): Promise<Uint8Array> {
-  try {
-    const { isFile, size } = await Deno.stat(path);
-    if (isFile && size <= MAX_SNAPSHOT_BYTES) return await Deno.readFile(path);
-    const file = await Deno.open(path);
-    return await collectBounded(file.readable, MAX_SNAPSHOT_BYTES);
-  } catch (error) {
-    throw new CommandError(
-      `Cannot read the inventory ${path}: ${fileTrouble(error, "read")}`,
-      ExitStatus.usage,
-    );
-  }
 }

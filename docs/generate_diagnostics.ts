@@ -16,8 +16,8 @@ Generated from \`policy/codes.ts\` and \`policy/host_codes.ts\`; not to be edite
 
 Every diagnostic has a code. \`BG1…\` are about policies and need no host: \`bargate validate\` finds
 them. \`BG2…\` are about a policy on a host: \`bargate plan\` finds them (\`BG21…\`: in the file that
-\`--inventory\` names). Examples show the lines that
-differ from this policy, which is valid:
+\`--inventory\` names; \`BG23…\`: \`bargate export\`, about the file that \`--plan\` names). Examples
+show the lines that differ from this policy, which is valid:
 
 \`\`\`yaml
 ${shown(EXAMPLE_POLICY, EXAMPLE_POLICY)}

@@ -57,8 +57,12 @@ export function planJson(
   };
 }
 
-/** Those that are given, in one order, however they were given. */
-function optionsJson({ importer, route, acceptUnwaitedRevoke }: PlanOptions): PlanOptions {
+/**
+ * Those that are given, in one order, however they were given.
+ *
+ * @param options of a planning
+ */
+export function optionsJson({ importer, route, acceptUnwaitedRevoke }: PlanOptions): PlanOptions {
   return {
     ...(importer === undefined ? {} : { importer }),
     ...(route === undefined ? {} : { route }),

@@ -115,15 +115,21 @@ export class ProblemSink {
   }
 }
 
-interface Place {
+/** Line and column, from 1; columns in UTF-16 code units. */
+export interface Place {
   readonly line: number;
   readonly column: number;
 }
 
 const FIRST: Place = { line: 1, column: 1 };
 
-/** Lines and columns of ascending offsets, in one pass. LF, CR and CRLF each end a line. */
-function placesOf(bytes: Uint8Array, offsets: readonly number[]): readonly Place[] {
+/**
+ * Lines and columns of ascending offsets, in one pass. LF, CR and CRLF each end a line.
+ *
+ * @param bytes the whole file
+ * @param offsets ascending
+ */
+export function placesOf(bytes: Uint8Array, offsets: readonly number[]): readonly Place[] {
   const places: Place[] = [];
   let [line, column, at] = [1, 1, 0];
   for (const offset of offsets) {

@@ -1,6 +1,7 @@
 /**
  * Every diagnostic that comparing a policy with a host can give: the closed list of `BG2…`; `BG21…`
- * are about a host that is a file, `BG22…` about how a host's functions reach each other.
+ * are about a host that is a file, `BG22…` about how a host's functions reach each other, `BG23…`
+ * about a plan that is a file.
  * `docs/diagnostics.md` is generated from it.
  *
  * @module
@@ -313,6 +314,56 @@ export const HOST_CODES = {
     "Path not checked",
     "What decides could not be read, or is not on the host yet. The kernel decides when the importer maps the buffer.",
     "take the inventory as root, with the importer's function bound to its driver",
+  ),
+  BG2301: fact(
+    "Plan is no JSON",
+    "Nothing after the place can be read.",
+    "make the plan anew with `bargate plan --out`",
+  ),
+  BG2302: fact(
+    "Plan is not UTF-8",
+    "JSON is UTF-8 without a byte order mark.",
+    "make the plan anew with `bargate plan --out`",
+  ),
+  BG2303: fact(
+    "Plan too large",
+    "Files and nesting are bounded, so that a file that somebody sent costs no more than its size.",
+    "plan fewer policies at once, or one importer (--importer)",
+  ),
+  BG2304: fact(
+    "No plan",
+    "Only `apiVersion: bargate/v1` with `kind: ExportPlan` is read.",
+    "give a file that `bargate plan --out` wrote",
+  ),
+  BG2305: fact(
+    "Field missing in a plan",
+    "A plan says which policies and which options it is of.",
+    "make the plan anew with `bargate plan --out`",
+  ),
+  BG2306: fact(
+    "Field given twice in a plan",
+    "Readers of JSON disagree about which one counts.",
+    "make the plan anew with `bargate plan --out`",
+  ),
+  BG2307: fact(
+    "Value of the wrong type in a plan",
+    "What says which policies and options a plan is of must be readable.",
+    "make the plan anew with `bargate plan --out`",
+  ),
+  BG2310: refusal(
+    "Plan of other policies",
+    "A plan allows nothing by itself: the policies that are given decide, and they are not those that were planned.",
+    "look at what differs with `bargate diff`, plan anew, and have that plan reviewed",
+  ),
+  BG2311: fact(
+    "Host has drifted from the plan",
+    "What would be done now is not what was planned and reviewed.",
+    "put the host back as it was, or plan anew and have that plan reviewed",
+  ),
+  BG2312: note(
+    "More differences",
+    "Only the first differences from a plan are told.",
+    "plan anew and compare the two files",
   ),
 } as const satisfies Readonly<Record<string, HostCodeEntry>>;
 

@@ -244,3 +244,70 @@ Deno.test("what a simulated host cannot have is refused, and said", async () => 
     }
   });
 });
+
+Deno.test("export --plan does what was planned, and nothing where the host or the policy is another", async () => {
+  await withFolder(async (folder) => {
+    const policy = await policyIn(folder);
+    const [planFile, marker] = [`${folder}/plan.json`, `${folder}/started`];
+    const made = await answer(bargate(folder, "plan", "--sim", HOST, policy, "--out", planFile));
+    assert.equal(made.status, ExitStatus.done, made.stderr);
+    assert.match(made.stdout, /^ {2}ioctl {4}0x3b75 /m, "people are told all the same");
+    assert.match(made.stderr, /plan written to .*plan\.json\n/);
+    assert.equal(((await Deno.stat(planFile)).mode ?? 0) & 0o777, 0o600);
+    const again = await answer(bargate(folder, "plan", "--sim", HOST, policy, "--out", "-"));
+    assert.equal(again.stdout, await Deno.readTextFile(planFile));
+
+    const moved = `${folder}/moved.json`;
+    const host = await Deno.readTextFile(HOST);
+    await Deno.writeTextFile(moved, host.replace("devices/vfio0", "devices/vfio70"));
+    const other = `${folder}/other.yaml`;
+    const text = await Deno.readTextFile(policy);
+    await Deno.writeTextFile(other, text.replace("onReset: revoke", "onReset: restore"));
+    const spoiled = `${folder}/spoiled.json`;
+    await Deno.writeTextFile(spoiled, again.stdout.replace("bargate/v1", "bargate/v9"));
+
+    const program = ["--exec", "--", "/bin/touch", marker];
+    const run = (plan: string, snapshot: string, ...more: readonly string[]) =>
+      answer(
+        bargate(
+          folder,
+          ...["export", "--plan", plan, "--sim", snapshot, "--allow-same-user", ...more],
+          ...program,
+        ),
+      );
+    const refused: readonly (readonly [readonly string[], ExitStatus, RegExp])[] = [
+      [[planFile, moved, policy], ExitStatus.hostNotReady, /BG2311.*devices\/vfio70/],
+      [[planFile, HOST, other], ExitStatus.denied, /BG2310.*are not those that were planned/],
+      [[spoiled, HOST, policy], ExitStatus.hostNotReady, /BG2304.*bargate\/v9/],
+      [[planFile, HOST, policy, "--route", "group"], ExitStatus.usage, /asked for with route/],
+      [[`${folder}/none`, HOST, policy], ExitStatus.usage, /Cannot read the plan/],
+    ];
+    for (const [[plan, snapshot, ...more], status, message] of refused) {
+      const ran = await run(plan ?? "", snapshot ?? "", ...more);
+      assert.equal(ran.status, status, ran.stderr);
+      assert.match(ran.stderr, message);
+      assert.equal(ran.stdout, "");
+    }
+    const json = await run(planFile, moved, policy, "--format", "json");
+    const [first] = JSON.parse(json.stdout).diagnostics;
+    assert.deepEqual([first.code, first.pointer], ["BG2311", "/grants/0/device/node"]);
+    assert.equal(isThere(marker), false, "nothing was started");
+
+    const ran = await run(planFile, HOST, policy);
+    assert.equal(ran.status, ExitStatus.done, ran.stderr);
+    assert.equal(isThere(marker), true);
+  });
+});
+
+Deno.test("plan --out keeps no plan by which nothing could be exported", async () => {
+  await withFolder(async (folder) => {
+    const out = `${folder}/plan.json`;
+    const bare = `${folder}/bare.json`;
+    const text = await Deno.readTextFile(HOST);
+    await Deno.writeTextFile(bare, text.replaceAll('"driver": "vfio-pci"', '"driver": "nvme"'));
+    const ran = await answer(bargate(folder, "plan", "--sim", bare, POLICY, "--out", out));
+    assert.equal(ran.status, ExitStatus.hostNotReady, ran.stderr);
+    assert.match(ran.stderr, /no plan written to .*: nothing could be exported\n/);
+    assert.equal(isThere(out), false);
+  });
+});
