@@ -8,6 +8,7 @@ import {
   buildCommand,
   buildRouteMap,
   type Command,
+  type RouteMap,
   run,
   text_en,
 } from "@stricli/core";
@@ -31,7 +32,7 @@ function placeholder(brief: string): Command<Context> {
 async function routes(
   verbs: Verbs,
   wanted: string | undefined,
-): Promise<Record<string, Command<Context>>> {
+): Promise<Record<string, Command<Context> | RouteMap<Context>>> {
   const entries = Object.entries(verbs).map(async ([name, verb]) =>
     [name, name === wanted ? (await verb.load()).command : placeholder(verb.brief)] as const
   );

@@ -5,11 +5,12 @@
  *
  * @module
  */
-import { buildCommand } from "@stricli/core";
+import { buildCommand, buildRouteMap } from "@stricli/core";
 import { isPciAddress } from "../host/address.ts";
 import { namesAmong } from "../host/device_names.ts";
 import { FilesError } from "../host/files.ts";
 import { parseSnapshot } from "../host/parse_snapshot.ts";
+import { redactSnapshot } from "../host/redact.ts";
 import { printSnapshot } from "../host/print_snapshot.ts";
 import { type KernelConfigRead, readKernelConfig } from "../host/kernel_config.ts";
 import { readSnapshot, type TakenSnapshot } from "../host/read_snapshot.ts";
@@ -17,6 +18,7 @@ import type { Unreadable } from "../host/snapshot.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { diffCommand } from "./inventory_diff.ts";
 import { inventoryTable } from "./output/inventory_table.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
@@ -30,10 +32,13 @@ interface Flags {
   readonly device?: readonly string[];
   readonly out?: string;
   readonly sim?: string;
+  readonly redact: boolean;
 }
 
-async function inventory(this: Context, { format, device, out, sim }: Flags): Promise<void> {
-  const taken = take(await planningHost(this, sim), device);
+async function inventory(this: Context, flags: Flags): Promise<void> {
+  const { format, device, out, sim } = flags;
+  const found = take(await planningHost(this, sim), device);
+  const taken = flags.redact ? { ...found, snapshot: redactSnapshot(found.snapshot) } : found;
   const asJson = format === undefined ? out !== undefined : format === "json";
   const pieces = asJson ? [...printSnapshot(taken.snapshot)] : [forPeople(taken, device)];
   if (out !== undefined && out !== "-") writePrivate(out, "the inventory", pieces);
@@ -140,8 +145,9 @@ function parseDevice(text: string): string {
   );
 }
 
-/** The verb. */
-export const command = buildCommand<Flags, [], Context>({
+const BRIEF = "Say what PCI functions this host has, as a table or as a file to plan against";
+
+const takeCommand = buildCommand<Flags, [], Context>({
   func: inventory,
   parameters: {
     flags: {
@@ -167,11 +173,17 @@ export const command = buildCommand<Flags, [], Context>({
         brief: "Write to this file (- is standard output)",
       },
       sim: SIM_FLAG,
+      redact: {
+        kind: "boolean",
+        default: false,
+        withNegated: false,
+        brief: "Replace names and serial numbers by aliases, to show the result to others",
+      },
     },
     aliases: { o: "out" },
   },
   docs: {
-    brief: "Say what PCI functions this host has, as a table or as a file to plan against",
+    brief: BRIEF,
     fullDescription: [
       "Opens no device and changes nothing. Runs as any account: an ordinary user cannot read",
       "configuration space beyond 64 bytes, and is told so.",
@@ -179,4 +191,11 @@ export const command = buildCommand<Flags, [], Context>({
       "The file is described in docs/inventory.md; bargate schema --of snapshot prints its schema.",
     ].join("\n"),
   },
+});
+
+/** The verb. Without a second word it takes the inventory. */
+export const command = buildRouteMap<"take" | "diff", Context>({
+  routes: { take: takeCommand, diff: diffCommand },
+  defaultCommand: "take",
+  docs: { brief: BRIEF },
 });

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import type { Command } from "@stricli/core";
+import type { Command, RouteMap } from "@stricli/core";
 import type { Context } from "./context.ts";
 
 /** A verb: its line in the help, and where it is. */
 export interface Verb {
   /** The same text as in the command's own documentation. */
   readonly brief: string;
-  readonly load: () => Promise<{ readonly command: Command<Context> }>;
+  readonly load: () => Promise<{ readonly command: Command<Context> | RouteMap<Context> }>;
   /** What follows `--` is a program and its arguments. */
   readonly takesCommand?: true;
 }

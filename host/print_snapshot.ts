@@ -86,8 +86,13 @@ function unreadableJson({ field, right }: Unreadable): Record<string, unknown> {
   return { field, right };
 }
 
-/** Keys in the order of the file; those that are undefined are left out. */
-function functionJson(entry: SnapshotFunction): Record<string, unknown> {
+/**
+ * One function as the file has it: keys in order, those that are undefined are left out.
+ *
+ * @param entry of a snapshot
+ * @returns what `JSON.stringify` takes
+ */
+export function functionJson(entry: SnapshotFunction): Record<string, unknown> {
   return {
     address: entry.address,
     vendor: entry.vendor,

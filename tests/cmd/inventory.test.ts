@@ -181,3 +181,55 @@ Deno.test("schema --of snapshot prints the schema of inventories, and schema sta
   const both = await bargate(["schema", "HostSnapshot", "--of", "snapshot"]);
   assert.equal(both.status, ExitStatus.usage);
 });
+
+Deno.test("inventory diff says what differs, status 1; the same is status 0", async () => {
+  await withFolder(async (folder) => {
+    const [one, other] = [`${folder}/one.json`, `${folder}/other.json`];
+    await Deno.writeTextFile(one, HOST);
+    await Deno.writeTextFile(other, HOST.replace(`"vfio-pci"`, `"nvme\\u002dx"`));
+    const same = await bargate(["inventory", "diff", one, one], ALL);
+    assert.deepEqual([same.status, same.stdout], [0, "both inventories say the same\n"]);
+    const human = await bargate(["inventory", "diff", one, other], ALL);
+    assert.equal(human.status, ExitStatus.denied, human.stderr);
+    assert.equal(human.stdout, "0000:01:00.0 driver: vfio-pci -> nvme-x\n");
+    const json = await bargate(["inventory", "diff", one, other, "--format", "json"], ALL);
+    assert.equal(json.status, ExitStatus.denied);
+    assert.deepEqual(JSON.parse(json.stdout), {
+      differences: [
+        { function: "0000:01:00.0", field: "driver", old: "vfio-pci", new: "nvme-x" },
+      ],
+    });
+  });
+});
+
+Deno.test("inventory diff of what is no inventory, or cannot be read, is said to be wrong", async () => {
+  const bad = `${CORPUS}snapshots/bad/root-array.json`;
+  const wrong = await bargate(["inventory", "diff", bad, bad], ALL);
+  assert.deepEqual([wrong.status, wrong.stdout], [ExitStatus.hostNotReady, ""]);
+  assert.match(wrong.stderr, /BG2108/);
+  const absent = await bargate(["inventory", "diff", bad, "/nonexistent/host.json"], ALL);
+  assert.equal(absent.status, ExitStatus.usage);
+  const one = await bargate(["inventory", "diff", bad], ALL);
+  assert.equal(one.status, ExitStatus.usage);
+});
+
+Deno.test("inventory --redact shows aliases, as a table and as a file that can be planned against", async () => {
+  await withFolder(async (folder) => {
+    const file = `${folder}/host.json`;
+    const secret = HOST.replace(`"7.3.4"`, `"7.3.4-acme"`)
+      .replace(`"driver"`, `"slot":"acme rack 7","driver"`)
+      .replace(/}$/, `,"rdma":[{"name":"acme_0","function":"0000:01:00.0"}]}`);
+    await Deno.writeTextFile(file, secret);
+    for (const flags of [[], ["--format", "json"]]) {
+      const args = ["inventory", "--redact", "--sim", file, ...flags];
+      const { status, stdout, stderr } = await bargate(args, ALL);
+      assert.equal(status, ExitStatus.done, stderr);
+      assert.ok(!stdout.includes("acme"), stdout);
+      assert.ok(stdout.includes("rdma001"), stdout);
+    }
+    const redacted = `${folder}/redacted.json`;
+    await bargate(["inventory", "--redact", "--sim", file, "--out", redacted], ALL);
+    const { status } = await bargate(["plan", "--inventory", redacted, POLICY], ALL);
+    assert.equal(status, ExitStatus.done);
+  });
+});

@@ -1,0 +1,85 @@
+/**
+ * `bargate inventory diff A B`: what differs between two inventories.
+ *
+ * @module
+ */
+import { buildCommand } from "@stricli/core";
+import { diffSnapshots, type SnapshotDifference } from "../host/diff_snapshots.ts";
+import type { HostSnapshot } from "../host/snapshot.ts";
+import type { Context } from "./context.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { humanDiagnostics } from "./output/human.ts";
+import { visible } from "./output/visible.ts";
+import { pathArgument } from "./path_argument.ts";
+import { readInventory } from "./read_inventory.ts";
+
+interface Flags {
+  readonly format: "human" | "json";
+}
+
+async function diff(this: Context, flags: Flags, old: string, now: string): Promise<void> {
+  const [before, after] = [await load(this, old), await load(this, now)];
+  if (before === undefined || after === undefined) return this.exitWith(ExitStatus.hostNotReady);
+  const differences = diffSnapshots(before, after);
+  this.process.stdout.write(
+    flags.format === "json" ? `${JSON.stringify({ differences })}\n` : humanText(differences),
+  );
+  this.exitWith(differences.length === 0 ? ExitStatus.done : ExitStatus.denied);
+}
+
+/** @returns undefined: it is wrong, and why has been told */
+async function load(context: Context, file: string): Promise<HostSnapshot | undefined> {
+  const facts = await readInventory(file);
+  if (facts.diagnostics.length > 0) {
+    const { stderr } = context.process;
+    stderr.write(humanDiagnostics(facts.diagnostics, {
+      textOf: () => "",
+      coloured: context.colours && stderr.isTerminal,
+    }));
+  }
+  return facts.snapshot(() => true);
+}
+
+function humanText(differences: readonly SnapshotDifference[]): string {
+  if (differences.length === 0) return "both inventories say the same\n";
+  return differences.map((each) => `${visible(lineOf(each))}\n`).join("");
+}
+
+function lineOf({ function: address = "host", field, old, new: now }: SnapshotDifference): string {
+  if (field === undefined) {
+    return old === undefined
+      ? `${address}: only in the second (${now})`
+      : `${address}: only in the first (${old})`;
+  }
+  return `${address} ${field}: ${old ?? "none"} -> ${now ?? "none"}`;
+}
+
+/** The verb's second part. */
+export const diffCommand = buildCommand<Flags, [string, string], Context>({
+  func: diff,
+  parameters: {
+    flags: {
+      format: {
+        kind: "enum",
+        values: ["human", "json"],
+        default: "human",
+        brief: "How to print the differences",
+      },
+    },
+    positional: {
+      kind: "tuple",
+      parameters: [
+        { brief: "An inventory (`inventory --out`)", parse: pathArgument, placeholder: "old" },
+        { brief: "Another", parse: pathArgument, placeholder: "new" },
+      ],
+    },
+  },
+  docs: {
+    brief: "Say what differs between two inventories; exit with 1 if anything does",
+    fullDescription: [
+      "One line for each field of the host or of a function, with both values; of configuration",
+      "space for each run of bytes. Exit status: 0 both say the same, 1 they differ, 2 a file cannot",
+      "be read, 4 one is no inventory.",
+    ].join("\n"),
+  },
+});

@@ -1,0 +1,128 @@
+/**
+ * Configuration space without what only its own host should know. What is kept is listed: the
+ * header, and of the capabilities the registers that decisions or people need. All other bytes can
+ * hold anything, serial numbers among them, and are 0.
+ *
+ * Layouts: include/uapi/linux/pci_regs.h.
+ *
+ * @module
+ */
+import { type Capability, extendedCapabilities, standardCapabilities } from "./capability_list.ts";
+import { CONFIG_HEADER_BYTES } from "./config_space.ts";
+
+/** Bytes that are kept of a standard capability, header included. Of others only the header is. */
+const STANDARD: ReadonlyMap<number, number> = new Map([
+  [0x01, 8], // power management
+  [0x05, 4], // MSI, without address and data
+  [0x0d, 8], // subsystem of a bridge
+  [0x10, 0x3c], // PCI Express
+  [0x11, 12], // MSI-X
+  [0x13, 6], // advanced features: function level reset
+]);
+/** Version 1 of PCI Express is shorter. */
+const EXPRESS_V1_BYTES = 0x14;
+const STANDARD_HEADER = 2;
+
+/** The same of an extended one. */
+const EXTENDED: ReadonlyMap<number, number> = new Map([
+  [0x01, 0x1c], // advanced error reporting, without the packets that it logged
+  [0x03, 12], // serial number, as an alias
+  [0x0b, 8], // vendor specific: which and how long
+  [0x0d, 8], // access control services
+  [0x0e, 8], // alternative routing id
+  [0x0f, 8], // address translation services
+  [0x10, 0x40], // SR-IOV
+  [0x13, 16], // page requests
+  [0x18, 8], // latency tolerance
+  [0x1b, 8], // process address spaces
+  [0x1d, 12], // downstream port containment
+  [0x1f, 12], // precision time
+  [0x23, 10], // designated vendor specific: which and how long
+]);
+const EXTENDED_HEADER = 4;
+/** Of the function, and of its virtual ones. */
+const CAPS_RESIZABLE: ReadonlySet<number> = new Set([0x15, 0x24]);
+const MOST_BARS = 6;
+
+const CAP_EXPRESS = 0x10;
+const EXPRESS_SLOT = 0x14;
+/** Bits of the slot register that hold its number. */
+const SLOT_NUMBER = 0xfff8_0000;
+const CAP_SERIAL = 0x03;
+const SERIAL_BYTES = 8;
+
+/**
+ * The device serial number.
+ *
+ * @param config configuration space
+ * @returns its 64 bits; undefined if the function has none, or it could not be read
+ */
+export function serialNumber(config: Uint8Array): bigint | undefined {
+  const found = extendedCapabilities(config).find(({ id }) => id === CAP_SERIAL);
+  if (found === undefined || found.at + EXTENDED_HEADER + SERIAL_BYTES > config.length) return;
+  return new DataView(config.buffer, config.byteOffset).getBigUint64(
+    found.at + EXTENDED_HEADER,
+    true,
+  );
+}
+
+/**
+ * Keeps the registers that are listed.
+ *
+ * @param config configuration space
+ * @param aliasOf what stands for a serial number
+ * @returns as many bytes
+ */
+export function redactConfig(
+  config: Uint8Array,
+  aliasOf: (serial: bigint) => bigint,
+): Uint8Array {
+  const kept = new Uint8Array(config.length);
+  kept.set(config.subarray(0, CONFIG_HEADER_BYTES));
+  const keep = ({ at }: Capability, length: number) => {
+    kept.set(config.subarray(at, Math.min(at + length, config.length)), at);
+  };
+  for (const each of standardCapabilities(config)) {
+    keep(each, standardLength(config, each));
+    if (each.id === CAP_EXPRESS) hideSlot(kept, each.at + EXPRESS_SLOT);
+  }
+  const extended = extendedCapabilities(config);
+  for (const each of extended) keep(each, extendedLength(config, each));
+  // After all others, so that no capability that overlaps it brings it back.
+  for (const { id, at } of extended) {
+    if (id === CAP_SERIAL) hideSerial(kept, config, at + EXTENDED_HEADER, aliasOf);
+  }
+  return kept;
+}
+
+function standardLength(config: Uint8Array, { id, at }: Capability): number {
+  const version = (config[at + 2] ?? 0) & 0xf;
+  if (id === CAP_EXPRESS && version < 2) return EXPRESS_V1_BYTES;
+  return STANDARD.get(id) ?? STANDARD_HEADER;
+}
+
+/** Resizable BARs are as many as the first of them says. */
+function extendedLength(config: Uint8Array, { id, at }: Capability): number {
+  if (!CAPS_RESIZABLE.has(id)) return EXTENDED.get(id) ?? EXTENDED_HEADER;
+  const count = Math.min((config[at + 8] ?? 0) >>> 5, MOST_BARS);
+  return EXTENDED_HEADER + 8 * count;
+}
+
+function hideSlot(kept: Uint8Array, at: number): void {
+  if (at + 4 > kept.length) return;
+  const view = new DataView(kept.buffer, kept.byteOffset);
+  view.setUint32(at, view.getUint32(at, true) & ~SLOT_NUMBER, true);
+}
+
+function hideSerial(
+  kept: Uint8Array,
+  config: Uint8Array,
+  at: number,
+  aliasOf: (serial: bigint) => bigint,
+): void {
+  const whole = at + SERIAL_BYTES <= config.length;
+  const serial = whole ? new DataView(config.buffer, config.byteOffset).getBigUint64(at, true) : 0n;
+  kept.fill(0, at, at + SERIAL_BYTES);
+  if (!whole || serial === 0n) return;
+  new DataView(kept.buffer, kept.byteOffset).setBigUint64(at, aliasOf(serial), true);
+}

@@ -1,0 +1,181 @@
+/** `--redact`: what must not be in a redacted snapshot, and what must not change by it. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { makePlan } from "../../engine/plan.ts";
+import { planJson } from "../../engine/plan_json.ts";
+import { extendedCapabilities, standardCapabilities } from "../../host/capability_list.ts";
+import { findCapability, msixRanges } from "../../host/config_space.ts";
+import { parseSnapshot } from "../../host/parse_snapshot.ts";
+import { printSnapshot } from "../../host/print_snapshot.ts";
+import { redactSnapshot } from "../../host/redact.ts";
+import { redactConfig, serialNumber } from "../../host/redact_config.ts";
+import type { HostSnapshot } from "../../host/snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+import { snapshots } from "./random_snapshots.ts";
+
+const HOSTS = new URL("../../examples/hosts/", import.meta.url);
+const POLICIES = new URL("../../examples/policies/", import.meta.url);
+
+function print(snapshot: HostSnapshot): string {
+  return [...printSnapshot(snapshot)].join("");
+}
+
+function parse(text: string): HostSnapshot {
+  const { snapshot, problems } = parseSnapshot(new TextEncoder().encode(text));
+  assert.deepEqual(problems, []);
+  assert.ok(snapshot !== undefined);
+  return snapshot;
+}
+
+/** A word that stands nowhere by chance. */
+const secret = fc.stringMatching(/^[G-Z]{12}$/);
+const secretBytes = fc.uint8Array({ minLength: 8, maxLength: 8 }).filter((bytes) =>
+  new Set(bytes).size === 8
+);
+
+function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Where a device can keep what is nobody's affair: what is kept around it is found by its chain. */
+const HIDING_PLACES = {
+  "the data of vital product data": 0x64,
+  "a vendor's capability": 0x72,
+  "a gap of the first 256 bytes": 0xe0,
+  "the device serial number": 0x104,
+  "a vendor's extended capability": 0x118,
+  "packets that error reporting logged": 0x13c,
+  "a capability that nobody knows": 0x164,
+  "bytes that no capability claims": 0x800,
+} as const;
+
+const CHAIN = { 0x40: 0x11, 0x50: 0x10, 0x60: 0x03, 0x70: 0x09 } as const;
+const EXTENDED_CHAIN = {
+  0x100: 0x03,
+  0x110: 0x0b,
+  0x120: 0x01,
+  0x160: 0x7abc,
+  0x180: 0x0d,
+} as const;
+
+/** Configuration space with a chain of capabilities. */
+function configWith(places: Readonly<Record<number, Uint8Array>>, ids: [number, number]) {
+  const config = new Uint8Array(4096);
+  const view = new DataView(config.buffer);
+  view.setUint16(0, ids[0], true);
+  view.setUint16(2, ids[1], true);
+  view.setUint16(0x06, 0x10, true);
+  view.setUint8(0x34, 0x40);
+  const standard = Object.entries(CHAIN);
+  for (const [index, [at, id]] of standard.entries()) {
+    config.set([id, Number(standard[index + 1]?.[0] ?? 0)], Number(at));
+  }
+  const extended = Object.entries(EXTENDED_CHAIN);
+  for (const [index, [at, id]] of extended.entries()) {
+    view.setUint32(
+      Number(at),
+      (Number(extended[index + 1]?.[0] ?? 0) << 20 | 1 << 16 | id) >>> 0,
+      true,
+    );
+  }
+  config.set([7, 0, 0, 0x20, 0, 0, 0, 0x30], 0x42); // MSI-X
+  view.setUint32(0x184, 0x001d_005f, true); // ACS
+  for (const [at, bytes] of Object.entries(places)) config.set(bytes, Number(at));
+  return config;
+}
+
+const secretConfig = fc.tuple(...Object.values(HIDING_PLACES).map(() => secretBytes)).map((all) =>
+  Object.fromEntries(
+    Object.values(HIDING_PLACES).map((at, index) => [at, all[index] ?? new Uint8Array()]),
+  )
+);
+
+Deno.test("no secret of a snapshot is in the redacted one, which is sound", () => {
+  const words = fc.tuple(secret, secret, secret, secret, secret);
+  fc.assert(fc.property(snapshots, words, secretConfig, (plain, words, places) => {
+    const [local, slot, rdma, command, text] = words;
+    const release = `7.3.4-${local}`;
+    const snapshot: HostSnapshot = {
+      ...plain,
+      description: text,
+      kernel: { ...plain.kernel, release },
+      unreadable: [{ field: `kernel.config in /boot/config-${release}`, right: "CAP" }],
+      rdma: [{ name: rdma }],
+      functions: plain.functions.map((entry) => ({
+        ...entry,
+        slot,
+        openBy: [{ pid: 4711, command }],
+        config: configWith(places, [parseInt(entry.vendor, 16), parseInt(entry.device, 16)]),
+      })),
+    };
+    const redacted = redactSnapshot(snapshot);
+    const printed = print(redacted);
+    for (const word of words) assert.ok(!printed.includes(word), word);
+    for (const [at, bytes] of Object.entries(places)) {
+      assert.ok(!printed.includes(hexOf(bytes)), `bytes at ${at}`);
+    }
+    assert.deepEqual(parse(printed), redacted);
+    for (const [index, { config }] of redacted.functions.entries()) {
+      const before = snapshot.functions[index]?.config ?? config;
+      assert.deepEqual(standardCapabilities(config), standardCapabilities(before));
+      assert.deepEqual(extendedCapabilities(config), extendedCapabilities(before));
+      assert.deepEqual(msixRanges(config), msixRanges(before));
+      assert.deepEqual(config.subarray(0x180, 0x188), before.subarray(0x180, 0x188));
+      assert.equal(serialNumber(config), 1n, "the same card everywhere");
+    }
+  }));
+});
+
+Deno.test("any configuration space is redacted without a fault, and its capabilities stay", () => {
+  const config = fc.oneof(
+    fc.uint8Array({ minLength: 64, maxLength: 300 }),
+    fc.uint8Array({ minLength: 4096, maxLength: 4096, size: "max" }),
+  );
+  fc.assert(fc.property(config, (config) => {
+    config[6] = 0x10;
+    const redacted = redactConfig(config, () => 1n);
+    assert.equal(redacted.length, config.length);
+    assert.equal(findCapability(redacted, 0x11), findCapability(config, 0x11));
+    assert.deepEqual(redacted.subarray(0, 64), config.subarray(0, 64));
+  }));
+});
+
+Deno.test("plans of the example hosts are the same when these are redacted", () => {
+  const policies = [...Deno.readDirSync(POLICIES)].map(({ name }) => name)
+    .filter((name) => name.endsWith(".yaml"));
+  for (const { name } of Deno.readDirSync(HOSTS)) {
+    if (!name.endsWith(".json")) continue;
+    const host = parse(Deno.readTextFileSync(new URL(name, HOSTS)));
+    for (const file of policies) {
+      const text = Deno.readTextFileSync(new URL(file, POLICIES));
+      const { set } = loadPolicySet([{ file, text }], { pageSize: host.pageSize });
+      if (set === undefined) continue;
+      const told = (snapshot: HostSnapshot) => {
+        const plan = planJson(makePlan(set, snapshot), () => ({ request: "0x0", bytes: "" }));
+        return JSON.parse(JSON.stringify({ ...plan, host: undefined }));
+      };
+      assert.deepEqual(told(redactSnapshot(host)), told(host), `${file} on ${name}`);
+    }
+  }
+});
+
+Deno.test("what is the same stays the same, and what is not does not", () => {
+  const entry = parse(Deno.readTextFileSync(new URL("spdk-direct.json", HOSTS))).functions[0];
+  assert.ok(entry !== undefined);
+  const access = (uid: number, gid: number) => ({ uid, gid, mode: "0660" });
+  const { functions } = redactSnapshot({
+    kernel: { release: "7.3.4" },
+    pageSize: 4096,
+    iommu: [],
+    functions: [
+      { ...entry, slot: "a", cdevAccess: access(0, 70), openBy: [{ pid: 9, command: "x" }] },
+      { ...entry, slot: "b", cdevAccess: access(70, 0), openBy: [{ pid: 9 }] },
+      { ...entry, slot: "a", cdevAccess: access(71, 70) },
+    ],
+  });
+  assert.deepEqual(functions.map(({ slot, cdevAccess, openBy }) => [slot, cdevAccess, openBy]), [
+    ["slot001", access(0, 1000), [{ pid: 1, command: "process001" }]],
+    ["slot002", access(1000, 0), [{ pid: 1 }]],
+    ["slot001", access(1001, 1000), undefined],
+  ]);
+});
