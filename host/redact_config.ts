@@ -52,21 +52,6 @@ const CAP_SERIAL = 0x03;
 const SERIAL_BYTES = 8;
 
 /**
- * The device serial number.
- *
- * @param config configuration space
- * @returns its 64 bits; undefined if the function has none, or it could not be read
- */
-export function serialNumber(config: Uint8Array): bigint | undefined {
-  const found = extendedCapabilities(config).find(({ id }) => id === CAP_SERIAL);
-  if (found === undefined || found.at + EXTENDED_HEADER + SERIAL_BYTES > config.length) return;
-  return new DataView(config.buffer, config.byteOffset).getBigUint64(
-    found.at + EXTENDED_HEADER,
-    true,
-  );
-}
-
-/**
  * Keeps the registers that are listed.
  *
  * @param config configuration space

@@ -15,6 +15,7 @@ export const MACHINE_NEEDS: readonly Need[] = [
   { package: "qemu-system-x86", proof: "qemu-system-x86_64" },
   { package: "busybox-static", proof: "busybox" },
   { package: "util-linux", proof: "setpriv" },
+  { package: "pciutils", proof: "lspci" },
   { package: "gcc", proof: "gcc" },
   { package: "libc6-dev", proof: "/usr/include/stdlib.h" },
 ];

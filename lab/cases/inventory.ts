@@ -10,6 +10,7 @@ import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import type { CaseContext, LabCase } from "../guest/case.ts";
 import { join } from "../path.ts";
+import { inventorySays, lspciSays } from "./inventory_lspci.ts";
 import { policyText, writePolicy } from "./support.ts";
 
 const RECORDED = "examples/hosts/laboratory.json";
@@ -108,6 +109,24 @@ async function plansTheSame(context: CaseContext): Promise<void> {
   assert.deepEqual(rest, JSON.parse(here.stdout));
 }
 
+async function agreesWithLspci(context: CaseContext): Promise<void> {
+  const { snapshot } = await take(context);
+  const ran = await context.run(["lspci", "-D", "-nn", "-vvv"], { limitMs: LIMIT_MS });
+  assert.equal(ran.status, 0, ran.stderr);
+  await Deno.writeTextFile(join(context.exchange, "lspci.txt"), ran.stdout);
+  const said = lspciSays(ran.stdout);
+  const addresses = snapshot.functions.map(({ address }) => address);
+  assert.deepEqual([...said.keys()].sort(), addresses);
+  for (const entry of snapshot.functions) {
+    assert.deepEqual(inventorySays(entry), said.get(entry.address), entry.address);
+  }
+  const all = [...said.values()];
+  // The comparison is worth something only if there is something to compare.
+  assert.ok(all.some(({ msix }) => msix !== undefined) && all.some(({ acs }) => acs !== undefined));
+  assert.ok(all.some(({ functionReset }) => functionReset));
+  assert.ok(all.every(({ group }) => group !== undefined));
+}
+
 /** Those of the inventory. */
 export const cases: readonly LabCase[] = [
   {
@@ -119,6 +138,11 @@ export const cases: readonly LabCase[] = [
     name: "inventory: without a capability less is read, and the right that is missing is named",
     limitMs: 2 * LIMIT_MS,
     run: withoutRights,
+  },
+  {
+    name: "inventory: lspci says the same of every function: ids, BARs, MSI-X, ACS, group",
+    limitMs: LIMIT_MS,
+    run: agreesWithLspci,
   },
   {
     name: "inventory: a plan on the file is the plan on the host",
