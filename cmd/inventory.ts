@@ -6,6 +6,7 @@
  * @module
  */
 import { buildCommand, buildRouteMap } from "@stricli/core";
+import { pathMatrix } from "../engine/path_matrix.ts";
 import { isPciAddress } from "../host/address.ts";
 import { namesAmong } from "../host/device_names.ts";
 import { FilesError } from "../host/files.ts";
@@ -20,6 +21,8 @@ import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { diffCommand } from "./inventory_diff.ts";
 import { inventoryTable } from "./output/inventory_table.ts";
+import { pathMatrixJson } from "./output/path_matrix_json.ts";
+import { pathMatrixTable } from "./output/path_matrix_table.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { planningHost } from "./planning_host.ts";
@@ -33,25 +36,30 @@ interface Flags {
   readonly out?: string;
   readonly sim?: string;
   readonly redact: boolean;
+  readonly matrix: boolean;
 }
 
 async function inventory(this: Context, flags: Flags): Promise<void> {
-  const { format, device, out, sim } = flags;
-  const found = take(await planningHost(this, sim), device);
+  const { format, device, out, sim, matrix } = flags;
+  const found = take(await planningHost(this, sim), device, matrix);
   const taken = flags.redact ? { ...found, snapshot: redactSnapshot(found.snapshot) } : found;
   const asJson = format === undefined ? out !== undefined : format === "json";
-  const pieces = asJson ? [...printSnapshot(taken.snapshot)] : [forPeople(taken, device)];
+  const pieces = matrix
+    ? matrixPieces(taken, device, asJson)
+    : asJson
+    ? [...printSnapshot(taken.snapshot)]
+    : [forPeople(taken, device)];
   if (out !== undefined && out !== "-") writePrivate(out, "the inventory", pieces);
   else for (const piece of pieces) this.process.stdout.write(piece);
-  const doubts = asJson ? await refusals(pieces) : [];
+  const doubts = asJson && !matrix ? await refusals(pieces) : [];
   for (const line of [...shortcomings(taken), ...doubts]) {
     this.process.stderr.write(`${visible(line)}\n`);
   }
 }
 
 /** @throws {CommandError} host not ready: there is no PCI here, or no such device */
-function take(host: ThisHost, device: Flags["device"]): TakenSnapshot {
-  const taken = readOwn(host, device);
+function take(host: ThisHost, device: Flags["device"], all: boolean): TakenSnapshot {
+  const taken = readOwn(host, all ? undefined : device);
   for (const address of device ?? []) {
     if (taken.snapshot.functions.some((entry) => entry.address === address)) continue;
     const why = taken.skipped.find((skipped) => skipped.address === address)?.why;
@@ -107,6 +115,18 @@ function forPeople({ snapshot }: TakenSnapshot, device: Flags["device"]): string
     snapshot,
     ({ address }) => device === undefined || device.includes(address),
   );
+}
+
+/** With any importer, wherever it is, and so of the whole host. */
+function matrixPieces(
+  { snapshot }: TakenSnapshot,
+  device: Flags["device"],
+  asJson: boolean,
+): readonly string[] {
+  const wanted = device === undefined ? undefined : new Set(device);
+  const matrix = pathMatrix(snapshot, ({ address }) => wanted?.has(address) ?? true);
+  const { release } = snapshot.kernel;
+  return [...asJson ? pathMatrixJson(matrix, release) : pathMatrixTable(matrix)];
 }
 
 /** What is not in the inventory, and which right it would have needed. */
@@ -178,6 +198,12 @@ const takeCommand = buildCommand<Flags, [], Context>({
         default: false,
         withNegated: false,
         brief: "Replace names and serial numbers by aliases, to show the result to others",
+      },
+      matrix: {
+        kind: "boolean",
+        default: false,
+        withNegated: false,
+        brief: "Say instead which functions' BARs which functions could reach",
       },
     },
     aliases: { o: "out" },

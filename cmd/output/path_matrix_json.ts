@@ -1,0 +1,75 @@
+/**
+ * The matrix of paths for machines: one JSON value, in pieces, for a large host has many pairs.
+ *
+ * @module
+ */
+import type { MatrixExporter, MatrixImporter, PathMatrix } from "../../engine/path_matrix.ts";
+import type { SnapshotFunction } from "../../host/snapshot.ts";
+import type { PathJudgement } from "../../host/topology/judge.ts";
+import { pathRemedy, pathText } from "../../host/topology/words.ts";
+
+/**
+ * Writes the matrix.
+ *
+ * @param matrix of the host
+ * @param release of its kernel
+ * @returns pieces of JSON text, which end with a newline
+ */
+export function* pathMatrixJson(matrix: PathMatrix, release: string): Generator<string, void> {
+  const { exporters, importers, judge } = matrix;
+  const head = {
+    apiVersion: "bargate/v1",
+    kind: "PathMatrix",
+    kernel: { release },
+    exporters: exporters.map(exporterJson),
+    importers: importers.map(importerJson),
+  };
+  yield `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "paths": [`;
+  let separator = "\n    ";
+  for (const exporter of exporters) {
+    for (const importer of importers) {
+      yield separator + JSON.stringify(pathJson(judge(exporter.entry, importer.entry)));
+      separator = ",\n    ";
+    }
+  }
+  yield separator.startsWith(",") ? "\n  ]\n}\n" : "]\n}\n";
+}
+
+function exporterJson({ entry, viability }: MatrixExporter): Record<string, unknown> {
+  return {
+    ...functionJson(entry),
+    group: viability === undefined ? undefined : {
+      number: viability.group,
+      viable: viability.spoilers.length === 0,
+      heldBy: viability.spoilers.map(functionJson),
+    },
+  };
+}
+
+function importerJson({ entry, names }: MatrixImporter): Record<string, unknown> {
+  return { ...functionJson(entry), names };
+}
+
+function functionJson(entry: SnapshotFunction): Record<string, unknown> {
+  const { address, vendor, device, driver } = entry;
+  return { address, id: `${vendor}:${device}`, driver };
+}
+
+function pathJson(judgement: PathJudgement): Record<string, unknown> {
+  const { exporter, importer, kind, supported, path, redirecting, reason } = judgement;
+  return {
+    exporter,
+    importer,
+    path: kind,
+    // Absent: not known.
+    supported,
+    distance: path.distance,
+    common: path.common?.address,
+    exporterSide: path.exporterSide.map(({ address }) => address),
+    importerSide: path.importerSide.map(({ address }) => address),
+    redirecting: redirecting.map(({ address, bits }) => ({ address, bits })),
+    reason: reason.code,
+    why: pathText(judgement),
+    fix: pathRemedy(judgement),
+  };
+}
