@@ -49,6 +49,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     brief: "Say what PCI functions this host has, as a table or as a file to plan against",
     load: () => loadUnlinked("./inventory.ts"),
   },
+  preflight: {
+    brief: "Say whether policies can be put into effect on this host, or on hosts that are files",
+    load: () => loadUnlinked("./preflight.ts"),
+  },
   plan: {
     brief: "Show what would be exported on this host or on one that is a file, down to the bytes",
     load: () => loadUnlinked("./plan.ts"),

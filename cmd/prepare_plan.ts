@@ -129,17 +129,31 @@ export function showDiagnostics(
 const FIXES_BY_FILE: Readonly<Record<string, (file: string) => string>> = {
   BG2001: (file) =>
     `compare the match with the functions in ${file} (\`bargate inventory --sim FILE\` lists them); an address alone is no identity`,
+  BG2031: (file) =>
+    `look in ${file} where the device is now (\`bargate inventory --sim FILE\` lists it), and correct the policy; never its id alone, to fit what is there`,
   BG2005: (file) =>
     `name a BAR that the device has in ${file} (\`bargate inventory --sim FILE\` lists them)`,
 };
 
-function forHostOf({ file }: HostFacts, plan: Plan): Plan {
-  if (file === undefined) return plan;
-  const diagnostics = plan.diagnostics.map((diagnostic) => {
+function forHostOf(facts: HostFacts, plan: Plan): Plan {
+  return { ...plan, diagnostics: adviceFor(facts, plan.diagnostics) };
+}
+
+/**
+ * Advice that fits where the facts are from.
+ *
+ * @param facts of the host
+ * @param diagnostics about it
+ */
+export function adviceFor(
+  { file }: HostFacts,
+  diagnostics: readonly Diagnostic[],
+): readonly Diagnostic[] {
+  if (file === undefined) return diagnostics;
+  return diagnostics.map((diagnostic) => {
     const fix = FIXES_BY_FILE[diagnostic.code]?.(file);
     return fix === undefined ? diagnostic : { ...diagnostic, fix };
   });
-  return { ...plan, diagnostics };
 }
 
 function needsPaths({ importers }: Policy): boolean {

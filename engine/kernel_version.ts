@@ -6,10 +6,13 @@
  */
 import { type Finding, hostFinding } from "./host_findings.ts";
 
+/** Version and patch level of a release. */
+export type Release = readonly [number, number];
+
 /** First release with `VFIO_DEVICE_FEATURE_DMA_BUF`. */
-const FIRST: readonly [number, number] = [6, 19];
+const FIRST: Release = [6, 19];
 /** First release whose revoke waits until every importer has unmapped. */
-const WAITS: readonly [number, number] = [7, 1];
+const WAITS: Release = [7, 1];
 
 /**
  * Judges a kernel release.
@@ -19,14 +22,13 @@ const WAITS: readonly [number, number] = [7, 1];
  * @returns what is wrong with it
  */
 export function kernelFindings(release: string, acceptUnwaitedRevoke: boolean): readonly Finding[] {
-  const found = /^(\d+)\.(\d+)/.exec(release);
-  const version: readonly [number, number] = [Number(found?.[1] ?? 0), Number(found?.[2] ?? 0)];
-  if (before(version, FIRST)) {
+  const version = parseRelease(release);
+  if (isBefore(version, FIRST)) {
     return [
       hostFinding("BG2015", undefined, `Linux ${release} has no dma-buf export of VFIO devices`),
     ];
   }
-  if (before(version, WAITS) && !acceptUnwaitedRevoke) {
+  if (isBefore(version, WAITS) && !acceptUnwaitedRevoke) {
     return [
       hostFinding(
         "BG2016",
@@ -38,6 +40,16 @@ export function kernelFindings(release: string, acceptUnwaitedRevoke: boolean): 
   return [];
 }
 
-function before(a: readonly [number, number], b: readonly [number, number]): boolean {
+/**
+ * @param release as `uname -r` prints it
+ * @returns 0.0 for what is no release
+ */
+export function parseRelease(release: string): Release {
+  const found = /^(\d+)\.(\d+)/.exec(release);
+  return [Number(found?.[1] ?? 0), Number(found?.[2] ?? 0)];
+}
+
+/** @returns whether the one release came before the other */
+export function isBefore(a: Release, b: Release): boolean {
   return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
 }

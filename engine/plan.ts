@@ -90,6 +90,25 @@ export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOption
   };
 }
 
+/** What a host and a policy set come to, also where not everything can be had. */
+export interface Examined {
+  readonly findings: readonly Finding[];
+  /** Those in whose own way nothing stands. */
+  readonly grants: readonly PlannedGrant[];
+}
+
+/**
+ * Does what {@linkcode makePlan} does, and keeps the grants that could be made when others cannot.
+ *
+ * @param set the policy set
+ * @param host what is there
+ * @param options what to plan for
+ */
+export function examine(set: PolicySet, host: HostSnapshot, options: PlanOptions = {}): Examined {
+  const planner = new Planner(inOrder(set), host, options);
+  return { findings: planner.run(), grants: planner.grants };
+}
+
 /** By name: in which order files were given does not count. */
 function inOrder(set: PolicySet): PolicySet {
   const policies = set.policies.toSorted((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);

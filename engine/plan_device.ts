@@ -12,7 +12,7 @@ import type { DeviceTarget } from "./device_target.ts";
 import type { Route } from "./group_access.ts";
 import type { AddFinding } from "./host_findings.ts";
 import { protectedRanges } from "./protected_ranges.ts";
-import { type FunctionIndex, idOf } from "./resolve.ts";
+import { type FunctionIndex, idOf, type Mismatch, mismatches } from "./resolve.ts";
 
 /** A device of a policy, found on the host. */
 export interface Resolved {
@@ -23,6 +23,16 @@ export interface Resolved {
 }
 
 const VFIO_PCI = "vfio-pci";
+/** Made of vfio-pci for one kind of device: `mlx5_vfio_pci`, `nvgrace-gpu-vfio-pci`. */
+const VFIO_VARIANT = /^.+[-_]vfio[-_]pci$/;
+/** Fields that say which device it is, and not what has been done to it since. */
+const OF_IDENTITY: ReadonlySet<Mismatch["field"]> = new Set([
+  "id",
+  "subsystem",
+  "class",
+  "serial",
+  "barSizes",
+]);
 /** Functions told that are almost a device. */
 const MAX_NEAR_MISSES = 4;
 
@@ -71,22 +81,33 @@ export class DeviceFinder {
   }
 
   #notThere({ name, match }: DeviceRule): void {
-    const nearly = this.index.nearly(match).slice(0, MAX_NEAR_MISSES);
-    const near = new Set(nearly.map(({ entry }) => entry));
-    const there = (match.address ?? []).flatMap((a) => this.index.at(a) ?? []);
-    const instead = [
-      ...nearly.map(({ entry, lacks: { field, has } }) =>
-        `${identityOf(entry)}, and fits but for its ${field} (${has})`
-      ),
-      ...there.filter((entry) => !near.has(entry)).map(identityOf),
-    ];
+    const there = (match.address ?? []).flatMap((a) => this.index.at(a) ?? [])
+      .map((entry) => ({ entry, lacks: mismatches(entry, match) }));
+    const near = this.index.nearly(match)
+      .filter(({ entry }) => !there.some((other) => other.entry === entry))
+      .slice(0, MAX_NEAR_MISSES)
+      .map(({ entry, lacks }) => ({ entry, lacks: [lacks] }));
+    const drifted = there.some(({ lacks }) => lacks.some(({ field }) => OF_IDENTITY.has(field)));
+    const instead = [...there, ...near].map(({ entry, lacks }) =>
+      `${entry.address} is ${idOf(entry)}, class ${entry.class}, and fits but for its ${
+        lacks.map(({ field, has }) => `${field} (${has})`).join(", ")
+      }`
+    );
     const message = `no PCI function of the host is device ${JSON.stringify(name)}${
       instead.length === 0 ? "" : `: ${instead.join("; ")}`
     }`;
-    this.add("BG2001", match.at, message);
+    this.add(drifted ? "BG2031" : "BG2001", match.at, message);
   }
 
   #usable(device: DeviceRule, entry: SnapshotFunction): Resolved | undefined {
+    if (VFIO_VARIANT.test(entry.driver ?? "")) {
+      this.add(
+        "BG2032",
+        device.at,
+        `${entry.address} is bound to ${entry.driver}, a VFIO driver that Bargate cannot export from`,
+      );
+      return undefined;
+    }
     if (entry.driver !== VFIO_PCI) {
       this.add(
         "BG2003",
@@ -139,10 +160,6 @@ export class DeviceFinder {
     if (groupNode !== undefined && wanted !== "cdev") return { route: "group", node: groupNode };
     return undefined;
   }
-}
-
-function identityOf(entry: SnapshotFunction): string {
-  return `${entry.address} is ${idOf(entry)}, class ${entry.class}`;
 }
 
 /** At most four, so that a message stays readable. */

@@ -123,7 +123,12 @@ const FIELDS = [
   "barSizes",
 ] as const;
 
-function mismatches(entry: SnapshotFunction, match: DeviceMatch): readonly Mismatch[] {
+/**
+ * @param entry any function
+ * @param match of a policy's device
+ * @returns the fields that do not hold, and what the function has instead
+ */
+export function mismatches(entry: SnapshotFunction, match: DeviceMatch): readonly Mismatch[] {
   return FIELDS.filter((field) => {
     const only = { [field]: match[field], at: match.at };
     return !matches(entry, only) || hasSerial(entry, only) === false;

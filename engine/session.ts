@@ -138,7 +138,7 @@ export class DeviceSession implements GuardedSession {
    */
   async export(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
     const device = this.#open("export from");
-    await this.#checkFeature(device);
+    await this.checkFeature();
     const dmaBuf = await explained(
       `export ${what}`,
       () => this.lane.exportDmaBuf(device, region, ranges),
@@ -351,7 +351,13 @@ export class DeviceSession implements GuardedSession {
     }
   }
 
-  async #checkFeature(device: Fd): Promise<void> {
+  /**
+   * Asks whether this kernel and driver can export from the device.
+   *
+   * @throws {HostNotReadyError} if not
+   */
+  async checkFeature(): Promise<void> {
+    const device = this.#open("export from");
     const answer = await explained(
       `ask ${this.target.address} whether it can export`,
       () => this.lane.probeDmaBuf(device),

@@ -23,6 +23,8 @@ export interface Diagnostic {
   readonly severity: Severity;
   /** What is wrong, with the value received. */
   readonly message: string;
+  /** Which host it is about, where several are looked at. */
+  readonly host?: string;
   readonly file?: string;
   readonly line?: number;
   readonly column?: number;

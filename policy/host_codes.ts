@@ -179,6 +179,72 @@ export const HOST_CODES = {
     "Every open resets the controller, and so it would have to be enabled, and its place be read anew, in every generation; this version writes no device's registers.",
     "let the controller's own driver or firmware enable it, or write slices",
   ),
+  BG2031: fact(
+    "Another device at the address",
+    "The function at the address that the policy gives is not the one that it describes: somebody has moved or replaced a card, or numbered the buses anew.",
+    "look where the device is now, and correct the policy; never its id alone, to fit what is there",
+  ),
+  BG2032: fact(
+    "VFIO driver that does not export",
+    "Variants of vfio-pci for one kind of device do not offer VFIO_DEVICE_FEATURE_DMA_BUF, or have BARs of their own making.",
+    "bind it to vfio-pci itself: write vfio-pci to its driver_override in sysfs, unbind its driver, and write its address to /sys/bus/pci/drivers_probe",
+  ),
+  BG2033: fact(
+    "Kernel built without an option",
+    "What the option is for is not in this kernel, whatever its release.",
+    "build or install a kernel with the option set to y, or to m where it can be a module",
+  ),
+  BG2034: fact(
+    "Importer's driver is not there",
+    "No PCI function of the host is bound to a driver by which the importer could attach to a buffer.",
+    "load the driver (`modprobe`), look in `dmesg` why it has not bound, or name the driver that the importer uses",
+  ),
+  BG2035: fact(
+    "Node not open to this account",
+    "A device is opened by its node in /dev/vfio, for reading and writing.",
+    "run as root, or let a udev rule give the node to a group that this account is in",
+  ),
+  BG2036: fact(
+    "Borrowed device asleep",
+    "Every call would wake the device and take its owner out of low power.",
+    "let the owner wake it, and keep it awake while it is exported from",
+  ),
+  BG2037: fact(
+    "Borrowed device decodes no memory",
+    "The kernel exports from it without complaint, and the buffer is revoked from the start.",
+    "let the owner set the Memory Space bit of the command register",
+  ),
+  BG2038: fact(
+    "Importer's driver too old in this kernel",
+    "The driver of this release cannot attach to buffers of VFIO.",
+    "run a kernel that is recent enough, or name another driver",
+  ),
+  BG2039: fact(
+    "Too few open files allowed",
+    "Each grant is a descriptor, each device several; the export would fail half way (EMFILE).",
+    "raise the limit (`ulimit -n`, LimitNOFILE= of the unit), or export fewer slices by one process",
+  ),
+  BG2040: {
+    ...fact(
+      "Little memory may be locked",
+      "Exported slices are no memory of the process and count for nothing, but an RDMA program locks queues and buffers of its own.",
+      "raise the limit (`ulimit -l`, LimitMEMLOCK= of the unit) unless the importer gets it elsewhere",
+    ),
+    severity: "warning",
+  },
+  BG2041: {
+    ...fact(
+      "Taken back only with the importer's help",
+      "A borrowed device is its owner's to reset and to close; the policy has said so with `revocation: cooperative`.",
+      "where that is not enough, let Bargate open the device: `acquire: open`",
+    ),
+    severity: "note",
+  },
+  BG2042: fact(
+    "Device refuses",
+    "`preflight --live` has opened the device, or has tried to, and asked whether it can export.",
+    "do what the message says, or see `bargate explain` for the errno that it names",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

@@ -1,6 +1,8 @@
 /** What must not leave the device: refused, with the cause named, and nothing exported. @module */
 import assert from "node:assert/strict";
 import type { CaseContext, LabCase } from "../guest/case.ts";
+import { ExitStatus } from "../../cmd/exit_status.ts";
+import { preflightHere } from "./preflight_support.ts";
 import { type PolicySpec, policyText, writePolicy } from "./support.ts";
 
 interface Refusal {
@@ -102,8 +104,8 @@ const REFUSALS: readonly Refusal[] = [
     what: "a device with another id than the policy's",
     policy: spec(() => ({ id: "144d:a80a" })),
     status: 4,
-    code: "BG2001",
-    names: /0000:01:00\.0 is 1b36:0010/,
+    code: "BG2031",
+    names: /0000:01:00\.0 is 1b36:0010, .* fits but for its id/,
   },
   {
     what: "a device on another driver",
@@ -154,9 +156,20 @@ async function dmaBufs(): Promise<string> {
   return /^Total \d+ objects.*$/m.exec(info)?.[0] ?? info;
 }
 
+/** Of an invalid policy nothing is to be said of a host. */
+function saysBeforehand(text: string, { flags, code, names, status }: Refusal): void {
+  const found = preflightHere(text, flags);
+  if (status === ExitStatus.invalidPolicy) return assert.equal(found, undefined);
+  const [first] = found?.diagnostics ?? [];
+  assert.equal(first?.code, code);
+  assert.match(first.message, names);
+}
+
 async function refuse(context: CaseContext, refusal: Refusal): Promise<void> {
   const before = await dmaBufs();
-  const path = await writePolicy(context, refusal.policy(context));
+  const text = refusal.policy(context);
+  const path = await writePolicy(context, text);
+  saysBeforehand(text, refusal);
   const marker = `${context.scratch}/started`;
   const ran = await context.bargate([
     ...["export", path, "--format", "json", ...refusal.flags ?? []],

@@ -7,6 +7,7 @@ import type { Running } from "../guest/process.ts";
 import { IMPORTER_ACCOUNT } from "../guest/setup.ts";
 import { encodeHex } from "../hex.ts";
 import { join } from "../path.ts";
+import { assertNoFalseAlarm } from "./preflight_support.ts";
 
 /** Where importers map, and how the slice lies in the controller memory buffer. */
 export const IOVA = 0x100000;
@@ -102,6 +103,7 @@ export class LabExport {
     flags: readonly string[] = [],
   ): Promise<LabExport> {
     const path = await writePolicy(context, policy);
+    assertNoFalseAlarm(policy, flags);
     const importer = context.importer();
     const bargate = context.startBargate([
       "export",

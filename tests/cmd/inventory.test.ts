@@ -62,8 +62,8 @@ Deno.test("a device that a file does not have is looked for in the file, not on 
       const args = ["plan", flag, file, POLICY, "--format", "json"];
       const { stdout, stderr } = await bargate(args, ALL);
       const [{ code, fix }] = JSON.parse(stdout).diagnostics;
-      assert.equal(code, "BG2001", stderr);
-      assert.ok(fix.includes(`functions in ${file} (`) && !fix.includes("lspci"), fix);
+      assert.equal(code, "BG2031", stderr);
+      assert.ok(fix.includes(`in ${file} where`) && !fix.includes("lspci"), fix);
     }
   });
 });

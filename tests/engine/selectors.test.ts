@@ -112,13 +112,13 @@ Deno.test("of every list one item must hold", () => {
     class: ["0300", "0108"], serial: ["ff-ff-ff-ff-ff-ff-ff-ff", "00-1b-21-ff-ff-a0-12-01"],
     driver: [nvme, vfio-pci], numaNode: [1, 7], barSizes: { 2: [16KiB, 32KiB] } }`;
   assert.deepEqual(addresses(one(match)), [ONE]);
-  assert.deepEqual(addresses(one(match.replace("32KiB", "64KiB"))), ["BG2001"]);
+  assert.deepEqual(addresses(one(match.replace("32KiB", "64KiB"))), ["BG2031"]);
 });
 
 Deno.test("a device that is not there is told with what is almost it", () => {
   const match = `{ id: "1b36:0010", address: "${ONE}", serial: "00-1b-21-ff-ff-a0-12-02" }`;
   const [finding] = one(match).diagnostics;
-  assert.equal(finding?.code, "BG2001");
+  assert.equal(finding?.code, "BG2031");
   assert.match(
     finding.message,
     /0000:01:00\.0 is .* fits but for its serial \(00-1b-21-ff-ff-a0-12-01\)/,

@@ -1,0 +1,147 @@
+/**
+ * What `preflight` found, host by host.
+ *
+ * @module
+ */
+import type { PlannedGrant } from "../../engine/plan.ts";
+import type { NotChecked } from "../../engine/preflight/preflight.ts";
+import type { Diagnostic } from "../../policy/diagnostic.ts";
+import { humanDiagnostics, type HumanOptions } from "./human.ts";
+import type { JunitCase } from "./junit.ts";
+import { styleFor } from "./style.ts";
+import type { Summary } from "./summary.ts";
+import { visible } from "./visible.ts";
+
+/** One host. */
+export interface HostReport {
+  /** Its inventory's path, or what else it is known by. */
+  readonly host: string;
+  /** Absent: there are no facts of it. */
+  readonly release?: string;
+  readonly ready: boolean;
+  readonly denied: boolean;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly grants: readonly PlannedGrant[];
+  readonly notChecked: readonly NotChecked[];
+}
+
+/** All of them. */
+export interface PreflightReport {
+  /** Digest of the policy set; absent if it is invalid. */
+  readonly policy: string | undefined;
+  /** Of the policy set itself. */
+  readonly diagnostics: readonly Diagnostic[];
+  readonly hosts: readonly HostReport[];
+  readonly summary: Summary;
+}
+
+/** Every diagnostic, with the host that it is about. */
+export function hostDiagnostics({ diagnostics, hosts }: PreflightReport): readonly Diagnostic[] {
+  const found = hosts.flatMap(({ host, diagnostics }) =>
+    diagnostics.map((diagnostic): Diagnostic => ({ ...diagnostic, host }))
+  );
+  return [...diagnostics, ...found];
+}
+
+/** For writers that know of no hosts: each message names its own. */
+export function namingHosts(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
+  return diagnostics.map((found) =>
+    found.host === undefined ? found : { ...found, message: `${found.host}: ${found.message}` }
+  );
+}
+
+/** `{"policy":…,"diagnostics":[…],"hosts":[…],"summary":{…}}` */
+export function preflightJson(report: PreflightReport): string {
+  const { policy, hosts, summary } = report;
+  const value = {
+    policy,
+    diagnostics: hostDiagnostics(report),
+    hosts: hosts.map(hostJson),
+    summary: { ...summary, ...counts(hosts) },
+  };
+  return `${JSON.stringify(value)}\n`;
+}
+
+/** A line for each diagnostic, one for each host, and the summary. */
+export function preflightJsonl(report: PreflightReport): string {
+  const { policy, hosts, summary } = report;
+  const values = [
+    ...hostDiagnostics(report),
+    ...hosts.map(hostJson),
+    { policy, summary: { ...summary, ...counts(hosts) } },
+  ];
+  return values.map((value) => `${JSON.stringify(value)}\n`).join("");
+}
+
+function hostJson({ host, release, ready, denied, grants, notChecked }: HostReport): unknown {
+  return {
+    host,
+    release,
+    ready,
+    denied,
+    grants: grants.map((grant) => ({
+      export: grant.export,
+      importer: grant.importerName,
+      device: grant.device.address,
+      bar: grant.bar,
+      revocation: grant.revocation,
+    })),
+    notChecked,
+  };
+}
+
+function counts(hosts: readonly HostReport[]): { hosts: number; ready: number } {
+  return { hosts: hosts.length, ready: hosts.filter(({ ready }) => ready).length };
+}
+
+/** A case for each host; it fails when the host is not ready. */
+export function preflightCases({ hosts }: PreflightReport): readonly JunitCase[] {
+  return hosts.map(({ host, ready, diagnostics }): JunitCase => {
+    const [first, ...rest] = diagnostics.filter(({ severity }) => severity === "error");
+    const other = diagnostics.filter(({ severity }) => severity !== "error").map(lineOf).join("\n");
+    return {
+      group: "preflight",
+      name: host,
+      ...(ready || first === undefined
+        ? {}
+        : { failure: { message: first.message, text: [first, ...rest].map(lineOf).join("\n") } }),
+      ...(other === "" ? {} : { output: other }),
+    };
+  });
+}
+
+function lineOf({ code, severity, message, file, line, column }: Diagnostic): string {
+  const where = file === undefined ? "" : `${file}:${line}:${column}: `;
+  return `${where}${severity}[${code}]: ${message}`;
+}
+
+/** For people: a host after the other, the sum last. */
+export function preflightText(report: PreflightReport, options: HumanOptions): string {
+  const style = styleFor(options.coloured);
+  const { diagnostics, hosts, policy } = report;
+  const parts = diagnostics.length === 0 ? [] : [humanDiagnostics(diagnostics, options)];
+  for (const host of hosts) {
+    const verdict = host.ready ? "ready" : style.error(host.denied ? "denied" : "not ready");
+    parts.push(`${style.strong(visible(host.host))}: ${verdict}${aboutKernel(host)}\n`);
+    if (host.diagnostics.length > 0) parts.push(humanDiagnostics(host.diagnostics, options));
+    parts.push(...host.grants.map(grantLine), ...host.notChecked.map(notCheckedLine), "");
+  }
+  const { ready } = counts(hosts);
+  const of = `${ready} of ${hosts.length} ${hosts.length === 1 ? "host" : "hosts"} ready`;
+  parts.push(policy === undefined ? "invalid policy\n" : `${of}; policy ${policy}\n`);
+  return parts.filter((part) => part !== "").join("");
+}
+
+function aboutKernel({ release }: HostReport): string {
+  return release === undefined ? "" : ` (Linux ${visible(release)})`;
+}
+
+function grantLine(grant: PlannedGrant): string {
+  const what = `${grant.export} -> ${grant.importer.name}`;
+  const where = `${grant.device.address} BAR ${grant.bar}`;
+  return `  ${what}: ${where}, taken back by ${grant.revocation.join(", then ")}\n`;
+}
+
+function notCheckedLine({ what, why }: NotChecked): string {
+  return `  not checked: ${what} (${visible(why)})\n`;
+}

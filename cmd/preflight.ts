@@ -1,0 +1,296 @@
+/**
+ * `bargate preflight`: whether policies can be put into effect on this host, or on those whose
+ * inventories are given as files. Opens no device, unless it is asked to (`--live`).
+ *
+ * @module
+ */
+import { buildCommand } from "@stricli/core";
+import { systemClock } from "../engine/clock.ts";
+import {
+  type NotChecked,
+  preflight,
+  type PreflightOptions,
+} from "../engine/preflight/preflight.ts";
+import { type Files, FilesError } from "../host/files.ts";
+import { readOwnAccount, readOwnLimits } from "../host/own_process.ts";
+import type { PolicySet } from "../policy/model.ts";
+import { loadPolicySet } from "../policy/load.ts";
+import { FORMATS } from "./check_files.ts";
+import type { Context } from "./context.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { openHost } from "./host.ts";
+import { junitCases } from "./output/junit.ts";
+import {
+  hostDiagnostics,
+  type HostReport,
+  namingHosts,
+  preflightCases,
+  preflightJson,
+  preflightJsonl,
+  type PreflightReport,
+  preflightText,
+} from "./output/preflight_report.ts";
+import { summarize } from "./output/summary.ts";
+import { pathArgument } from "./path_argument.ts";
+import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
+import { planningHost } from "./planning_host.ts";
+import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
+import { adviceFor, factsOf, type HostFacts } from "./prepare_plan.ts";
+import { readInventory } from "./read_inventory.ts";
+import { readVfTokens } from "./vf_token_file.ts";
+
+interface Flags extends PlanFlags {
+  readonly format: typeof FORMATS[number];
+  readonly importer?: string;
+  readonly inventory?: readonly string[];
+  readonly live: boolean;
+  readonly denyWarnings: boolean;
+  readonly vfTokenFile?: string;
+}
+
+/** The machine that this runs on, in reports. */
+const THIS_HOST = "this host";
+/** What policies are validated with where no host says otherwise. */
+const SMALLEST_PAGE = 4096;
+
+async function preflightHosts(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
+  refuseTwoHosts(flags);
+  const files = await readPolicyFiles(paths, this.readStdin);
+  const loaded = loadPolicySet(files, { pageSize: SMALLEST_PAGE });
+  const hosts: HostReport[] = [];
+  if (loaded.set !== undefined) {
+    for (const source of sourcesOf(flags)) {
+      hosts.push(await reportOn(this, flags, loaded.set, source));
+    }
+  }
+  const all = [...loaded.diagnostics, ...hosts.flatMap(({ diagnostics }) => diagnostics)];
+  const report: PreflightReport = {
+    policy: loaded.set?.digest,
+    diagnostics: loaded.diagnostics,
+    hosts,
+    summary: summarize(all, loaded),
+  };
+  this.process.stdout.write(await written(this, flags, report, files));
+  // A device that does not answer keeps its thread, and would keep this process.
+  if (flags.live) return this.exitNow(statusOf(report, flags));
+  this.exitWith(statusOf(report, flags));
+}
+
+/** @throws {CommandError} usage: a file has no devices, and a simulated host is no file */
+function refuseTwoHosts({ inventory, sim, live, vfTokenFile }: Flags): void {
+  if (inventory !== undefined && sim !== undefined) {
+    throw new CommandError(
+      `Cannot look at these hosts: give --inventory or --sim (received ${inventory[0]} and ${sim})`,
+      ExitStatus.usage,
+    );
+  }
+  if (inventory !== undefined && live) {
+    throw new CommandError(
+      "Cannot open devices of an inventory: --live is for this host",
+      ExitStatus.usage,
+    );
+  }
+  if (vfTokenFile !== undefined && !live) {
+    throw new CommandError("Cannot use --vf-token-file: it goes with --live", ExitStatus.usage);
+  }
+}
+
+/** A host that is to be looked at. */
+interface Source {
+  readonly name: string;
+  readonly file?: string;
+}
+
+function sourcesOf({ inventory, sim }: Flags): readonly Source[] {
+  if (inventory !== undefined) return inventory.map((file) => ({ name: file, file }));
+  return [{ name: sim ?? THIS_HOST }];
+}
+
+async function reportOn(
+  context: Context,
+  flags: Flags,
+  set: PolicySet,
+  { name, file }: Source,
+): Promise<HostReport> {
+  const { facts, process } = await hostOf(context, flags, file);
+  const snapshot = facts.snapshot(() => true);
+  if (snapshot === undefined) {
+    const { diagnostics } = facts;
+    return { host: name, ready: false, denied: false, diagnostics, grants: [], notChecked: [] };
+  }
+  const found = preflight(set, snapshot, { ...optionsOf(flags), ...process });
+  const live = await lookedAtLive(context, flags, found.grants);
+  const diagnostics = [
+    ...facts.diagnostics,
+    ...adviceFor(facts, found.diagnostics),
+    ...live.diagnostics,
+  ];
+  return {
+    host: name,
+    release: found.host.release,
+    ready: !diagnostics.some(({ severity }) => severity === "error"),
+    denied: found.denied,
+    diagnostics,
+    grants: found.grants,
+    notChecked: [...found.notChecked, ...live.notChecked],
+  };
+}
+
+/** Of this process, which says something only of the host that it runs on. */
+type OfProcess = Pick<PreflightOptions, "account" | "limits">;
+
+async function hostOf(
+  context: Context,
+  { sim }: Flags,
+  file: string | undefined,
+): Promise<{ facts: HostFacts; process: OfProcess }> {
+  if (file !== undefined) return { facts: await readInventory(file), process: {} };
+  const host = await planningHost(context, sim);
+  return { facts: factsOf(host, sim), process: sim === undefined ? ofProcess(host.files) : {} };
+}
+
+/** What cannot be read is told as not checked. */
+function ofProcess(files: Files): OfProcess {
+  try {
+    const [account, limits] = [readOwnAccount(files), readOwnLimits(files)];
+    return {
+      ...(account === undefined ? {} : { account }),
+      ...(limits === undefined ? {} : { limits }),
+    };
+  } catch (error) {
+    if (error instanceof FilesError) return {};
+    throw error;
+  }
+}
+
+function optionsOf({ importer, route, acceptUnwaitedRevoke }: Flags): PreflightOptions {
+  return {
+    ...(importer === undefined ? {} : { importer }),
+    ...(route === undefined ? {} : { route }),
+    acceptUnwaitedRevoke,
+  };
+}
+
+async function lookedAtLive(
+  context: Context,
+  { live, sim, vfTokenFile }: Flags,
+  grants: HostReport["grants"],
+): Promise<{ diagnostics: HostReport["diagnostics"]; notChecked: readonly NotChecked[] }> {
+  if (!live || grants.length === 0) return { diagnostics: [], notChecked: [] };
+  const { probeLive } = await import("../engine/preflight/live.ts");
+  const { kernel } = await openHost(context, sim);
+  kernel.makeNonDumpable();
+  const vfTokenFor = vfTokenFile === undefined
+    ? undefined
+    : await readVfTokens(vfTokenFile, kernel.uid);
+  const { findings, left } = await probeLive(
+    { kernel, clock: systemClock, ...(vfTokenFor === undefined ? {} : { vfTokenFor }) },
+    grants,
+  );
+  return {
+    diagnostics: findings.map(({ diagnostic }) => diagnostic),
+    notChecked: left.map((address) => ({
+      what: `whether ${address} can export`,
+      why: "it is borrowed, and only its owner may open it",
+    })),
+  };
+}
+
+async function written(
+  context: Context,
+  { format }: Flags,
+  report: PreflightReport,
+  files: readonly PolicyFile[],
+): Promise<string> {
+  switch (format) {
+    case "json":
+      return preflightJson(report);
+    case "jsonl":
+      return preflightJsonl(report);
+    case "junit":
+      return junitCases("bargate preflight", preflightCases(report));
+    case "sarif": {
+      const { sarifDiagnostics } = await import("./output/sarif.ts");
+      return sarifDiagnostics(namingHosts(hostDiagnostics(report)));
+    }
+    case "github": {
+      const { githubDiagnostics } = await import("./output/github.ts");
+      return githubDiagnostics(namingHosts(hostDiagnostics(report)));
+    }
+    case "human": {
+      const texts = new Map(files.map(({ file, bytes }) => [file, bytes]));
+      return preflightText(report, {
+        textOf: (file) => new TextDecoder().decode(texts.get(file)),
+        coloured: context.colours && context.process.stdout.isTerminal,
+      });
+    }
+  }
+}
+
+/** The worst of what is true of any host. */
+function statusOf(
+  { policy, hosts, summary }: PreflightReport,
+  { denyWarnings }: Flags,
+): ExitStatus {
+  if (policy === undefined) return ExitStatus.invalidPolicy;
+  if (hosts.some(({ denied }) => denied)) return ExitStatus.denied;
+  const warned = denyWarnings && summary.warnings > 0;
+  return warned || hosts.some(({ ready }) => !ready) ? ExitStatus.hostNotReady : ExitStatus.done;
+}
+
+/** The verb. */
+export const command = buildCommand<Flags, string[], Context>({
+  func: preflightHosts,
+  parameters: {
+    flags: {
+      format: {
+        kind: "enum",
+        values: FORMATS,
+        default: "human",
+        brief: "How to print the result",
+      },
+      importer: {
+        kind: "parsed",
+        parse: String,
+        optional: true,
+        placeholder: "name",
+        brief: "Only what this importer would get",
+      },
+      inventory: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        variadic: true,
+        placeholder: "file",
+        brief: "Look at the host that this file describes (bargate inventory); can be given again",
+      },
+      live: {
+        kind: "boolean",
+        default: false,
+        brief: "Open the devices and ask whether they can export; the open tries a reset of each",
+      },
+      denyWarnings: { kind: "boolean", default: false, brief: "Take warnings for errors" },
+      vfTokenFile: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        placeholder: "file",
+        brief: "With --live: tokens of virtual functions, as export takes them",
+      },
+      ...PLAN_FLAGS,
+    },
+    positional: {
+      kind: "array",
+      minimum: 1,
+      parameter: {
+        brief: "Policy files, folders, or - for standard input",
+        parse: pathArgument,
+        placeholder: "path",
+      },
+    },
+  },
+  docs: {
+    brief: "Say whether policies can be put into effect on this host, or on hosts that are files",
+  },
+});

@@ -1,0 +1,48 @@
+/**
+ * Options that the kernel was built without. A release says when something came, not whether this
+ * kernel has it.
+ *
+ * @module
+ */
+import type { HostSnapshot } from "../../host/snapshot.ts";
+import { type Finding, hostFinding } from "../host_findings.ts";
+import type { PlannedGrant } from "../plan.ts";
+
+interface Need {
+  readonly option: string;
+  readonly for: string;
+  readonly needed: (grants: readonly PlannedGrant[]) => boolean;
+}
+
+const ALWAYS = () => true;
+
+/** What exporting takes (`drivers/vfio/pci/Kconfig`, `drivers/iommu/iommufd/Kconfig`). */
+const NEEDS: readonly Need[] = [
+  { option: "CONFIG_VFIO_PCI", for: "exports of PCI devices", needed: ALWAYS },
+  { option: "CONFIG_PCI_P2PDMA", for: "VFIO_PCI_DMABUF", needed: ALWAYS },
+  { option: "CONFIG_DMA_SHARED_BUFFER", for: "dma-bufs", needed: ALWAYS },
+  { option: "CONFIG_VFIO_PCI_DMABUF", for: "VFIO_DEVICE_FEATURE_DMA_BUF", needed: ALWAYS },
+  {
+    option: "CONFIG_IOMMUFD",
+    for: "importers of driver iommufd",
+    needed: (grants) => grants.some(({ importer }) => importer.driver.value === "iommufd"),
+  },
+];
+
+/**
+ * @param host what is there
+ * @param grants that would be made
+ * @returns options that are off; none if the configuration is not known
+ */
+export function kernelOptionFindings(
+  host: HostSnapshot,
+  grants: readonly PlannedGrant[],
+): readonly Finding[] {
+  const { config, release } = host.kernel;
+  if (config === undefined) return [];
+  return NEEDS.filter(({ option, needed }) => config[option] === "n" && needed(grants)).map((
+    { option, for: what },
+  ) =>
+    hostFinding("BG2033", undefined, `Linux ${release} was built without ${option}, for ${what}`)
+  );
+}

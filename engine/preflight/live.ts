@@ -1,0 +1,122 @@
+/**
+ * Asks devices themselves whether they can export: opens each, makes sure that it is the one that is
+ * meant, asks for the feature, and closes it. Nothing is exported. The open is no mere look: the
+ * kernel tries to reset the function, and switches its bus mastering off.
+ *
+ * @module
+ */
+import type { Clock } from "../clock.ts";
+import type { DeviceTarget } from "../device_target.ts";
+import { HostNotReadyError, RefusedError } from "../errors.ts";
+import { GroupAccess } from "../group_access.ts";
+import { type Finding, hostFinding } from "../host_findings.ts";
+import type { Kernel, Lane } from "../kernel.ts";
+import type { PlannedGrant } from "../plan.ts";
+import { DeviceSession } from "../session.ts";
+import { SharedIommufd } from "../shared_iommufd.ts";
+import type { VfTokenSource } from "../vf_token.ts";
+
+/** What was found, and which devices were not opened. */
+export interface LiveFindings {
+  readonly findings: readonly Finding[];
+  /** PCI addresses of devices that other processes own. */
+  readonly left: readonly string[];
+}
+
+/** What opening takes. */
+export interface LiveContext {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  /** What virtual functions are opened with. */
+  readonly vfTokenFor?: VfTokenSource;
+}
+
+/** How long a device may take: an open waits for whoever resets it. */
+const LIMIT_MS = 10_000;
+
+/**
+ * Opens the devices of grants, one after the other.
+ *
+ * @param context what it takes
+ * @param grants that would be made
+ */
+export async function probeLive(
+  context: LiveContext,
+  grants: readonly PlannedGrant[],
+): Promise<LiveFindings> {
+  const first = new Map<string, PlannedGrant>();
+  for (const grant of grants) {
+    if (!first.has(grant.device.address)) first.set(grant.device.address, grant);
+  }
+  const findings: Finding[] = [];
+  const left: string[] = [];
+  for (const [address, { device, rule }] of first) {
+    if (device.owner !== undefined) {
+      left.push(address);
+      continue;
+    }
+    const trouble = await troubleWith(context, device);
+    if (trouble !== undefined) findings.push(hostFinding("BG2042", rule.device.at, trouble));
+  }
+  return { findings, left };
+}
+
+/** @returns what stands in the way; undefined: nothing */
+async function troubleWith(
+  { kernel, clock, vfTokenFor }: LiveContext,
+  device: DeviceTarget,
+): Promise<string | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<string>();
+  const callOff = clock.after(LIMIT_MS, () =>
+    resolve(
+      `Cannot open ${device.address}: the kernel has not answered within ${LIMIT_MS / 1000} s`,
+    ));
+  try {
+    return await Promise.race([probe(kernel, device, vfTokenFor), late]);
+  } finally {
+    callOff();
+  }
+}
+
+async function probe(
+  kernel: Kernel,
+  device: DeviceTarget,
+  vfTokenFor: VfTokenSource | undefined,
+): Promise<string | undefined> {
+  const shared = new SharedIommufd(kernel);
+  const lane = kernel.openLane(device.address);
+  const access = new GroupAccess(kernel, shared, vfTokenFor);
+  try {
+    const session = await opened(kernel, lane, access, device);
+    try {
+      await session.checkFeature();
+    } finally {
+      await session.dispose();
+    }
+    return undefined;
+  } catch (error) {
+    if (!isAnswer(error)) throw error;
+    return error.message;
+  } finally {
+    shared.close();
+  }
+}
+
+/** A session ends its lane when it is disposed of; without one that is to be done here. */
+async function opened(
+  kernel: Kernel,
+  lane: Lane,
+  access: GroupAccess,
+  device: DeviceTarget,
+): Promise<DeviceSession> {
+  try {
+    return await DeviceSession.open(kernel, lane, access, device);
+  } catch (error) {
+    await lane.end();
+    throw error;
+  }
+}
+
+function isAnswer(error: unknown): error is Error {
+  return error instanceof HostNotReadyError || error instanceof RefusedError;
+}

@@ -1,0 +1,93 @@
+/**
+ * Whether a policy set can be put into effect on a host: everything that the plan needs, and what
+ * opens, attaches and takes back when it is carried out. Pure, and opens nothing.
+ *
+ * @module
+ */
+import type { ProcessAccount, ProcessLimits } from "../../host/own_process.ts";
+import type { HostSnapshot } from "../../host/snapshot.ts";
+import type { Diagnostic } from "../../policy/diagnostic.ts";
+import type { PolicySet } from "../../policy/model.ts";
+import type { Finding } from "../host_findings.ts";
+import { examine, type PlannedGrant, type PlanOptions } from "../plan.ts";
+import { deviceStateFindings } from "./device_state_findings.ts";
+import { importerDriverFindings } from "./importer_driver_findings.ts";
+import { kernelOptionFindings } from "./kernel_option_findings.ts";
+import { limitFindings } from "./limit_findings.ts";
+import { nodeFindings } from "./node_findings.ts";
+import { meansFindings } from "./means_findings.ts";
+
+/** What to look for, and for whom. */
+export interface PreflightOptions extends PlanOptions {
+  /** Who will export; absent: root. */
+  readonly account?: ProcessAccount;
+  /** Of the process that will export; absent: not known, for the host is a file. */
+  readonly limits?: ProcessLimits;
+}
+
+/** What is known of one host beforehand. */
+export interface Preflight {
+  readonly host: { readonly release: string; readonly pageSize: number };
+  /** There is no error. */
+  readonly ready: boolean;
+  /** One of the errors is a refusal by policy. */
+  readonly denied: boolean;
+  /** What could be exported if nothing else stood in the way. */
+  readonly grants: readonly PlannedGrant[];
+  readonly diagnostics: readonly Diagnostic[];
+  /** What nobody could look at, and why. */
+  readonly notChecked: readonly NotChecked[];
+}
+
+/** Something that nobody could look at. */
+export interface NotChecked {
+  readonly what: string;
+  readonly why: string;
+}
+
+/**
+ * Checks beforehand.
+ *
+ * @param set the policy set
+ * @param host what is there
+ * @param options what to look for
+ */
+export function preflight(
+  set: PolicySet,
+  host: HostSnapshot,
+  options: PreflightOptions = {},
+): Preflight {
+  const { findings: planned, grants } = examine(set, host, options);
+  const findings: readonly Finding[] = [
+    ...planned,
+    ...kernelOptionFindings(host, grants),
+    ...nodeFindings(host, grants, options.account),
+    ...deviceStateFindings(host, grants),
+    ...importerDriverFindings(host, grants),
+    ...limitFindings(grants, options.limits),
+    ...meansFindings(grants),
+  ];
+  const diagnostics = findings.map(({ diagnostic }) => diagnostic);
+  return {
+    host: { release: host.kernel.release, pageSize: host.pageSize },
+    ready: !diagnostics.some(({ severity }) => severity === "error"),
+    denied: findings.some(({ denied }) => denied),
+    grants,
+    diagnostics,
+    notChecked: notChecked(host, options),
+  };
+}
+
+function notChecked(host: HostSnapshot, { limits }: PreflightOptions): readonly NotChecked[] {
+  const unknown: NotChecked[] = [];
+  if (host.kernel.config === undefined) {
+    unknown.push({ what: "kernel options", why: "the kernel's configuration could not be read" });
+  }
+  if (limits === undefined) {
+    unknown.push({
+      what: "limits of the exporting process",
+      why: "an inventory does not have them",
+    });
+  }
+  return unknown;
+}

@@ -1,0 +1,46 @@
+/** What `preflight` would say of a policy at this moment, without the command line. @module */
+import assert from "node:assert/strict";
+import { type Preflight, preflight } from "../../engine/preflight/preflight.ts";
+import { LinuxFiles } from "../../ffi/linux_files.ts";
+import { kernelRelease, pageSize } from "../../ffi/process.ts";
+import { readOwnAccount, readOwnLimits } from "../../host/own_process.ts";
+import { readSnapshot } from "../../host/read_snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+
+/**
+ * Looks at this host.
+ *
+ * @param text of a policy
+ * @param flags of `bargate export` that decide the plan
+ * @returns undefined if the policy is invalid
+ */
+export function preflightHere(
+  text: string,
+  flags: readonly string[] = [],
+): Preflight | undefined {
+  const { set } = loadPolicySet([{ file: "policy.yaml", text }]);
+  if (set === undefined) return undefined;
+  const files = new LinuxFiles();
+  const host = { release: kernelRelease(), pageSize: pageSize() };
+  const [account, limits] = [readOwnAccount(files), readOwnLimits(files)];
+  assert.ok(account !== undefined && limits !== undefined, "procfs says who and how much");
+  const [importer, route] = [valueOf(flags, "--importer"), valueOf(flags, "--route")];
+  return preflight(set, readSnapshot(files, host).snapshot, {
+    account,
+    limits,
+    ...(importer === undefined ? {} : { importer }),
+    ...(route === "group" || route === "cdev" ? { route } : {}),
+  });
+}
+
+function valueOf(flags: readonly string[], name: string): string | undefined {
+  const at = flags.indexOf(name);
+  return at < 0 ? undefined : flags[at + 1];
+}
+
+/** What can be exported must not be called impossible beforehand. */
+export function assertNoFalseAlarm(text: string, flags: readonly string[] = []): void {
+  const found = preflightHere(text, flags);
+  const errors = found?.diagnostics.filter(({ severity }) => severity === "error");
+  assert.deepEqual(errors, [], "a false alarm of preflight");
+}

@@ -1,0 +1,102 @@
+/** `preflight`: many hosts in one run, its formats, its exit status. */
+import { Ajv } from "ajv/dist/ajv.js";
+import assert from "node:assert/strict";
+import { ExitStatus } from "../../cmd/exit_status.ts";
+import { fromFileUrl } from "../support/paths.ts";
+import sarifSchema from "./sarif-2.1.0-rtm.5.schema.json" with { type: "json" };
+import { bargate, withFolder } from "./run_verb.ts";
+
+const ROOT = fromFileUrl(new URL("../../", import.meta.url));
+const POLICY = `${ROOT}examples/policies/cmb-to-edu.yaml`;
+const READY = `${ROOT}examples/hosts/laboratory.json`;
+const DRIFTED = `${ROOT}examples/hosts/spdk-redirected.json`;
+const ABSENT = `${ROOT}examples/hosts/gpu-node.json`;
+const HOSTS = [READY, DRIFTED, ABSENT].flatMap((file) => ["--inventory", file]);
+
+Deno.test("preflight looks at many hosts in one run, with no right but to read files", async () => {
+  const ran = await bargate(["preflight", POLICY, ...HOSTS, "--format", "json"]);
+  assert.equal(ran.status, ExitStatus.hostNotReady, ran.stderr);
+  const { hosts, diagnostics, summary, policy } = JSON.parse(ran.stdout);
+  assert.match(policy, /^sha256:/);
+  assert.deepEqual(
+    hosts.map(({ host, ready }: { host: string; ready: boolean }) => [host, ready]),
+    [[READY, true], [DRIFTED, false], [ABSENT, false]],
+  );
+  assert.deepEqual(
+    diagnostics.map(({ code, host, line, column }: Record<string, unknown>) => [
+      code,
+      host,
+      line,
+      column,
+    ]),
+    [["BG2031", DRIFTED, 11, 12], ["BG2001", ABSENT, 11, 12]],
+  );
+  assert.deepEqual([summary.hosts, summary.ready, summary.errors, summary.files], [3, 1, 2, 1]);
+  assert.deepEqual(hosts[0].grants, [{
+    export: "cmb-to-edu/cmb-data",
+    importer: "cmb-to-edu/engine",
+    device: "0000:01:00.0",
+    bar: 2,
+    revocation: ["release", "hold", "close"],
+  }]);
+});
+
+Deno.test("preflight's exit status is that of the worst host", async () => {
+  const status = async (...args: string[]) => (await bargate(["preflight", ...args])).status;
+  assert.equal(await status(POLICY, "--inventory", READY), ExitStatus.done);
+  assert.equal(
+    await status(POLICY, "--inventory", READY, "--inventory", ABSENT),
+    ExitStatus.hostNotReady,
+  );
+  assert.equal(
+    await status(POLICY, "--inventory", READY, "--importer", "stranger"),
+    ExitStatus.denied,
+  );
+  assert.equal(await status(READY, "--inventory", READY), ExitStatus.invalidPolicy);
+  assert.equal(await status(POLICY, "--inventory", "/nonexistent"), ExitStatus.usage);
+  assert.equal(await status(POLICY, "--inventory", READY, "--live"), ExitStatus.usage);
+  assert.equal(await status(POLICY, "--inventory", READY, "--sim", READY), ExitStatus.usage);
+});
+
+Deno.test("an inventory that is none is a host that is not ready, and the others are looked at", async () => {
+  await withFolder(async (folder) => {
+    const bad = `${folder}/bad.json`;
+    await Deno.writeTextFile(bad, "[]");
+    const args = ["preflight", POLICY, "--inventory", bad, "--inventory", READY];
+    const { status, stdout } = await bargate([...args, "--format", "jsonl"]);
+    assert.equal(status, ExitStatus.hostNotReady);
+    const lines = stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assert.deepEqual([lines[0].code, lines[0].host, lines[0].file], ["BG2108", bad, bad]);
+    assert.deepEqual(lines.slice(1, 3).map(({ ready }) => ready), [false, true]);
+    assert.deepEqual(lines[3].summary.hosts, 2);
+  });
+});
+
+Deno.test("preflight writes for people, for build servers and for code scanning", async () => {
+  const human = await bargate(["preflight", POLICY, ...HOSTS]);
+  assert.match(
+    human.stdout,
+    /laboratory\.json: ready \(Linux 7\.3\.4\)\n {2}cmb-to-edu\/cmb-data -> /,
+  );
+  assert.match(human.stdout, /spdk-redirected\.json: not ready .*\nerror\[BG2031\]: .*\n +--> /);
+  assert.match(human.stdout, /1 of 3 hosts ready; policy sha256:/);
+  const junit = await bargate(["preflight", POLICY, ...HOSTS, "--format", "junit"]);
+  assert.match(junit.stdout, /tests="3" failures="2"/);
+  const github = await bargate(["preflight", POLICY, ...HOSTS, "--format", "github"]);
+  assert.match(
+    github.stdout,
+    /^::error title=BG2031,file=[^:]*,line=11,.*::\S*redirected\.json: no/,
+  );
+  const sarif = await bargate(["preflight", POLICY, ...HOSTS, "--format", "sarif"]);
+  const { $schema: _draft, id: _id, ...schema } = sarifSchema;
+  const valid = new Ajv({ strict: false, validateFormats: false, unicodeRegExp: false })
+    .compile(schema);
+  assert.ok(valid(JSON.parse(sarif.stdout)), JSON.stringify(valid.errors?.slice(0, 3)));
+});
+
+Deno.test("preflight --live asks the devices of a simulated host", async () => {
+  const args = ["preflight", POLICY, "--sim", READY, "--live", "--format", "json"];
+  const { status, stdout, stderr } = await bargate(args, { rights: ["-A"] });
+  assert.equal(status, ExitStatus.done, stderr);
+  assert.equal(JSON.parse(stdout).hosts[0].ready, true);
+});

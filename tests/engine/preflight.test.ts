@@ -1,0 +1,239 @@
+import assert from "node:assert/strict";
+import { systemClock } from "../../engine/clock.ts";
+import { descriptorsFor } from "../../engine/preflight/limit_findings.ts";
+import { probeLive } from "../../engine/preflight/live.ts";
+import {
+  type Preflight,
+  preflight,
+  type PreflightOptions,
+} from "../../engine/preflight/preflight.ts";
+import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+import { SimKernel } from "../../sim/sim_kernel.ts";
+import { host, nvme, policy, SSD } from "./planning.ts";
+import { planned, simFunction } from "./support.ts";
+
+const RNIC: SnapshotFunction = {
+  ...nvme("0000:02:00.0"),
+  vendor: "15b3",
+  device: "101e",
+  driver: "mlx5_core",
+  iommuGroup: 2,
+};
+const WITH_RNIC = host([nvme(SSD), RNIC]);
+const ROOM: PreflightOptions = { limits: { openFiles: 1024 } };
+
+function check(
+  text: string,
+  on: HostSnapshot = WITH_RNIC,
+  options: PreflightOptions = ROOM,
+): Preflight {
+  const { set, diagnostics } = loadPolicySet([{ file: "p.yaml", text }]);
+  assert.ok(set !== undefined, JSON.stringify(diagnostics));
+  return preflight(set, on, options);
+}
+
+/** Topology has tests of its own. */
+const PATH_NOT_CHECKED = "BG2205";
+
+/** A policy whose device somebody else owns. */
+function borrowed(): string {
+  return policy({ more: "    revocation: cooperative\n" }).replace(
+    `{ match: { id: "1b36:0010" } }`,
+    `{ match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: a.service } }`,
+  );
+}
+
+function withCommand(entry: SnapshotFunction, command: number): SnapshotFunction {
+  const config = entry.config.slice();
+  config[4] = command;
+  return { ...entry, config };
+}
+
+const MEMORY_ON = withCommand(nvme(SSD), 2);
+
+Deno.test("preflight finds nothing where everything is there", () => {
+  const found = check(policy());
+  assert.deepEqual(found.diagnostics, []);
+  assert.equal(found.ready, true);
+  assert.deepEqual(found.grants.map(({ revocation }) => revocation), [[
+    "release",
+    "hold",
+    "close",
+  ]]);
+  assert.deepEqual(found.notChecked.map(({ what }) => what), ["kernel options"]);
+});
+
+interface Finding {
+  readonly what: string;
+  readonly text?: string;
+  readonly on?: HostSnapshot;
+  readonly options?: PreflightOptions;
+  readonly codes: readonly string[];
+  readonly says: RegExp;
+  /** Line and column in the policy. */
+  readonly at?: readonly [number, number];
+}
+
+const FINDINGS: readonly Finding[] = [
+  {
+    what: "another device at the address",
+    text: policy({ match: `{ id: "144d:a80a", address: "${SSD}", barSizes: { 2: 8MiB } }` }),
+    codes: ["BG2031"],
+    says: /fits but for its id \(1b36:0010\), barSizes \(2: 16777216\)/,
+    at: [4, 26],
+  },
+  {
+    what: "the device, in another group than the match wants",
+    text: policy({ match: `{ id: "1b36:0010", address: "${SSD}", iommuGroup: 9 }` }),
+    codes: ["BG2001"],
+    says: /fits but for its iommuGroup \(1\)/,
+  },
+  {
+    what: "a variant driver",
+    on: host([nvme(SSD, { driver: "mlx5_vfio_pci" }), RNIC]),
+    codes: ["BG2032"],
+    says: /mlx5_vfio_pci/,
+  },
+  {
+    what: "a kernel without the feature",
+    on: { ...WITH_RNIC, kernel: { release: "7.3.4", config: { CONFIG_VFIO_PCI_DMABUF: "n" } } },
+    codes: ["BG2033"],
+    says: /built without CONFIG_VFIO_PCI_DMABUF/,
+  },
+  {
+    what: "no function of the importer's driver",
+    text: policy({ driver: "mlx5" }),
+    on: host([nvme(SSD)]),
+    codes: ["BG2034"],
+    says: /bound to mlx5_core/,
+    at: [5, 60],
+  },
+  {
+    what: "a node of root's",
+    on: host([nvme(SSD, { cdevAccess: { uid: 0, gid: 7, mode: "0660" } }), RNIC]),
+    options: { ...ROOM, account: { uid: 1000, gids: [1000, 8] } },
+    codes: ["BG2035"],
+    says: /uid 0, gid 7, mode 0660: uid 1000 may not open it/,
+    at: [8, 13],
+  },
+  {
+    what: "a borrowed device asleep",
+    text: borrowed(),
+    on: host([{ ...MEMORY_ON, powerState: "D3hot" }, RNIC]),
+    codes: ["BG2036", "BG2041"],
+    says: /D3hot/,
+    at: [8, 13],
+  },
+  {
+    what: "a borrowed device that decodes nothing",
+    text: borrowed(),
+    on: host([{ ...withCommand(nvme(SSD), 0), powerState: "D0" }, RNIC]),
+    codes: ["BG2037", "BG2041"],
+    says: /born revoked/,
+  },
+  {
+    what: "a driver that came later",
+    text: policy({ driver: "irdma" }),
+    on: host([nvme(SSD), { ...RNIC, driver: "ice" }], { kernel: { release: "7.0.2" } }),
+    options: { ...ROOM, acceptUnwaitedRevoke: true },
+    codes: ["BG2038"],
+    says: /from Linux 7\.1 on, this is 7\.0\.2/,
+  },
+  {
+    what: "no room for descriptors",
+    options: { limits: { openFiles: 70 } },
+    codes: ["BG2039"],
+    says: /RLIMIT_NOFILE is 70/,
+  },
+  {
+    what: "little locked memory",
+    text: policy({ driver: "mlx5" }),
+    options: { limits: { openFiles: 1024, lockedMemory: 65536 } },
+    codes: ["BG2040"],
+    says: /65536 bytes, which importer demo\/engine inherits/,
+    at: [5, 14],
+  },
+  {
+    what: "a grant that only its importer gives back",
+    text: borrowed(),
+    on: host([{ ...MEMORY_ON, powerState: "D0" }, RNIC]),
+    codes: ["BG2041"],
+    says: /only release takes the grant back/,
+    at: [7, 11],
+  },
+];
+
+Deno.test("preflight finds what stands in the way, where the policy says so", async (t) => {
+  for (const { what, text = policy(), on = WITH_RNIC, options = ROOM, ...expected } of FINDINGS) {
+    await t.step(what, () => {
+      const checked = check(text, on, options);
+      const diagnostics = checked.diagnostics.filter(({ code }) => code !== PATH_NOT_CHECKED);
+      assert.deepEqual(diagnostics.map(({ code }) => code), expected.codes);
+      const [first] = diagnostics;
+      assert.match(first?.message ?? "", expected.says);
+      if (expected.at !== undefined) assert.deepEqual([first?.line, first?.column], expected.at);
+      assert.equal(checked.ready, first?.severity !== "error");
+    });
+  }
+});
+
+Deno.test("preflight judges nodes as the kernel does: the first class that fits decides", () => {
+  const may = (mode: string, uid: number, gids: readonly number[]) => {
+    const entry = nvme(SSD, { cdevAccess: { uid: 5, gid: 7, mode } });
+    return check(policy(), host([entry, RNIC]), { ...ROOM, account: { uid, gids } }).ready;
+  };
+  assert.equal(may("0600", 5, [1]), true);
+  assert.equal(may("0066", 5, [7]), false, "of the owner only the owner's bits count");
+  assert.equal(may("0060", 6, [1, 7]), true);
+  assert.equal(may("0606", 6, [7]), false);
+  assert.equal(may("0606", 6, [1]), true);
+  assert.equal(may("0400", 5, [1]), false, "reading alone opens nothing");
+  assert.equal(may("0000", 0, [1]), true);
+});
+
+Deno.test("preflight keeps what can be exported beside what cannot", () => {
+  const two = `${policy({ more: "    collateral: device\n" })}  - name: past
+    device: ssd
+    bar: 0
+    slices: [{ offset: 1MiB, length: 4KiB }]
+    importers: [engine]
+    collateral: device
+`;
+  const { grants, ready, diagnostics } = check(two);
+  assert.equal(ready, false);
+  assert.deepEqual(diagnostics.map(({ code }) => code), ["BG2008"]);
+  assert.deepEqual(grants.map((grant) => grant.export), ["demo/data"]);
+});
+
+Deno.test("preflight takes as many descriptors as an export can need", () => {
+  const { grants } = check(policy());
+  assert.ok(descriptorsFor(grants) > 64 && descriptorsFor(grants) < 100);
+  assert.ok(descriptorsFor([...grants, ...grants]) > descriptorsFor(grants));
+});
+
+Deno.test("probeLive opens each device once, asks it, and leaves nothing open", async () => {
+  const owner = { unit: { value: "a.service", at: planned().rule.at } };
+  const grants = [
+    planned(),
+    planned({ name: "more" }),
+    planned({ name: "borrowed", address: "0000:03:00.0", owner }),
+    planned({ name: "gone", address: "0000:04:00.0" }),
+  ];
+  for (const feature of ["present", "absent"] as const) {
+    const kernel = new SimKernel({
+      functions: [simFunction(SSD)],
+      ...(feature === "present" ? {} : { feature: { state: "absent", cause: "driver" } }),
+    });
+    const { findings, left } = await probeLive({ kernel, clock: systemClock }, grants);
+    assert.deepEqual(left, ["0000:03:00.0"]);
+    const said = findings.map(({ diagnostic: { code, message } }) => `${code} ${message}`);
+    assert.match(said.pop() ?? "", /BG2042 .*0000:04:00\.0: the node is not there/);
+    if (feature === "absent") {
+      assert.match(said.pop() ?? "", /BG2042 .*0000:01:00\.0.*bind vfio-pci/);
+    }
+    assert.deepEqual(said, []);
+    assert.deepEqual(kernel.table.open(), []);
+    assert.ok([...kernel.devices.values()].every(({ isOpen }) => !isOpen));
+  }
+});
