@@ -161,7 +161,8 @@ export const CODES = {
   BG1004: {
     severity: "error",
     title: "The file is not YAML",
-    why: "The text breaks the grammar of YAML 1.2.",
+    why:
+      "The text breaks the grammar of YAML 1.2. The rest of the document is not checked; the next documents of the file are.",
     fix: "Mend the place that is shown; the mistake is there or just before it.",
     wrong: { metadata: "metadata: { name: demo" },
   },

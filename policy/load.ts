@@ -95,10 +95,11 @@ export function loadPolicySet(
   const sink = new DiagnosticSink(sources.map((source) => source.file));
   const report: Report = (code, at, message, details) =>
     sink.add(diagnostic(code, at, message, details));
-  const found = sources.flatMap((source) => readDocuments(source, sink, report));
+  const files = sources.map((source) => readDocuments(source, sink, report));
+  const found = files.flatMap(({ documents }) => documents);
   const drafts = found.flatMap(({ policy }) => policy ?? []);
   checkManifest(found, sources, report);
-  check({ drafts, pageSize, report });
+  check({ drafts, pageSize, whole: files.every(({ whole }) => whole), report });
   const tests = found.flatMap(({ test }) => test ?? []);
   const exports = drafts.reduce((count, draft) => count + draft.exports.length, 0);
   const result = { diagnostics: sink.sorted(), exports, files: sources.length, tests };
@@ -120,24 +121,26 @@ export function isPageSize(bytes: number): boolean {
   return Number.isSafeInteger(bytes) && bytes >= 4096 && Number.isInteger(Math.log2(bytes));
 }
 
-function readDocuments(source: PolicySource, sink: DiagnosticSink, report: Report): Document[] {
+function readDocuments(
+  source: PolicySource,
+  sink: DiagnosticSink,
+  report: Report,
+): { readonly documents: readonly Document[]; readonly whole: boolean } {
   const read = readSource({ file: source.file, content: source.bytes ?? source.text ?? "" });
   if (!read.ok) {
     read.diagnostics.forEach((found) => sink.add(found));
-    return [];
+    return { documents: [], whole: false };
   }
-  const { documents, diagnostics } = parseYaml(read.text, read.lines);
+  const { documents, maimed, diagnostics } = parseYaml(read.text, read.lines);
   diagnostics.forEach((found) => sink.add(found));
-  if (diagnostics.some(hidesMeaning)) return [];
-  if (documents.length === 0) {
+  if (documents.length === 0 && diagnostics.length === 0) {
     report("BG1013", read.lines.span(0, 0), "Cannot find a policy in the file: it is empty");
   }
-  return documents.map((root) => readDocument(root, read.lines, sink, report));
-}
-
-/** After these, parts of the tree are missing, and whatever else is told would be their echo. */
-function hidesMeaning({ code }: Diagnostic): boolean {
-  return ["BG1004", "BG1005", "BG1008", "BG1009", "BG1010", "BG1011"].includes(code);
+  const sound = documents.filter((root) => !maimed.has(root));
+  return {
+    documents: sound.map((root) => readDocument(root, read.lines, sink, report)),
+    whole: diagnostics.length === 0,
+  };
 }
 
 function readDocument(

@@ -24,15 +24,19 @@ import type { Span } from "./position.ts";
 import { type Details, diagnostic, related } from "./report.ts";
 import { scalarType } from "./scalar_type.ts";
 import { hiddenIn } from "./hidden.ts";
+import { documentStretches, shifted, type Stretch } from "./yaml_documents.ts";
 
 /** Collections inside each other. */
 export const MAX_DEPTH = 32;
 /** Nodes that all aliases of a file together may stand for. */
 export const MAX_ALIASED_NODES = 10_000;
 
-/** The documents of one file, in order; none when its syntax is broken. */
+/** What is in one file. */
 export interface ParsedFile {
+  /** In order; those are left out of which the syntax is broken. */
   readonly documents: readonly Node[];
+  /** Documents that lack a part: whatever else would be told of them would be its echo. */
+  readonly maimed: ReadonlySet<Node>;
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -53,24 +57,69 @@ export interface ParsedFile {
  * ```
  */
 export function parseYaml(text: string, lines: LineMap): ParsedFile {
-  let events: Event[];
-  try {
-    events = parseEvents(text, { maxDepth: MAX_DEPTH });
-  } catch (error) {
-    if (!(error instanceof YAMLException)) throw error;
-    return { documents: [], diagnostics: [syntaxError(error, text, lines)] };
-  }
   const builder = new TreeBuilder(text, lines);
-  for (const event of events) builder.take(event);
+  const whole = eventsOf(text);
+  const { parts, broken } = whole.ok
+    ? { parts: [{ start: 0, events: whole.events }], broken: [] }
+    : byDocument(text, whole, lines);
+  for (const { start, events } of parts) {
+    builder.startAt(start);
+    for (const event of events) builder.take(event);
+  }
+  const events = parts.flatMap((part) => part.events);
   return {
     documents: builder.documents,
-    diagnostics: [...builder.problems, ...directives(events, text, lines)],
+    maimed: builder.maimed,
+    diagnostics: [...broken, ...builder.problems, ...directives(events, text, lines)],
   };
 }
 
-function syntaxError(error: YAMLException, text: string, lines: LineMap): Diagnostic {
-  const offset = Math.min(error.mark?.position ?? 0, text.length);
-  const at = lines.span(offset, oneCharacter(text, offset));
+type Parsed =
+  | { readonly ok: true; readonly events: readonly Event[] }
+  | { readonly ok: false; readonly error: YAMLException };
+
+function eventsOf(text: string): Parsed {
+  try {
+    return { ok: true, events: parseEvents(text, { maxDepth: MAX_DEPTH }) };
+  } catch (error) {
+    if (!(error instanceof YAMLException)) throw error;
+    return { ok: false, error };
+  }
+}
+
+/** What can be read of a file is read document by document, so that each tells its own mistake. */
+function byDocument(
+  text: string,
+  { error }: Extract<Parsed, { ok: false }>,
+  lines: LineMap,
+): {
+  readonly parts: readonly { readonly start: number; readonly events: readonly Event[] }[];
+  readonly broken: readonly Diagnostic[];
+} {
+  const read = documentStretches(text).map((stretch) => ({
+    stretch,
+    parsed: eventsOf(text.slice(stretch.start, stretch.end)),
+  }));
+  const broken = read.flatMap(({ stretch, parsed }) =>
+    parsed.ok ? [] : [syntaxError(parsed.error, stretch, text, lines)]
+  );
+  // What is wrong with the whole only is wrong all the same.
+  const all = { start: 0, end: text.length };
+  if (broken.length === 0) return { parts: [], broken: [syntaxError(error, all, text, lines)] };
+  const parts = read.flatMap(({ stretch: { start }, parsed }) =>
+    parsed.ok ? [{ start, events: shifted(parsed.events, start) }] : []
+  );
+  return { parts, broken };
+}
+
+function syntaxError(
+  error: YAMLException,
+  { start, end }: Stretch,
+  text: string,
+  lines: LineMap,
+): Diagnostic {
+  const offset = Math.min(start + (error.mark?.position ?? 0), end);
+  const at = lines.span(offset, Math.min(oneCharacter(text, offset), end));
   const deep = error.reason.startsWith("nesting exceeded");
   const message = deep
     ? `Cannot read the policy: more than ${MAX_DEPTH} collections inside each other`
@@ -94,6 +143,11 @@ function directives(events: readonly Event[], text: string, lines: LineMap): Dia
     const at = lines.span(match.index, match.index + match[0].length);
     return diagnostic("BG1012", at, `Cannot accept the directive ${JSON.stringify(match[0])}`);
   });
+}
+
+/** After these, parts of the tree are missing. */
+function hidesMeaning({ code }: Diagnostic): boolean {
+  return ["BG1008", "BG1009", "BG1010", "BG1011"].includes(code);
 }
 
 /** A collection whose end has not come yet. */
@@ -125,7 +179,12 @@ const CORE_TAGS: Readonly<Record<string, ScalarType | "map" | "seq">> = {
 /** Turns the parser's flat list of events into trees. */
 class TreeBuilder {
   readonly documents: Node[] = [];
+  readonly maimed = new Set<Node>();
   readonly problems: Diagnostic[] = [];
+  /** Where what is parsed now starts: what is before it belongs to no document to come. */
+  #from = 0;
+  /** Problems before the document that is open. */
+  #before = 0;
   readonly #text: string;
   readonly #lines: LineMap;
   readonly #stack: Frame[] = [];
@@ -137,9 +196,15 @@ class TreeBuilder {
     this.#lines = lines;
   }
 
+  /** What follows is read from here on. */
+  startAt(offset: number): void {
+    this.#from = offset;
+  }
+
   take(event: Event): void {
     switch (event.type) {
       case EVENT_ID.DOCUMENT:
+        this.#before = this.problems.length;
         this.#anchors.clear();
         this.#open("document", this.#documentStart(event.explicitStart), false, undefined);
         break;
@@ -161,7 +226,7 @@ class TreeBuilder {
 
   /** Behind its `---`, or where the document before ended. */
   #documentStart(explicit: boolean): number {
-    const from = this.documents.at(-1)?.end ?? 0;
+    const from = Math.max(this.documents.at(-1)?.end ?? 0, this.#from);
     if (!explicit) return from;
     const marker = /^---(?![^\s])/gm;
     marker.lastIndex = from;
@@ -197,7 +262,10 @@ class TreeBuilder {
     const frame = this.#stack.pop();
     if (frame === undefined) return;
     if (frame.kind === "document") {
-      this.documents.push(...frame.items.slice(0, 1));
+      const [root] = frame.items;
+      if (root === undefined) return;
+      this.documents.push(root);
+      if (this.problems.slice(this.#before).some(hidesMeaning)) this.maimed.add(root);
       return;
     }
     const end = frame.flow ? this.#closingBracket(frame.end) : frame.end;

@@ -18,6 +18,8 @@ export interface PageSize {
 export interface CheckContext {
   readonly drafts: readonly PolicyDraft[];
   readonly pageSize: PageSize;
+  /** Whether every document could be read: only then is what is nowhere known to be nowhere. */
+  readonly whole: boolean;
   readonly report: Report;
 }
 

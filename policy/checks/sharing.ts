@@ -25,7 +25,7 @@ interface WrittenPiece extends Piece<ExportInPolicy> {
 }
 
 /** Checks the exports of each BAR together. */
-export function checkSharing({ drafts, report }: CheckContext): void {
+export function checkSharing({ drafts, whole, report }: CheckContext): void {
   const groups = [...byBar(allExports(drafts)).values()];
   for (const rules of groups) {
     const pieces = piecesOf(rules);
@@ -34,7 +34,7 @@ export function checkSharing({ drafts, report }: CheckContext): void {
     for (const owner of rules) {
       const [first, second] = knownImporters(owner);
       if (first !== undefined && second !== undefined) tellImporters(owner, first, second, report);
-      else if (!sharing.rules.has(owner)) tellPointless(owner, groups, report);
+      else if (whole && !sharing.rules.has(owner)) tellPointless(owner, groups, report);
     }
     const told = new Set(sharing.unstated.flatMap(({ a, b }) => [a.owner, b.owner]));
     tellShadowed(rules, pieces, told, report);
