@@ -53,6 +53,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     brief: "Say whether policies can be put into effect on this host, or on hosts that are files",
     load: () => loadUnlinked("./preflight.ts"),
   },
+  init: {
+    brief: "Write a first policy of what is on a host: it allows nothing, and has examples",
+    load: () => loadUnlinked("./init.ts"),
+  },
   plan: {
     brief: "Show what would be exported on this host or on one that is a file, down to the bytes",
     load: () => loadUnlinked("./plan.ts"),
