@@ -25,6 +25,7 @@ interface Flags {
   readonly access: "read-only" | "read-write";
   readonly format: "human" | "json";
   readonly at?: Step;
+  readonly inventory?: string;
 }
 
 function parseBytes(text: string): bigint {
@@ -47,6 +48,9 @@ function parseBar(text: string): number {
 async function explain(this: Context, flags: Flags, ...args: string[]): Promise<void> {
   const [word] = args;
   const asksForWord = word !== undefined && flags.importer === undefined && isWord(word);
+  if (asksForWord && flags.inventory !== undefined) {
+    return await errnoOnHost(this, flags, word, args.slice(1), flags.inventory);
+  }
   if (asksForWord) return wordMeaning(this, flags, args, word);
   const { importer, device, bar, length, offset, access } = flags;
   if (
@@ -82,6 +86,41 @@ function tell(
   context.process.stdout.write(text);
   const allowed = explained.decision.outcome === "allowed";
   context.exitWith(allowed ? ExitStatus.done : ExitStatus.denied);
+}
+
+/** Loaded only when it is asked for: most questions are about policies alone. */
+async function errnoOnHost(
+  context: Context,
+  { device, bar, offset, length, at, format }: Flags,
+  errno: string,
+  paths: readonly string[],
+  inventory: string,
+): Promise<void> {
+  if (device === undefined || bar === undefined || length === undefined || paths.length === 0) {
+    throw new CommandError(
+      "Cannot run the checks again without --device, --bar, --length and a policy that has the device",
+      ExitStatus.usage,
+    );
+  }
+  if (at !== undefined && at !== "export") {
+    throw new CommandError(
+      `Cannot run the checks of ${at} again: an inventory tells enough for those of export only`,
+      ExitStatus.usage,
+    );
+  }
+  const loaded = await loadFiles(context, paths);
+  const facts = await (await import("./read_inventory.ts")).readInventory(inventory);
+  const host = facts.snapshot(() => true);
+  if (loaded.result.set === undefined || host === undefined) {
+    showProblems(context, loaded, facts.diagnostics);
+    const status = host === undefined ? ExitStatus.hostNotReady : ExitStatus.invalidPolicy;
+    return context.exitWith(status);
+  }
+  const { answerErrno, humanAnswer } = await import("./explain_errno.ts");
+  const question = { errno, device, bar, offset, length, inventory };
+  const answer = answerErrno(loaded.result.set, host, question);
+  const text = format === "json" ? `${JSON.stringify(answer)}\n` : humanAnswer(answer, question);
+  context.process.stdout.write(text);
 }
 
 function wordMeaning(
@@ -158,6 +197,13 @@ export const command = buildCommand<Flags, string[], Context>({
         values: Object.keys(STEPS) as Step[],
         optional: true,
         brief: "At which step an errno was answered",
+      },
+      inventory: {
+        kind: "parsed",
+        parse: pathArgument,
+        optional: true,
+        placeholder: "file",
+        brief: "Run the checks of an export again on the host that this file describes",
       },
     },
     positional: {

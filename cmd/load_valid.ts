@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Diagnostic } from "../policy/diagnostic.ts";
 import { loadPolicySet, type LoadResult } from "../policy/load.ts";
 import type { Context } from "./context.ts";
 import { humanDiagnostics } from "./output/human.ts";
@@ -31,9 +32,17 @@ export function textsOf(files: readonly PolicyFile[]): (file: string) => string 
   return (file) => decoder.decode(texts.get(file));
 }
 
-/** Writes what is wrong with the files to standard error. */
-export function showProblems(context: Context, { files, result }: Loaded): void {
-  const errors = result.diagnostics.filter(({ severity }) => severity === "error");
+/**
+ * Writes what is wrong with the files to standard error.
+ *
+ * @param more what is wrong beside the policies
+ */
+export function showProblems(
+  context: Context,
+  { files, result }: Loaded,
+  more: readonly Diagnostic[] = [],
+): void {
+  const errors = [...result.diagnostics, ...more].filter(({ severity }) => severity === "error");
   const { stderr } = context.process;
   stderr.write(humanDiagnostics(errors, {
     textOf: textsOf(files),

@@ -208,3 +208,60 @@ Deno.test("schema: prints each schema as it is checked in", async () => {
   assert.equal((await bargate(["schema"])).status, ExitStatus.done);
   assert.equal((await bargate(["schema", "Secret"])).status, ExitStatus.usage);
 });
+
+const HOST = new URL("../../examples/hosts/laboratory.json", import.meta.url).pathname;
+const LAB_POLICY = POLICY.replace(
+  `match: { id: "1b36:0010" }`,
+  `match: { id: "1b36:0010", address: "0000:01:00.0" }`,
+);
+
+function errnoArgs(errno: string, bar: number, offset: string, length: string, ...more: string[]) {
+  const asked = ["--device", "ssd", "--bar", `${bar}`, "--offset", offset, "--length", length];
+  return ["explain", errno, "--inventory", HOST, ...asked, ...more, "-"];
+}
+
+Deno.test("explain: an errno on a host names the check that decides, in the kernel's order", async () => {
+  const inside = await bargate(errnoArgs("EINVAL", 2, "0x800", "4KiB", "--at", "export"), {
+    stdin: LAB_POLICY,
+  });
+  assert.equal(inside.status, ExitStatus.done);
+  assert.match(inside.stdout, /^Exporting \[0x800, \+0x1000\) of BAR 2 of ssd, 0000:01:00\.0 /);
+  assert.match(inside.stdout, /\n {2}holds +BAR 2 is implemented: 16777216 bytes\n/);
+  assert.match(inside.stdout, /\n {2}EINVAL +\[0x800.* whole pages: its offset is no multiple/);
+  assert.match(inside.stdout, /\n {2}not reached +BAR 2 is memory/);
+  assert.match(inside.stdout, /\nEINVAL is decided by: \[0x800/);
+});
+
+Deno.test("explain: an errno that a host does not come to is told, with what it comes to", async () => {
+  const other = await bargate(errnoArgs("EINVAL", 1, "0x800", "4KiB"), { stdin: LAB_POLICY });
+  assert.match(other.stdout, /\nEINVAL is not what .*: the kernel would answer ENODEV here: BAR 1/);
+  const none = await bargate(errnoArgs("ENODEV", 2, "0", "4KiB"), { stdin: LAB_POLICY });
+  assert.match(
+    none.stdout,
+    /\nENODEV is not what .* untrue that no other driver has claimed BAR 2/,
+  );
+  const json = await bargate(errnoArgs("EINVAL", 2, "0x800", "4KiB", "--format", "json"), {
+    stdin: LAB_POLICY,
+  });
+  const { deciding, checks, device } = JSON.parse(json.stdout);
+  assert.equal(checks[deciding].errno, "EINVAL");
+  assert.deepEqual(device, { name: "ssd", address: "0000:01:00.0", id: "1b36:0010" });
+});
+
+Deno.test("explain: what an errno on a host cannot be asked of is a usage error", async () => {
+  const cases: readonly (readonly [string[], string, RegExp])[] = [
+    [["explain", "EINVAL", "--inventory", HOST, "-"], LAB_POLICY, /without --device, --bar/],
+    [errnoArgs("EINVAL", 2, "0", "4KiB", "--at", "map"), LAB_POLICY, /those of export only/],
+    [errnoArgs("EINVAL", 2, "0", "4KiB"), POLICY, /not one function/],
+    [
+      errnoArgs("EINVAL", 2, "0", "4KiB"),
+      LAB_POLICY.replace("1b36:0010", "ffff:0010"),
+      /no function of .* is ssd/,
+    ],
+  ];
+  for (const [args, stdin, message] of cases) {
+    const { status, stderr } = await bargate(args, { stdin });
+    assert.equal(status, ExitStatus.usage, stderr);
+    assert.match(stderr, message);
+  }
+});
