@@ -20,11 +20,14 @@ import { connectToGuardian, kindOfSocket } from "./operator_socket.ts";
 const LIMIT_MS = 90_000;
 const ROOT = 0;
 
+/** A guardian has not answered in time. */
+export class SilentError extends RefusedError {}
+
 /** How long an answer is waited for. */
 export interface AskLimits {
   /** Absent: as long as what takes longest, a reset. */
   readonly limitMs?: number;
-  /** The answer is of no use any more once this is aborted. */
+  /** The answer is not waited for any more once this is aborted; an error as its reason is thrown. */
   readonly signal?: AbortSignal;
 }
 
@@ -36,6 +39,7 @@ export interface AskLimits {
  * @param request what to do
  * @param limits of the wait
  * @returns the reply; absent: nobody listens there any more
+ * @throws {SilentError} if there is no answer within the limit
  * @throws {RefusedError} if whoever listens is not to be believed, or does not answer, or the request is
  * too long
  */
@@ -49,9 +53,9 @@ export async function askGuardian(
   if (socket === undefined) return undefined;
   const files = new StrangersFiles(kernel, path);
   try {
-    checkPeer(kernel, socket, path);
+    const who = checkPeer(kernel, socket, path);
     const asked = bytesOf(request, path);
-    const { bytes, fds } = await exchange(kernel, socket, path, asked, limits);
+    const { bytes, fds } = await exchange(kernel, socket, who, asked, limits);
     // None belongs to a reply.
     for (const fd of fds) files.discard(fd);
     return replyIn(bytes, path);
@@ -70,10 +74,15 @@ function bytesOf(request: ControlRequest, path: string): Uint8Array {
   }
 }
 
-/** Whoever listens could say that a reset was done; only root and this account are believed. */
-function checkPeer(kernel: Kernel, socket: Fd, path: string): void {
+/**
+ * Whoever listens could say that a reset was done; only root and this account are believed.
+ *
+ * @returns who it is, for messages
+ */
+function checkPeer(kernel: Kernel, socket: Fd, path: string): string {
   const { pid, uid } = kernel.peerCredentials(socket);
-  if (uid === ROOT || uid === kernel.uid) return;
+  // A process of another pid namespace has no number here.
+  if (uid === ROOT || uid === kernel.uid) return pid === 0 ? path : `process ${pid} (${path})`;
   throw new RefusedError(
     `Cannot believe ${path}: process ${pid} of account ${uid} listens there, and not this account or root; remove the file`,
   );
@@ -91,14 +100,19 @@ function replyIn(bytes: Uint8Array, path: string): ControlReply {
 async function exchange(
   kernel: Kernel,
   socket: Fd,
-  path: string,
+  who: string,
   request: Uint8Array,
   { limitMs = LIMIT_MS, signal }: AskLimits,
 ): Promise<Packet> {
   const { promise, resolve, reject } = Promise.withResolvers<Packet>();
-  const fail = (why: string) => reject(new RefusedError(`${path} ${why}`));
-  const timer = setTimeout(() => fail(`has not answered within ${limitMs / 1000} s`), limitMs);
-  const callOff = () => fail("is not waited for any more");
+  const fail = (why: string) => reject(new RefusedError(`${who} ${why}`));
+  const timer = setTimeout(() => {
+    reject(new SilentError(`${who} has not answered within ${limitMs / 1000} s`));
+  }, limitMs);
+  const callOff = () => {
+    if (signal?.reason instanceof RefusedError) reject(signal.reason);
+    else fail("is not waited for any more");
+  };
   signal?.addEventListener("abort", callOff);
   let answered = false;
   const take = (): boolean => {

@@ -14,11 +14,13 @@ import {
   type ResetOutcome,
   type ResetReach,
 } from "../engine/reset_outcome.ts";
-import { askGuardian, type AskLimits } from "./ask_guardian.ts";
+import { askGuardian, type AskLimits, SilentError } from "./ask_guardian.ts";
 import type { OperatorSocket } from "./operator_socket.ts";
 
-/** How long a guardian may take for an answer that needs nothing of its devices. */
+/** How long a guardian may take for an answer that needs nothing of its devices, ms. */
 const LOOK_MS = 5_000;
+/** A question of that kind: each guardian answers it at once, unless it is stopped. */
+const LOOK: ControlRequest = { type: "hit-by", functions: [] };
 
 /** A reset that an operator asks for. */
 export interface AskedReset {
@@ -51,7 +53,7 @@ export interface DomainRound {
  * @param kernel the port
  * @param sockets of the account's guardians
  * @param asked the reset
- * @param lookMs how long each may take to say what would be hit
+ * @param lookMs how long each may take to say what would be hit, ms
  * @returns absent: nobody has the device open
  * @throws {RefusedError} if who has it cannot reset it so, or nobody says that he has it and not all
  *   have answered
@@ -62,7 +64,7 @@ export async function askAround(
   { device, method }: AskedReset,
   lookMs = LOOK_MS,
 ): Promise<DomainRound | undefined> {
-  const found = await findOwner(kernel, sockets, { type: "reach", device, method });
+  const found = await findOwner(kernel, sockets, { type: "reach", device, method }, lookMs);
   if (found === undefined) return undefined;
   const { path: owner, reach } = found;
   const functions = [device, ...reach.functions.map(({ address }) => address)];
@@ -84,12 +86,13 @@ async function findOwner(
   kernel: Kernel,
   sockets: readonly OperatorSocket[],
   request: ControlRequest,
+  lookMs: number,
 ): Promise<{ readonly path: string; readonly reach: ResetReach } | undefined> {
   const found = new AbortController();
   const owners: { readonly path: string; readonly reach: ResetReach }[] = [];
   const refusals: string[] = [];
   await Promise.all(sockets.map(async ({ path }) => {
-    const reply = await replyOrWhy(kernel, path, request, { signal: found.signal });
+    const reply = await replyOfLiving(kernel, path, request, lookMs, found.signal);
     if (reply === undefined) return;
     if (typeof reply === "string") refusals.push(reply);
     else if (reply.type === "reach") {
@@ -111,6 +114,7 @@ async function findOwner(
  * @param asked the reset
  * @param round what {@linkcode askAround} found
  * @param domain whether grants of other devices may be hit
+ * @param lookMs a guardian that answers nothing at all within this time is not waited for, ms
  * @returns what became of the grants of all of them; or the grants that would be hit, and must not
  * @throws {RefusedError} if the guardian that has the device refuses
  */
@@ -120,9 +124,10 @@ export async function resetDomain(
   { device, method }: AskedReset,
   { owner, functions }: DomainRound,
   domain: boolean,
+  lookMs = LOOK_MS,
 ): Promise<DomainOutcome | { readonly hits: readonly GrantHit[] }> {
   const others = domain && functions.length > 1 ? sockets.filter(({ path }) => path !== owner) : [];
-  const told = await Promise.all(others.map((socket) => wayAt(kernel, socket, functions)));
+  const told = await Promise.all(others.map((socket) => wayAt(kernel, socket, functions, lookMs)));
   const ways = told.filter((way) => typeof way !== "string");
   const silent = told.filter((way) => typeof way === "string");
   const request: ControlRequest = { type: "reset", device, method, domain };
@@ -144,8 +149,9 @@ async function wayAt(
   kernel: Kernel,
   { path }: OperatorSocket,
   functions: readonly string[],
+  lookMs: number,
 ): Promise<ResetOutcome | string> {
-  const reply = await replyOrWhy(kernel, path, { type: "make-way", functions });
+  const reply = await replyOfLiving(kernel, path, { type: "make-way", functions }, lookMs);
   if (typeof reply === "string") return reply;
   // It has gone meanwhile, and its grants with it.
   if (reply === undefined) return outcomeOf([]);
@@ -177,6 +183,38 @@ async function hitsAt(
   if (typeof reply === "string") return reply;
   if (reply === undefined) return [];
   return reply.type === "hits" ? reply.hits : refusal(reply, path).message;
+}
+
+/**
+ * Asks for what can take long, since it is done to devices. A guardian that is busy with them answers
+ * other questions meanwhile; one that does not is stopped, and no longer waited for.
+ */
+async function replyOfLiving(
+  kernel: Kernel,
+  path: string,
+  request: ControlRequest,
+  lookMs: number,
+  enough = new AbortController().signal,
+): Promise<ControlReply | string | undefined> {
+  const [stopped, answered] = [new AbortController(), new AbortController()];
+  const look = async () => {
+    const signal = AbortSignal.any([enough, answered.signal]);
+    try {
+      await askGuardian(kernel, path, LOOK, { limitMs: lookMs, signal });
+    } catch (error) {
+      if (error instanceof SilentError) stopped.abort(error);
+      // Why it cannot be asked at all, the other answer says.
+      else if (!(error instanceof RefusedError)) throw error;
+    }
+  };
+  const ask = async () => {
+    const signal = AbortSignal.any([enough, stopped.signal]);
+    const reply = await replyOrWhy(kernel, path, request, { signal });
+    answered.abort();
+    return reply;
+  };
+  const [reply] = await Promise.all([ask(), look()]);
+  return reply;
 }
 
 /** @returns the answer; as text: why there is none; absent: it has gone */

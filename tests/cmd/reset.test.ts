@@ -166,8 +166,9 @@ Deno.test("askAround and resetDomain go to each guardian of the account", async 
     "2 reset": { type: "done", ended: 2, failed: 0, restored: 0, devices: [] },
   };
   const servers = [1, 2, 3].map((pid) =>
-    new ControlServer(sim, sim.listen(`/run/${pid}`), ({ type }) => {
-      asked.push(`${pid} ${type}`);
+    new ControlServer(sim, sim.listen(`/run/${pid}`), (request) => {
+      const { type } = request;
+      if (!isLook(request)) asked.push(`${pid} ${type}`);
       return Promise.resolve(answers[`${pid} ${type}`] ?? { type: "absent" });
     })
   );
@@ -193,16 +194,34 @@ Deno.test("askAround and resetDomain go to each guardian of the account", async 
   for (const server of servers) server.close();
 });
 
-/** Guardians that answer so; one without answers listens, and never says a word. */
-function play(answers: readonly (Readonly<Record<string, ControlReply>> | undefined)[]) {
+const ABSENT: ControlReply = { type: "absent" };
+/** Longer than anybody is given here who does not answer at all, ms. */
+const BUSY_MS = 60;
+
+async function answerAfter(ms: number, answer: ControlReply): Promise<ControlReply> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return answer;
+}
+
+/** Whether it is asked only to see whether it answers. */
+function isLook(request: ControlRequest): boolean {
+  return request.type === "hit-by" && request.functions.length === 0;
+}
+
+/** Guardians that answer so; one without answers is stopped: it listens, and never says a word. */
+function play(answers: readonly (Readonly<Record<string, ControlReply | "busy">> | undefined)[]) {
   const sim = new SimKernel({ functions: [] });
   const asked: string[] = [];
   const servers = answers.flatMap((each, index) => {
     const listener = sim.listen(`/run/${index}`);
     if (each === undefined) return [];
-    return new ControlServer(sim, listener, ({ type }) => {
-      asked.push(`${index} ${type}`);
-      return Promise.resolve(each[type] ?? { type: "absent" });
+    return new ControlServer(sim, listener, (request) => {
+      const { type } = request;
+      if (!isLook(request)) asked.push(`${index} ${type}`);
+      const answer = each[type] ?? ABSENT;
+      return answer === "busy" && !isLook(request)
+        ? answerAfter(BUSY_MS, REACH)
+        : Promise.resolve(answer === "busy" ? ABSENT : answer);
     });
   });
   const sockets = answers.map((_, pid) => ({ pid, path: `/run/${pid}` }));
@@ -230,8 +249,32 @@ Deno.test("a guardian that is stopped keeps nobody from a reset, and is told of"
   ]);
   const round = await askAround(sim, sockets, BUS_RESET, 20);
   assert.equal(round?.owner, "/run/1");
-  assert.deepEqual(round.silent, ["/run/0 has not answered within 0.02 s"]);
+  assert.deepEqual(round.silent, [`process ${sim.pid} (/run/0) has not answered within 0.02 s`]);
   assert.equal(round.hits.length, 2);
+  close();
+});
+
+Deno.test("a guardian that is stopped is not waited for as long as a reset can take", async () => {
+  const done: ControlReply = { type: "done", ended: 1, failed: 0, restored: 0, devices: [] };
+  const { sim, sockets, close } = play([undefined, { reach: REACH, reset: done }, undefined]);
+  const round = await askAround(sim, sockets, BUS_RESET, 20);
+  assert.ok(round !== undefined);
+  const outcome = await resetDomain(sim, sockets, BUS_RESET, round, true, 20);
+  assert.ok("silent" in outcome);
+  assert.deepEqual([outcome.ended, outcome.failed], [1, 2]);
+  for (const [index, why] of outcome.silent.entries()) {
+    assert.equal(why, `process ${sim.pid} (/run/${index * 2}) has not answered within 0.02 s`);
+  }
+  // Nobody has it, as far as anybody says.
+  const nobody = askAround(sim, sockets.filter(({ pid }) => pid !== 1), BUS_RESET, 20);
+  await assert.rejects(nobody, { name: "RefusedError", message: /\(\/run\/0\) has not answered/ });
+  close();
+});
+
+Deno.test("a guardian that is busy with a device is waited for as long as it answers", async () => {
+  const { sim, sockets, close } = play([{ reach: "busy" }]);
+  const round = await askAround(sim, sockets, BUS_RESET, 20);
+  assert.equal(round?.owner, "/run/0");
   close();
 });
 
