@@ -1,16 +1,26 @@
 /**
- * Every single fault of every scenario, and random pairs: `deno task test:long`.
+ * Every single fault of every scenario, and random pairs: `deno task test:long`. Options: `--seed` and
+ * `--pairs`, of the pairs; `--all` names every fault that breaks something. With a text, only the
+ * scenarios whose name has it, and no pairs.
  *
  * @module
  */
+import { parseArgs } from "node:util";
 import { tryPairs } from "./pairs.ts";
 import { describe, runWith, singleFaults } from "./run.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
-/** Random pairs of faults, and the seed of their choice. */
-const [PAIRS, SEED] = [20_000, 1];
+const { values, positionals: [only] } = parseArgs({
+  args: Deno.args,
+  options: {
+    pairs: { type: "string", default: "20000" },
+    seed: { type: "string", default: "1" },
+    all: { type: "boolean", default: false },
+  },
+  allowPositionals: true,
+});
+const [PAIRS, SEED] = [Number(values.pairs), Number(values.seed)];
 
-const only = Deno.args[0];
 const began = performance.now();
 let [calls, runs, bad] = [0, 0, 0];
 const kinds = new Map<string, { count: number; first: string }>();
@@ -31,7 +41,7 @@ for (const scenario of SCENARIOS) {
     for (const violation of outcome.violations) {
       const kind = kinds.get(violation) ?? { count: 0, first: where };
       kinds.set(violation, { ...kind, count: kind.count + 1 });
-      if (Deno.args[1] === "all") console.error(`${where}: ${violation}`);
+      if (values.all) console.error(`${where}: ${violation}`);
     }
   }
 }
