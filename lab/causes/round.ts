@@ -30,6 +30,8 @@ const CHUNK = 64;
 const DMA_TRIES = 3;
 /** How long anything may take that has to come, ms. */
 const PATIENCE_MS = 30_000;
+/** How long all of it may take, on a machine that others use too, ms. */
+const ROUND_MS = 150_000;
 
 /** What a round did, for the summary. */
 export interface RoundFigures {
@@ -57,7 +59,7 @@ export async function playRound(
 ): Promise<RoundFigures> {
   const round = new Round(context, kernel, scenarioOf(seed));
   try {
-    const figures = await round.play();
+    const figures = await within(round.play(), () => "the round to be over", ROUND_MS);
     if (figures !== undefined) return figures;
   } catch (error) {
     const what = error instanceof Error ? error.stack : error;
@@ -405,11 +407,15 @@ class Round {
   }
 }
 
-async function within<T>(work: Promise<T>, what: () => string): Promise<T> {
+async function within<T>(
+  work: Promise<T>,
+  what: () => string,
+  limitMs = PATIENCE_MS,
+): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => reject(new Error(`Waited ${PATIENCE_MS} ms for ${what()}, in vain`)),
-    PATIENCE_MS,
+    () => reject(new Error(`Waited ${limitMs} ms for ${what()}, in vain`)),
+    limitMs,
   );
   try {
     return await Promise.race([work, late]);
