@@ -8,6 +8,8 @@ const PCI = "/sys/bus/pci/devices";
 const BAR = 2;
 const PAGE = 0x1000;
 const COMMAND = 4;
+/** Of a function the six BARs; of a bridge its own two, its buses and the windows below it. */
+const BARS = [0x10, 0x28] as const;
 const SHOWN = 8;
 /** Where the engine's own memory is mapped holds what it reads next; peeking comes last. */
 const PEEK = 64;
@@ -31,9 +33,13 @@ export async function tellLostTransfer(
   const { devices, log } = context;
   const say = (text: string) => log(`no DMA to ${slice.name}: ${text}`);
   say(`the pattern begins ${start(pattern)}`);
-  for (const device of new Set([devices.edu, devices[slice.device]])) {
-    const config = await Deno.readFile(`${PCI}/${device.address}/config`);
-    say(`${device.address} has command ${encodeHex(config.subarray(COMMAND, COMMAND + 2))}`);
+  const folder = `${PCI}/${devices[slice.device].address}`;
+  for (
+    const each of [`${PCI}/${devices.edu.address}`, folder, parentOf(await Deno.realPath(folder))]
+  ) {
+    const config = await Deno.readFile(`${each}/config`);
+    const shown = (from: number, to: number) => encodeHex(config.subarray(from, to));
+    say(`${each} has command ${shown(COMMAND, COMMAND + 2)}, BARs or windows ${shown(...BARS)}`);
   }
   for (const { name, device, offset } of exports) {
     for (const page of [0, PAGE]) {
@@ -42,6 +48,10 @@ export async function tellLostTransfer(
     }
   }
   say(`the engine's buffer: ${JSON.stringify(await player.ask(`engine-peek ${PEEK}`))}`);
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/"));
 }
 
 function start(bytes: Uint8Array): string {

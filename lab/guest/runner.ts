@@ -5,7 +5,7 @@
  * @module
  */
 import { inspect } from "node:util";
-import { GUEST_EXCHANGE } from "../machine/init_script.ts";
+import { GUEST_EXCHANGE, GUEST_PULSE } from "../machine/init_script.ts";
 import { MESSAGE_PORT } from "../machine/command_line.ts";
 import { join, toFileUrl } from "../path.ts";
 import { type CaseResult, type Figures, type GuestPlan, PLAN_FILE } from "../protocol/message.ts";
@@ -18,6 +18,7 @@ import { setUp } from "./setup.ts";
 type CasesPlan = Extract<GuestPlan, { job: "cases" }>;
 
 const DEFAULT_LIMIT_MS = 60_000;
+const PULSE_MS = 5_000;
 
 /** Thrown by `skip`. */
 class Skipped extends Error {
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
   using port = new HostPort(MESSAGE_PORT);
   try {
     const guest = await prepare(port);
+    beat();
     const plan: GuestPlan = JSON.parse(
       await Deno.readTextFile(join(GUEST_EXCHANGE, PLAN_FILE)),
     );
@@ -37,6 +39,13 @@ async function main(): Promise<void> {
   } catch (error) {
     port.send({ kind: "done", ok: false, message: inspect(error) });
   }
+}
+
+/** Says from time to time that the event loop turns. */
+function beat(): void {
+  const pulse = () => Deno.writeTextFileSync(GUEST_PULSE, `${Deno.pid}`);
+  pulse();
+  Deno.unrefTimer(setInterval(pulse, PULSE_MS));
 }
 
 async function prepare(port: HostPort): Promise<Guest> {

@@ -12,6 +12,11 @@ export interface GuestProgram {
   readonly terminal: "console" | "ttyS1";
 }
 
+/** What the guest's program touches as long as its event loop turns; its process id is in it. */
+export const GUEST_PULSE = "/run/bargate-lab/pulse";
+/** Without a pulse for so long, the kernel log gets what each thread of the program waits for. */
+const PULSELESS_S = 60;
+
 /** Where the guest finds the exchange folder. */
 export const GUEST_EXCHANGE = "/run/bargate-lab/exchange";
 
@@ -58,10 +63,28 @@ function startScript(program: GuestProgram): string {
   const device = `/dev/${program.terminal}`;
   // a terminal with job control needs a session of its own
   const run = program.terminal === "console" ? command : `setsid -c -w ${command}`;
-  return `${variables}cd ${shellQuote(program.folder)}
+  return `${watchPulse()}${variables}cd ${shellQuote(program.folder)}
 ${run} <${device} >${device} 2>&1
 echo "bargate-lab: the guest's program ended with status $?" >/dev/console
 busybox poweroff -f
+`;
+}
+
+/** What does not answer cannot say why: that is for somebody else, and once is enough. */
+function watchPulse(): string {
+  return `(
+while busybox sleep 10; do
+  [ -e ${GUEST_PULSE} ] || continue
+  silent=$(($(busybox date +%s) - $(busybox stat -c %Y ${GUEST_PULSE})))
+  [ $silent -gt ${PULSELESS_S} ] || continue
+  echo "bargate-lab: no pulse for $silent s" >/dev/kmsg
+  for task in /proc/$(cat ${GUEST_PULSE})/task/*; do
+    echo "bargate-lab: \${task##*/} $(cat $task/comm): $(cat $task/wchan), syscall $(cat $task/syscall)"
+    busybox sed "s/^/bargate-lab:   /" $task/stack
+  done 2>&1 | while read -r line; do echo "$line" >/dev/kmsg; done
+  break
+done
+) &
 `;
 }
 
