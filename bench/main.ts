@@ -7,6 +7,7 @@
  */
 import { bargateDecisions } from "./decisions.ts";
 import { installPeers } from "./peers.ts";
+import { benchPreflight } from "./preflight.ts";
 import { type Timed, timeProcesses } from "./processes.ts";
 import { policyText } from "./rules.ts";
 
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
     await against(peers, folder);
     await scale(folder);
     await memory(folder);
+    await fleet(folder);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -188,6 +190,12 @@ async function memory(folder: string): Promise<void> {
   const bytes = Number(new TextDecoder().decode(stdout));
   console.log("\nMost memory of a check of 100,000 slices");
   row("bargate", `${(bytes / 1024 / 1024).toFixed(0)} MiB`);
+}
+
+async function fleet(folder: string): Promise<void> {
+  const { what, seconds, peak } = await benchPreflight(folder);
+  console.log(`\nbargate preflight: ${what}`);
+  row("bargate", `${seconds.toFixed(1)} s`, `${(peak / 2 ** 20).toFixed(0)} MiB`);
 }
 
 await main();
