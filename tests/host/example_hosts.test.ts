@@ -1,6 +1,7 @@
 /** The example hosts: fresh, sound, and what the example policies come to on them. */
 import assert from "node:assert/strict";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { pathMatrix } from "../../engine/path_matrix.ts";
 import { makePlan } from "../../engine/plan.ts";
 import { planJson } from "../../engine/plan_json.ts";
 import { exampleHosts } from "../../examples/hosts/generate.ts";
@@ -16,6 +17,7 @@ import { loadPolicySet } from "../../policy/load.ts";
 const HOSTS = new URL("../../examples/hosts/", import.meta.url);
 const POLICIES = new URL("../../examples/policies/", import.meta.url);
 const PLANS = new URL("../corpus/plans/", import.meta.url);
+const PATHS = new URL("../corpus/paths/", import.meta.url);
 
 const NAMES = [...Deno.readDirSync(HOSTS)].map(({ name }) => name)
   .filter((name) => name.endsWith(".json")).sort();
@@ -118,7 +120,41 @@ const CASES: readonly (readonly [host: string, policy: string])[] = [
   ["vm-host", "vf-to-vmm"],
   ["arm64-64k", "cmb-on-large-pages"],
   ["arm64-64k", "doorbells-to-rnic"],
+  ["amd-zen", "cmb-on-large-pages"],
+  ["intel-desktop", "cmb-on-large-pages"],
+  ["variant", "cmb-on-large-pages"],
 ];
+
+/** Each pair of a host in a line: who, whom, how far, why, and what redirects; then who holds groups. */
+function pathsOf(host: HostSnapshot): readonly string[] {
+  const { exporters, importers, judge } = pathMatrix(host);
+  const paths = exporters.flatMap(({ entry: from }) =>
+    importers.map(({ entry: to }) => {
+      const { kind, path, reason, redirecting } = judge(from, to);
+      const ports = redirecting.map(({ address }) => ` ${address}`).join("");
+      return `${from.address} ${to.address}: ${kind} ${path.distance}, ${reason.code}${ports}`;
+    })
+  );
+  const held = exporters.flatMap(({ entry, viability }) =>
+    (viability?.spoilers ?? []).map(({ address, driver }) =>
+      `${entry.address} held by ${address} ${driver}`
+    )
+  );
+  return [...paths, ...held];
+}
+
+Deno.test("on the example hosts the paths and the groups are what is expected", async (t) => {
+  for (const name of NAMES) {
+    await t.step(name, () => {
+      const url = new URL(name.replace(".json", ".expected.json"), PATHS);
+      const made = pathsOf(read(name));
+      if (Deno.env.get("UPDATE_PLANS") === "1") {
+        Deno.writeTextFileSync(url, `${JSON.stringify(made, null, 2)}\n`);
+      }
+      assert.deepEqual(made, JSON.parse(Deno.readTextFileSync(url)));
+    });
+  }
+});
 
 /** What a grant is; the plan tells more about it. */
 const DECISIVE = [

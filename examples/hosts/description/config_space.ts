@@ -106,6 +106,11 @@ export function advancedErrors(at: number, version = 2): ExtendedCapability {
   return { at, id: 0x01, version, write: () => undefined };
 }
 
+/** Vendor-Specific: an empty one. */
+export function vendorSpecific(at: number): ExtendedCapability {
+  return { at, id: 0x0b, version: 1, write: (view) => view.setUint32(at + 4, 0x0101_0001, true) };
+}
+
 /** Device Serial Number: made up, for what has a real one belongs to somebody. */
 export function serialNumber(at: number, number: bigint): ExtendedCapability {
   return { at, id: 0x03, version: 1, write: (view) => view.setBigUint64(at + 4, number, true) };
