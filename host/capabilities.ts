@@ -15,8 +15,6 @@ const CAP_ADVANCED = 0x13;
 /** PCI_AF_CAP, and its bits for pending transactions and function level reset. */
 const ADVANCED_CAPABILITIES = 3;
 const ADVANCED_RESET = 0x3;
-const CAP_ACCESS_CONTROL = 0x0d;
-const ACCESS_CONTROL = 6;
 const CAP_RESIZABLE = 0x15;
 
 /**
@@ -33,18 +31,6 @@ export function hasFunctionReset(config: Uint8Array): boolean {
     if (id !== CAP_ADVANCED) return false;
     return ((config[at + ADVANCED_CAPABILITIES] ?? 0) & ADVANCED_RESET) === ADVANCED_RESET;
   });
-}
-
-/**
- * The control register of Access Control Services.
- *
- * @param config configuration space, 4096 bytes where the function has them
- * @returns undefined if the function has no such capability, or the bytes are not there
- */
-export function accessControlRegister(config: Uint8Array): number | undefined {
-  const found = extendedCapabilities(config).find(({ id }) => id === CAP_ACCESS_CONTROL);
-  if (found === undefined || found.at + ACCESS_CONTROL + 2 > config.length) return undefined;
-  return viewOf(config).getUint16(found.at + ACCESS_CONTROL, true);
 }
 
 /**

@@ -17,6 +17,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
     "words.c",
   ],
   bar: ["bar.c"],
+  peer_read: ["peer_read.c"],
   raw: ["raw.c"],
   export_bench: ["export_bench.c"],
   lender: ["../../examples/clients/lender.c"],

@@ -32,9 +32,12 @@ async function take(context: CaseContext): Promise<{ path: string; snapshot: Hos
 }
 
 /** What is the same in every boot, whatever cases ran before: no addresses that the kernel gave out. */
-function stable({ kernel, pageSize, iommu, functions, nvme, rdma, drm }: HostSnapshot): unknown {
+function stable(
+  { kernel, cpu, pageSize, iommu, functions, nvme, rdma, drm }: HostSnapshot,
+): unknown {
   return {
     config: kernel.config,
+    cpu,
     pageSize,
     iommu,
     functions: functions.map(stableFunction),

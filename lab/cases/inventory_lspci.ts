@@ -1,9 +1,10 @@
 /** What `lspci` says of the guest's functions, held against the inventory. @module */
 import assert from "node:assert/strict";
-import { accessControlRegister, hasFunctionReset, resizableBars } from "../../host/capabilities.ts";
+import { hasFunctionReset, resizableBars } from "../../host/capabilities.ts";
 import { configHeader, findCapability, msixRanges } from "../../host/config_space.ts";
 import { serialOf } from "../../host/serial.ts";
 import type { SnapshotBar, SnapshotFunction } from "../../host/snapshot.ts";
+import { accessControl } from "../../host/topology/acs.ts";
 
 /** What both say of one function. */
 interface Said {
@@ -109,7 +110,7 @@ function msixLine(
 export function inventorySays(entry: SnapshotFunction): Said {
   const { config, bars } = entry;
   const serial = serialOf(entry);
-  const control = accessControlRegister(config);
+  const control = accessControl(config);
   const msix = msixRanges(config);
   return {
     id: `${entry.vendor}:${entry.device}`,
@@ -127,7 +128,7 @@ export function inventorySays(entry: SnapshotFunction): Said {
       msix.pendingBits.bar,
       msix.pendingBits.offset,
     ),
-    acs: control === undefined
+    acs: typeof control === "string"
       ? undefined
       : ACS_BITS.map(([name, bit]) => `${name}${(control & bit) === 0 ? "-" : "+"}`).join(" "),
     functionReset: hasFunctionReset(config),

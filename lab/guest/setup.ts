@@ -33,6 +33,8 @@ export async function setUp(tools: string): Promise<Devices> {
     sriov: deviceByRole(devices, "sriov"),
     dual0: deviceByRole(devices, "dual0"),
     dual1: deviceByRole(devices, "dual1"),
+    peerMemory: deviceByRole(devices, "peerMemory"),
+    peerDisk: deviceByRole(devices, "peerDisk"),
     edu: deviceByRole(devices, "edu"),
     ivshmem: deviceByRole(devices, "ivshmem"),
   };

@@ -15,6 +15,8 @@ export type Role =
   | "sriov"
   | "dual0"
   | "dual1"
+  | "peerMemory"
+  | "peerDisk"
   | "edu"
   | "ivshmem";
 
@@ -110,6 +112,46 @@ function dual(slot: number, rootAddress: string): readonly LabDevice[] {
   });
 }
 
+/**
+ * Two functions of one device in use by the kernel: one has a memory buffer, the other a disk, of
+ * zeros. Reading the disk into the buffer makes the kernel decide about the path between the two.
+ */
+function peers(slot: number, rootAddress: string): readonly LabDevice[] {
+  const port =
+    `pcie-root-port,id=peer-port,chassis=${slot},slot=${slot},x-speed=5,addr=${rootAddress}`;
+  const serial = (number: number) => `bargate-${slot}-${number}`;
+  const base = { id: "1b36:0010", driver: "nvme" } as const;
+  return [
+    {
+      ...base,
+      role: "peerMemory",
+      address: `0000:0${slot}:00.0`,
+      serial: serial(0),
+      about: "memory that the kernel lends for peer-to-peer DMA",
+      qemu: [
+        ["-device", port],
+        [
+          "-device",
+          `nvme,id=peerMemory,bus=peer-port,serial=${
+            serial(0)
+          },addr=00.0,multifunction=on,cmb_size_mb=${CMB_MIB}`,
+        ],
+      ],
+    },
+    {
+      ...base,
+      role: "peerDisk",
+      address: `0000:0${slot}:00.1`,
+      serial: serial(1),
+      about: "a disk, beside it",
+      qemu: [
+        ["-blockdev", "driver=null-co,node-name=zeros,size=1048576,read-zeroes=on"],
+        ["-device", `nvme,id=peerDisk,bus=peer-port,serial=${serial(1)},addr=00.1,drive=zeros`],
+      ],
+    },
+  ];
+}
+
 /** Its virtual functions are 04:00.1 and 04:00.2, once somebody has asked the driver for them. */
 function sriov(): LabDevice {
   const about = "physical function: virtual functions are made of it";
@@ -128,6 +170,7 @@ export function labDevices(sharedMemory: string): readonly LabDevice[] {
     nvme("nativeNvme", 3, "bargate-3", "nvme", "a controller in use by the kernel's own driver"),
     sriov(),
     ...dual(5, "0x16"),
+    ...peers(6, "0x17"),
     {
       role: "edu",
       address: "0000:00:14.0",
