@@ -24,9 +24,9 @@ export interface ChosenCases {
 }
 
 /** From QEMU's start to the first message. */
-const BOOT_LIMIT_MS = 60_000;
+const BOOT_LIMIT_MS = 120_000;
 /** From there to the list of cases: the modules load. */
-const LOAD_LIMIT_MS = 60_000;
+const LOAD_LIMIT_MS = 240_000;
 /** What the guest may take longer than a case's own limit to say so: it also cleans up. */
 const GRACE_MS = 30_000;
 
