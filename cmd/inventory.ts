@@ -13,12 +13,13 @@ import { FilesError } from "../host/files.ts";
 import { parseSnapshot } from "../host/parse_snapshot.ts";
 import { redactSnapshot } from "../host/redact.ts";
 import { printSnapshot } from "../host/print_snapshot.ts";
-import { type KernelConfigRead, readKernelConfig } from "../host/kernel_config.ts";
+import type { KernelConfigRead } from "../host/kernel_config.ts";
 import { readSnapshot, type TakenSnapshot } from "../host/read_snapshot.ts";
 import type { Unreadable } from "../host/snapshot.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { kernelConfigOf } from "./kernel_config_of.ts";
 import { diffCommand } from "./inventory_diff.ts";
 import { inventoryTable } from "./output/inventory_table.ts";
 import { pathMatrixJson } from "./output/path_matrix_json.ts";
@@ -74,7 +75,7 @@ function take(host: ThisHost, device: Flags["device"], all: boolean): TakenSnaps
 function readOwn(host: ThisHost, device: Flags["device"]): TakenSnapshot {
   try {
     const wanted = device === undefined ? undefined : new Set(device);
-    const kernel = kernelOf(host);
+    const kernel = kernelConfigOf(host);
     const taken = readSnapshot(
       host.files,
       { ...host, ...(kernel.config === undefined ? {} : { config: kernel.config }) },
@@ -86,13 +87,6 @@ function readOwn(host: ThisHost, device: Flags["device"]): TakenSnapshot {
     const message = `Cannot take the inventory: ${error.message}`;
     throw new CommandError(message, ExitStatus.hostNotReady, { cause: error });
   }
-}
-
-/** A simulated host's configuration is what its snapshot says. */
-function kernelOf({ files, release, simulated }: ThisHost): KernelConfigRead {
-  if (simulated === undefined) return readKernelConfig(files, release);
-  const { config } = simulated.kernel;
-  return { ...(config === undefined ? {} : { config }), unreadable: [], findings: [] };
 }
 
 /** A place that may not be read matters only if no other place says it. */

@@ -20,6 +20,7 @@ import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { openHost } from "./host.ts";
+import { kernelConfigOf } from "./kernel_config_of.ts";
 import { junitCases } from "./output/junit.ts";
 import {
   hostDiagnostics,
@@ -146,7 +147,9 @@ async function hostOf(
   file: string | undefined,
 ): Promise<{ facts: HostFacts; process: OfProcess }> {
   if (file !== undefined) return { facts: await readInventory(file), process: {} };
-  const host = await planningHost(context, sim);
+  const bare = await planningHost(context, sim);
+  const { config } = kernelConfigOf(bare);
+  const host = { ...bare, ...(config === undefined ? {} : { config }) };
   return { facts: factsOf(host, sim), process: sim === undefined ? ofProcess(host.files) : {} };
 }
 

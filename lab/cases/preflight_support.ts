@@ -4,6 +4,7 @@ import { type Preflight, preflight } from "../../engine/preflight/preflight.ts";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 import { kernelRelease, pageSize } from "../../ffi/process.ts";
 import { readOwnAccount, readOwnLimits } from "../../host/own_process.ts";
+import { readKernelConfig } from "../../host/kernel_config.ts";
 import { readSnapshot } from "../../host/read_snapshot.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 
@@ -21,7 +22,10 @@ export function preflightHere(
   const { set } = loadPolicySet([{ file: "policy.yaml", text }]);
   if (set === undefined) return undefined;
   const files = new LinuxFiles();
-  const host = { release: kernelRelease(), pageSize: pageSize() };
+  const release = kernelRelease();
+  const { config } = readKernelConfig(files, release);
+  assert.ok(config !== undefined, "the laboratory's kernel says how it was built");
+  const host = { release, pageSize: pageSize(), config };
   const [account, limits] = [readOwnAccount(files), readOwnLimits(files)];
   assert.ok(account !== undefined && limits !== undefined, "procfs says who and how much");
   const [importer, route] = [valueOf(flags, "--importer"), valueOf(flags, "--route")];
