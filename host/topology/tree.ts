@@ -27,6 +27,8 @@ const PCI_CAP_ID_EXP = 0x10;
 /** PCI_EXP_FLAGS, from the capability's start: the type of the device is in bits 4 to 7. */
 const PCI_EXP_FLAGS = 2;
 const PCI_EXP_TYPE_ROOT_PORT = 4;
+/** A domain has so many buses, each with a bridge above it; a longer way is no machine's. */
+const MOST_BUSES = 256;
 /** All of the standard capabilities. */
 const STANDARD_BYTES = 256;
 
@@ -57,14 +59,14 @@ export class PciTree {
    * The way up from a function. A virtual function's goes up from its physical one, which is not on it.
    *
    * @param entry of this host
-   * @returns it and the bridges above; a way that leads round ends where it does, without a root bus
+   * @returns it and the bridges above; a way that leads round, or is longer than any can be, ends
+   *   somewhere without a root bus
    */
   chain(entry: SnapshotFunction): Chain {
     const functions: SnapshotFunction[] = [];
-    const seen = new Set<SnapshotFunction>();
-    for (let each: SnapshotFunction | undefined = entry; each !== undefined && !seen.has(each);) {
+    let each: SnapshotFunction | undefined = entry;
+    while (each !== undefined && functions.length <= MOST_BUSES) {
       functions.push(each);
-      seen.add(each);
       const parent: string | undefined = this.#parentOf(each);
       if (parent === undefined) break;
       if (!isPciAddress(parent)) return { functions, rootBus: parent };

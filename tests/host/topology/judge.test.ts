@@ -249,6 +249,20 @@ Deno.test("what was not read is not taken for none, and the right is named", () 
   assert.equal(judge(seen).kind, "not-supported", "what is known decides already");
 });
 
+Deno.test("a way longer than any machine's is not followed to its end", () => {
+  const hex = (at: number) => (at >> 8).toString(16).padStart(2, "0");
+  const address = (at: number) =>
+    `0000:${hex(at)}:${((at >> 3) & 31).toString(16).padStart(2, "0")}.${at & 7}`;
+  const specs = Array.from({ length: 5_000 }, (_, at) => (
+    { address: address(at), parent: at === 0 ? BUS : address(at - 1) }
+  ));
+  const { tree, at } = treeOf(hostOf(specs));
+  assert.equal(tree.chain(at(address(4_999))).functions.length, 257);
+  assert.equal(tree.chain(at(address(255))).rootBus, BUS);
+  const { kind, reason } = judgePath(tree, at(address(4_999)), at(address(3)));
+  assert.deepEqual([kind, reason.code], ["not-known", "way-not-known"]);
+});
+
 Deno.test("a way that leads out of the snapshot, or round, is not known", () => {
   const lost = below(LISTED).filter(({ address }) => address !== "0000:01:00.0");
   assert.deepEqual(told(judge(lost)).slice(0, 1), ["not-known"]);
