@@ -4,6 +4,7 @@ import { ConnectedPeer } from "../../engine/connected_peer.ts";
 import { EventLog } from "../../engine/event.ts";
 import { Guardian } from "../../engine/guardian.ts";
 import type { ImporterSource } from "../../engine/importer_process.ts";
+import { KernelError } from "../../engine/kernel_error.ts";
 import { makePlan, type Plan } from "../../engine/plan.ts";
 import { stepsOf } from "../../engine/plan_steps.ts";
 import type { Condition, PlannedCall, PlanStep } from "../../engine/planned_call.ts";
@@ -99,13 +100,7 @@ async function run({ plan, host, way, iommufd = true }: Run) {
   const { pageSize } = host;
   const recording = new RecordingKernel(kernel, { pageSize, iommufd });
   const clock = new ManualClock();
-  const guardian = new Guardian(plan, {
-    kernel: recording.port,
-    clock,
-    log: new EventLog(plan.policy, () => clock.now(), () => {}),
-    limitMs: 1000,
-    files: new MemoryFiles({}),
-  });
+  const guardian = guardianOf(plan, recording, clock);
   const connections: number[] = [];
   const source = way === "exec" ? program(plan) : listener(kernel, plan, connections);
   await guardian.meet(source);
@@ -120,6 +115,16 @@ async function run({ plan, host, way, iommufd = true }: Run) {
   await clock.advance(10_000);
   assert.equal((await ended).trouble, false);
   return { calls, delivered };
+}
+
+function guardianOf(plan: Plan, { port }: RecordingKernel, clock: ManualClock): Guardian {
+  return new Guardian(plan, {
+    kernel: port,
+    clock,
+    log: new EventLog(plan.policy, () => clock.now(), () => {}),
+    limitMs: 1000,
+    files: new MemoryFiles({}),
+  });
 }
 
 function program({ grants }: Plan): ImporterSource {
@@ -243,4 +248,56 @@ Deno.test("the steps of a device whose descriptor is sent are what the engine ca
   assert.deepEqual(seen, expected(stepsOf([planned({ owner })]), "with-iommufd"));
   await scene.finish();
   end();
+});
+
+/** Another answer than a step expects. */
+function otherThan({ call }: PlannedCall, answer: unknown): unknown {
+  switch (call) {
+    case "deviceAddress":
+      return "0000:ff:1f.7";
+    case "readRegion":
+      return (answer as Uint8Array).map((byte) => byte ^ 0xff);
+    case "regionInfo":
+      return { ...answer as { size: bigint }, size: (answer as { size: bigint }).size * 2n };
+    case "probeDmaBuf":
+      return { state: "absent", cause: "driver" };
+    case "dmaBufFacts":
+      return { ...answer as object, closeOnExec: false };
+    case "ioasMapFile":
+      throw new KernelError("IOMMU_IOAS_MAP_FILE", 19, "ENODEV", "dma-buf");
+    default:
+      throw new RangeError(`${call} expects nothing`);
+  }
+}
+
+Deno.test("another answer than a step expects ends everything, and nothing is delivered", async (t) => {
+  const host = read("laboratory");
+  for (const [route, iommufd] of [["cdev", true], ["group", true], ["group", false]] as const) {
+    const made = plan(MANY, host, route);
+    const condition = iommufd ? "with-iommufd" : "without-iommufd";
+    const steps = stepsOf(made.grants)
+      .filter(({ only }) => only === undefined || only === condition);
+    for (const [number, step] of steps.entries()) {
+      if (step.expect === undefined) continue;
+      const name = `${number}: ${step.made.call} by ${route}, ${condition}`;
+      await t.step(name, async () => {
+        const kernel = new SimKernel({ functions: functionsOf(host), accounts: [ACCOUNT] });
+        const falsify = (call: number, answer: unknown) => {
+          if (call === number) {
+            recording.over = true;
+            return otherThan(step.made, answer);
+          }
+          if (answer instanceof Error) throw answer;
+          return answer;
+        };
+        const recording = new RecordingKernel(kernel, { iommufd, falsify });
+        const clock = new ManualClock();
+        const guardian = guardianOf(made, recording, clock);
+        await assert.rejects(guardian.open());
+        assert.ok(recording.over, "it was asked");
+        assert.deepEqual([recording.delivered, kernel.children], [[], []]);
+        assert.deepEqual(kernel.table.open(), [], "nothing is left open");
+      });
+    }
+  }
 });

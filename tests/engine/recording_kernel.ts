@@ -47,6 +47,8 @@ export class RecordingKernel {
       readonly iommufd?: boolean;
       /** The device that is borrowed. */
       readonly borrowed?: string;
+      /** What is answered instead to the call of this number, by its answer. */
+      readonly falsify?: (call: number, answer: unknown) => unknown;
     } = {},
   ) {}
 
@@ -197,7 +199,13 @@ export class RecordingKernel {
         }
         return (...args: unknown[]) => {
           const make = () => value.apply(target, args);
-          return recorder === undefined ? make() : recorder(make, ...args);
+          if (recorder === undefined) return make();
+          const [number, { falsify }] = [this.calls.length, this.more];
+          const answer = recorder(make, ...args);
+          if (falsify === undefined || this.calls.length === number) return answer;
+          return answer instanceof Promise
+            ? answer.then((value) => falsify(number, value), (error) => falsify(number, error))
+            : falsify(number, answer);
         };
       },
     });
