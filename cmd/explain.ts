@@ -88,7 +88,10 @@ function tell(
   context.exitWith(allowed ? ExitStatus.done : ExitStatus.denied);
 }
 
-/** Loaded only when it is asked for: most questions are about policies alone. */
+/**
+ * What reads and judges hosts is found when it is asked for, not beforehand: the runtime would read
+ * it at every start, of `validate` too. So this question needs the right to read Bargate's own files.
+ */
 async function errnoOnHost(
   context: Context,
   { device, bar, offset, length, at, format }: Flags,
@@ -109,18 +112,27 @@ async function errnoOnHost(
     );
   }
   const loaded = await loadFiles(context, paths);
-  const facts = await (await import("./read_inventory.ts")).readInventory(inventory);
+  const { readInventory } = await unlinked<typeof import("./read_inventory.ts")>(
+    "./read_inventory.ts",
+  );
+  const facts = await readInventory(inventory);
   const host = facts.snapshot(() => true);
   if (loaded.result.set === undefined || host === undefined) {
     showProblems(context, loaded, facts.diagnostics);
     const status = host === undefined ? ExitStatus.hostNotReady : ExitStatus.invalidPolicy;
     return context.exitWith(status);
   }
-  const { answerErrno, humanAnswer } = await import("./explain_errno.ts");
+  const { answerErrno, humanAnswer } = await unlinked<typeof import("./explain_errno.ts")>(
+    "./explain_errno.ts",
+  );
   const question = { errno, device, bar, offset, length, inventory };
   const answer = answerErrno(loaded.result.set, host, question);
   const text = format === "json" ? `${JSON.stringify(answer)}\n` : humanAnswer(answer, question);
   context.process.stdout.write(text);
+}
+
+function unlinked<T>(file: string): Promise<T> {
+  return import(file);
 }
 
 function wordMeaning(

@@ -5,7 +5,6 @@
  * @module
  */
 import { type Context, processContext } from "./context.ts";
-import { errorText } from "./error_text.ts";
 import { exitStatusOf } from "./errors.ts";
 import type { Verb } from "./verb.ts";
 
@@ -111,6 +110,7 @@ if (import.meta.main) {
   try {
     Deno.exitCode = await main(Deno.args, context);
   } catch (error) {
+    const { errorText } = await import("./error_text.ts");
     context.process.stderr.write(`${errorText(error)}\n`);
     Deno.exitCode = exitStatusOf(error);
   }

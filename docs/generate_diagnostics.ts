@@ -6,13 +6,14 @@
  * @module
  */
 import { visible } from "../cmd/output/visible.ts";
-import { type CodeEntry, CODES, type Example, EXAMPLE_POLICY } from "../policy/codes.ts";
+import { type Code, type CodeEntry, CODES } from "../policy/codes.ts";
+import { CODE_EXAMPLES, type Example, EXAMPLE_POLICY } from "../policy/code_examples.ts";
 import { EXAMPLE_PARTS } from "../policy/example_text.ts";
 import { HOST_CODES, type HostCodeEntry } from "../policy/host_codes.ts";
 
 const HEADER = `# Diagnostics
 
-Generated from \`policy/codes.ts\` and \`policy/host_codes.ts\`; not to be edited.
+Generated from \`policy/codes.ts\`, \`policy/code_examples.ts\` and \`policy/host_codes.ts\`; not to be edited.
 
 Every diagnostic has a code. \`BG1…\` are about policies and need no host: \`bargate validate\` finds
 them. \`BG2…\` are about a policy on a host: \`bargate plan\` finds them (\`BG21…\`: in the file that
@@ -42,11 +43,11 @@ function fenced(text: string): string {
   return `\`\`\`yaml\n${text}\n\`\`\`\n`;
 }
 
-function policySection(code: string, entry: CodeEntry): string {
-  const right = entry.right ?? EXAMPLE_POLICY;
-  const example = `Wrong:\n\n${fenced(shown(entry.wrong, entry.wrong))}`;
-  const mended = entry.wrong.text === undefined
-    ? `\nRight:\n\n${fenced(shown(right, { ...entry.wrong, ...entry.right }))}`
+function policySection(code: Code, entry: CodeEntry): string {
+  const { wrong, right = EXAMPLE_POLICY } = CODE_EXAMPLES[code];
+  const example = `Wrong:\n\n${fenced(shown(wrong, wrong))}`;
+  const mended = wrong.text === undefined
+    ? `\nRight:\n\n${fenced(shown(right, { ...wrong, ...CODE_EXAMPLES[code].right }))}`
     : "";
   return `${heading(code, entry.severity, entry)}\n${example}${mended}`;
 }
@@ -73,7 +74,7 @@ function hostSection(code: string, entry: HostCodeEntry): string {
 
 /** The page's text. */
 export function diagnosticsPage(): string {
-  const policy = Object.entries(CODES).map(([code, entry]) => policySection(code, entry));
+  const policy = Object.entries(CODES).map(([code, entry]) => policySection(code as Code, entry));
   const host = Object.entries(HOST_CODES).map(([code, entry]) => hostSection(code, entry));
   return [HEADER, ...policy, ...host].join("\n");
 }

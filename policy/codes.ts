@@ -1,30 +1,11 @@
 /**
- * Every diagnostic that checking policies can give: the closed list. `docs/diagnostics.md` is
- * generated from it, and each example in it is run as a test.
+ * Every diagnostic that checking policies can give: the closed list. Their examples are in
+ * `code_examples.ts`, which nothing loads that only checks; `docs/diagnostics.md` is generated from
+ * both.
  *
  * @module
  */
 import type { Severity } from "./diagnostic.ts";
-
-/**
- * Parts of a small policy; a part that is left out is the one of {@linkcode EXAMPLE_POLICY}.
- * `text` replaces the whole file instead.
- */
-export interface Example {
-  readonly metadata?: string;
-  readonly devices?: string;
-  readonly importers?: string;
-  readonly exports?: string;
-  readonly deny?: string;
-  readonly apiVersion?: string;
-  readonly kind?: string;
-  /** Another document after this one: its metadata, or all of it when it has a kind of its own. */
-  readonly second?: string;
-  /** The whole file, where the mistake is not in a part. */
-  readonly text?: string;
-  /** The whole file as bytes, where it is no text; `text` then only describes it. */
-  readonly bytes?: () => Uint8Array;
-}
 
 /** What a code means. */
 export interface CodeEntry {
@@ -35,97 +16,6 @@ export interface CodeEntry {
   readonly why: string;
   /** What to do. */
   readonly fix: string;
-  readonly wrong: Example;
-  /** Default: {@linkcode EXAMPLE_POLICY}. */
-  readonly right?: Example;
-}
-
-/** The valid policy that examples are variations of. */
-export const EXAMPLE_POLICY = {
-  apiVersion: "apiVersion: bargate/v1",
-  kind: "kind: ExportPolicy",
-  metadata: "metadata: { name: demo }",
-  devices: `devices:
-  ssd: { match: { id: "1b36:0010" } }`,
-  importers: `importers:
-  engine: { identity: { user: nobody }, driver: iommufd }`,
-  exports: `exports:
-  - name: data
-    device: ssd
-    bar: 2
-    slices: [{ offset: 0, length: 8KiB }]
-    importers: [engine]`,
-} as const satisfies Example;
-
-/** An export of the example policy with its slices and further lines replaced. */
-function exported(slices: string, ...lines: readonly string[]): string {
-  return [
-    "exports:",
-    "  - name: data",
-    "    device: ssd",
-    "    bar: 2",
-    `    slices: [${slices}]`,
-    "    importers: [engine]",
-    ...lines.map((line) => `    ${line}`),
-  ].join("\n");
-}
-
-function importer(body: string): string {
-  return `importers:\n  engine: { ${body} }`;
-}
-
-function device(body: string): string {
-  return `devices:\n  ssd: { ${body} }`;
-}
-
-const BORROWED = device(
-  'match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: spdk_tgt.service }',
-);
-
-const ONE_SLICE = "{ offset: 0, length: 8KiB }";
-
-/** Two importers of one export, with further lines. */
-function shared(...lines: readonly string[]): Example {
-  return {
-    importers: `importers:
-  engine: { identity: { user: nobody }, driver: iommufd }
-  second: { identity: { user: daemon }, driver: iommufd }`,
-    exports: exported(ONE_SLICE, ...lines).replace("[engine]", "[engine, second]"),
-  };
-}
-
-/** Two exports of one device, each with further lines. */
-function twoExports(first: string, second: string): Example {
-  return {
-    exports: `exports:
-  - name: data
-    device: ssd
-    bar: 2
-    slices: [{ offset: 0, length: 4KiB }]
-    importers: [engine]
-    ${first}
-  - name: log
-    device: ssd
-    bar: 2
-    slices: [{ offset: 4KiB, length: 4KiB }]
-    importers: [engine]
-    ${second}`,
-  };
-}
-
-/** The manifest of a set of one file. */
-function manifest(path: string, hash: string): string {
-  return `apiVersion: bargate/v1
-kind: PolicySet
-metadata: { name: demo }
-files: [{ path: ${path}, sha256: "${hash}" }]`;
-}
-
-function test(body: string): string {
-  return `apiVersion: bargate/v1
-kind: PolicyTest
-metadata: { name: demo }
-cases: [${body}]`;
 }
 
 /** Every code, in order. */
@@ -135,20 +25,12 @@ export const CODES = {
     title: "The file is too large",
     why: "Policies are read and reviewed by people; a limit of 32 MiB keeps hostile input cheap.",
     fix: "Split the policy into several files.",
-    wrong: {
-      text: "(more than 32 MiB)",
-      bytes: () => new Uint8Array(32 * 1024 * 1024 + 1).fill(0x20),
-    },
   },
   BG1002: {
     severity: "error",
     title: "The file is not UTF-8",
     why: "Bytes that are no text could be shown differently by each tool that reads them.",
     fix: "Save the file as UTF-8.",
-    wrong: {
-      text: "metadata: { name: demo, description: <byte 0xff> }",
-      bytes: () => Uint8Array.of(0x61, 0x3a, 0x20, 0xff, 0x0a),
-    },
   },
   BG1003: {
     severity: "error",
@@ -156,7 +38,6 @@ export const CODES = {
     why:
       "Control and bidirectional characters can make a policy look different from what it means (NUL, U+202E, U+2066, a byte order mark inside the text, U+2028).",
     fix: "Delete the character.",
-    wrong: { metadata: 'metadata: { name: demo, description: "a\u202eb" }' },
   },
   BG1004: {
     severity: "error",
@@ -164,21 +45,18 @@ export const CODES = {
     why:
       "The text breaks the grammar of YAML 1.2. The rest of the document is not checked; the next documents of the file are.",
     fix: "Mend the place that is shown; the mistake is there or just before it.",
-    wrong: { metadata: "metadata: { name: demo" },
   },
   BG1005: {
     severity: "error",
     title: "Nested too deeply",
     why: "No policy needs more than 32 levels; deeper input is an attack or a mistake.",
     fix: "Remove the nesting.",
-    wrong: { metadata: `metadata: ${"[".repeat(40)}${"]".repeat(40)}` },
   },
   BG1006: {
     severity: "error",
     title: "A key stands twice",
     why: "Readers disagree on which of two equal keys wins.",
     fix: "Keep one of them.",
-    wrong: { metadata: "metadata: { name: demo, name: other }" },
   },
   BG1007: {
     severity: "error",
@@ -186,103 +64,78 @@ export const CODES = {
     why:
       "Only the core tags (!!str, !!int, !!bool, !!float, !!null, !!map, !!seq) mean anything here.",
     fix: "Remove the tag.",
-    wrong: { metadata: "metadata: { name: !secret demo }" },
   },
   BG1008: {
     severity: "error",
     title: "An alias without its anchor",
     why: "An alias must name an anchor that is complete before it.",
     fix: "Define the anchor before, or write the value out.",
-    wrong: { metadata: "metadata: { name: *demo }" },
   },
   BG1009: {
     severity: "error",
     title: "Aliases expand to too much",
     why: "A few lines of nested aliases can stand for billions of values.",
     fix: "Write the values out.",
-    wrong: {
-      text: `a: &a [x, x, x, x, x, x, x, x, x, x]
-b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]
-c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]
-d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]
-e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
-    },
   },
   BG1010: {
     severity: "error",
     title: "A merge key",
     why: "`<<` is not part of YAML 1.2, and hides from a reviewer what a rule says.",
     fix: "Write the keys out.",
-    wrong: { devices: 'devices:\n  ssd: { <<: { match: { id: "1b36:0010" } } }' },
   },
   BG1011: {
     severity: "error",
     title: "A key that is no plain text",
     why: "Keys of a policy are names.",
     fix: "Write a name.",
-    wrong: { metadata: "metadata: { [name]: demo }" },
   },
   BG1012: {
     severity: "error",
     title: "A YAML directive that is not accepted",
     why: "Only `%YAML 1.2` says what policies are; tag directives would rename tags.",
     fix: "Remove the directive.",
-    wrong: { apiVersion: `%YAML 1.1\n---\n${EXAMPLE_POLICY.apiVersion}` },
-    right: { apiVersion: `%YAML 1.2\n---\n${EXAMPLE_POLICY.apiVersion}` },
   },
   BG1013: {
     severity: "error",
     title: "No policy",
     why: "An empty document is more likely a mistake than a policy that allows nothing.",
     fix: "Write a policy, or remove the file or the `---`.",
-    wrong: { text: "# nothing yet" },
   },
   BG1014: {
     severity: "note",
     title: "More problems than are shown",
     why: "After 1000 diagnostics of a file the rest is not kept.",
     fix: "Mend what is shown first.",
-    wrong: {
-      text: "(a file with more than 1000 mistakes)",
-      bytes: () => new TextEncoder().encode("kind: ExportPolicy\n".repeat(1200)),
-    },
   },
   BG1101: {
     severity: "error",
     title: "An unknown key",
     why: "A key that is ignored would be a rule that somebody believes in and nobody enforces.",
     fix: "Correct the spelling, or remove the key.",
-    wrong: { exports: exported(ONE_SLICE, "graze: 2s") },
-    right: { exports: exported(ONE_SLICE, "grace: 2s") },
   },
   BG1103: {
     severity: "error",
     title: "A key is missing",
     why: "Nothing that decides about access is guessed.",
     fix: "Add the key.",
-    wrong: { importers: importer("identity: { user: nobody }") },
   },
   BG1104: {
     severity: "error",
     title: "A value of the wrong type",
     why: "The value cannot mean what its key says. Text that looks like a number must be quoted.",
     fix: "Write a value of the type that is named.",
-    wrong: { devices: "devices: [ssd]" },
   },
   BG1105: {
     severity: "error",
     title: "Not one of the values allowed here",
     why: "The key has a closed list of values.",
     fix: "Write one of the values that are named.",
-    wrong: { exports: exported(ONE_SLICE, "access: write-only") },
-    right: { exports: exported(ONE_SLICE, "access: read-write") },
   },
   BG1106: {
     severity: "error",
     title: "Out of range, too short or too long",
     why: "A BAR is 0 to 5, a list that is given is not empty, a reason is given in words.",
     fix: "Stay within the limit that is named.",
-    wrong: { exports: exported(ONE_SLICE).replace("bar: 2", "bar: 6") },
   },
   BG1107: {
     severity: "error",
@@ -290,23 +143,18 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "Names are passed to importers in LISTEN_FDNAMES and written to logs: lower-case letters, digits, `.`, `_` and `-`, at most 63, the first a letter or digit.",
     fix: "Choose a name of those characters.",
-    wrong: { metadata: 'metadata: { name: "CMB to NIC" }' },
-    right: { metadata: "metadata: { name: cmb-to-nic }" },
   },
   BG1108: {
     severity: "error",
     title: "Not a PCI id, address or class",
     why: "It could match no device.",
     fix: 'Write ids as "144d:a80a", addresses as "0000:03:00.0", classes as "010802", lower case.',
-    wrong: { devices: device('match: { id: "0x1b36:0010" }') },
   },
   BG1109: {
     severity: "warning",
     title: "A PCI address without quotes",
     why: "Readers of YAML 1.1 take 0000:01:00.0 for the number 60.",
     fix: "Put it into double quotes.",
-    wrong: { devices: device('match: { address: 0000:03:00.0, id: "1b36:0010" }') },
-    right: { devices: device('match: { address: "0000:03:00.0", id: "1b36:0010" }') },
   },
   BG1110: {
     severity: "error",
@@ -314,42 +162,24 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "Executables, pid files and control groups are compared by their path from the root, without `.`, `..` or doubled slashes.",
     fix: "Write the path from the root, as in /usr/bin/nvmf_tgt.",
-    wrong: {
-      importers: importer("identity: { user: nobody, executable: nvmf_tgt }, driver: iommufd"),
-    },
-    right: {
-      importers: importer(
-        "identity: { user: nobody, executable: /usr/bin/nvmf_tgt }, driver: iommufd",
-      ),
-    },
   },
   BG1111: {
     severity: "error",
     title: "Not an account",
     why: "It could be no user and no group of any host.",
     fix: "Write an account name, or a decimal id.",
-    wrong: { importers: importer('identity: { user: "nvmf target" }, driver: iommufd') },
-    right: { importers: importer("identity: { user: nvmf }, driver: iommufd") },
   },
   BG1112: {
     severity: "error",
     title: "Not a systemd unit of processes",
     why: "Processes belong to services and scopes, which are named with their suffix.",
     fix: "Write the unit's full name, as in spdk_tgt.service.",
-    wrong: { importers: importer("identity: { unit: nvmf_tgt }, driver: iommufd") },
-    right: { importers: importer("identity: { unit: nvmf_tgt.service }, driver: iommufd") },
   },
   BG1113: {
     severity: "error",
     title: "Not a SHA-256",
     why: "The hash of an executable is 64 lower-case hexadecimal digits.",
     fix: "Write what `sha256sum` prints, in quotes.",
-    wrong: { importers: importer('identity: { user: nobody, sha256: "c0ffee" }, driver: iommufd') },
-    right: {
-      importers: importer(
-        `identity: { user: nobody, sha256: "${"c0ffee00".repeat(8)}" }, driver: iommufd`,
-      ),
-    },
   },
   BG1201: {
     severity: "error",
@@ -357,105 +187,72 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "MB, K, fractions and leading zeros are read differently by different people and programs.",
     fix: "Write a whole number, 0x…, or a whole number with KiB, MiB, GiB or TiB.",
-    wrong: { exports: exported("{ offset: 0, length: 8MB }") },
-    right: { exports: exported("{ offset: 0, length: 8MiB }") },
   },
   BG1202: {
     severity: "error",
     title: "A number that does not fit 64 bits",
     why: "The kernel's interface has 64 bits.",
     fix: "Write at most 0xffffffffffffffff.",
-    wrong: { exports: exported("{ offset: 0x10000000000000000, length: 8KiB }") },
   },
   BG1203: {
     severity: "error",
     title: "Not a duration",
     why: "A number without a unit, or with a fraction, is read differently by different people.",
     fix: "Write a whole number with ms, s, m, h or d, at most 24d.",
-    wrong: { exports: exported(ONE_SLICE, "grace: 2") },
-    right: { exports: exported(ONE_SLICE, "grace: 2s") },
   },
   BG1204: {
     severity: "warning",
     title: "A grant shorter than the time to let go of it",
     why: "It would spend all its life ending.",
     fix: "Make `expires` longer, or `grace` shorter.",
-    wrong: { exports: exported(ONE_SLICE, "expires: 1s") },
-    right: { exports: exported(ONE_SLICE, "expires: 1h") },
   },
   BG1301: {
     severity: "error",
     title: "An unknown device",
     why: "The rule names a device that this policy does not define.",
     fix: "Define it under `devices`, or correct the name.",
-    wrong: { exports: exported(ONE_SLICE).replace("device: ssd", "device: sdd") },
   },
   BG1302: {
     severity: "error",
     title: "An unknown importer",
     why: "The rule names an importer that this policy does not define.",
     fix: "Define it under `importers`, or correct the name.",
-    wrong: { exports: exported(ONE_SLICE).replace("[engine]", "[engin]") },
   },
   BG1303: {
     severity: "warning",
     title: "A device that no rule uses",
     why: "It is left over, or a rule is missing.",
     fix: "Remove it, or use it.",
-    wrong: {
-      devices: `${EXAMPLE_POLICY.devices}\n  spare: { match: { address: "0000:04:00.0" } }`,
-    },
   },
   BG1304: {
     severity: "warning",
     title: "An importer that no rule uses",
     why: "It is left over, or a rule is missing.",
     fix: "Remove it, or use it.",
-    wrong: {
-      importers:
-        `${EXAMPLE_POLICY.importers}\n  spare: { identity: { user: daemon }, driver: iommufd }`,
-    },
   },
   BG1305: {
     severity: "error",
     title: "Two exports of one name",
     why: "Importers find their buffers by the name of the export.",
     fix: "Rename one of them.",
-    wrong: {
-      exports: twoExports("collateral: device", "collateral: device").exports?.replace(
-        "log",
-        "data",
-      ) ?? "",
-    },
-    right: twoExports("collateral: device", "collateral: device"),
   },
   BG1306: {
     severity: "error",
     title: "Two policies of one name",
     why: "Outside its file a rule is named policy/export, in plans, events and the audit.",
     fix: "Rename one of them.",
-    wrong: {
-      exports: exported(ONE_SLICE, "collateral: device", "shared: true"),
-      second: "metadata: { name: demo }",
-    },
-    right: {
-      exports: exported(ONE_SLICE, "collateral: device", "shared: true"),
-      second: "metadata: { name: another }",
-    },
   },
   BG1307: {
     severity: "error",
     title: "The export name `bargate`",
     why: "Importers get the channel to Bargate under this name.",
     fix: "Choose another name.",
-    wrong: { exports: exported(ONE_SLICE).replace("name: data", "name: bargate") },
   },
   BG1308: {
     severity: "error",
     title: "An importer listed twice",
     why: "Each importer of an export gets one grant.",
     fix: "Remove one of them.",
-    wrong: { exports: exported(ONE_SLICE).replace("[engine]", "[engine, engine]") },
   },
   BG1309: {
     severity: "warning",
@@ -463,74 +260,48 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "Another rule already allows the same importers the same bytes: one of the two is left over, or a mistake hides in it.",
     fix: "Remove one of them.",
-    wrong: {
-      exports: twoExports(
-        "collateral: device\n    shared: true",
-        "collateral: device\n    shared: true",
-      ).exports?.replace("offset: 4KiB", "offset: 0") ?? "",
-    },
-    right: twoExports("collateral: device", "collateral: device"),
   },
   BG1401: {
     severity: "error",
     title: "An offset that is not at a page",
     why: "The kernel exports whole pages.",
     fix: "Use a multiple of the page size.",
-    wrong: { exports: exported("{ offset: 0x800, length: 8KiB }") },
   },
   BG1402: {
     severity: "error",
     title: "A length that is not whole pages",
     why: "The kernel exports whole pages.",
     fix: "Use a multiple of the page size.",
-    wrong: { exports: exported("{ offset: 0, length: 6000 }") },
   },
   BG1403: {
     severity: "error",
     title: "A slice of length zero",
     why: "The kernel refuses it, and it grants nothing.",
     fix: "Give it a length, or remove it.",
-    wrong: { exports: exported("{ offset: 0, length: 0 }") },
   },
   BG1404: {
     severity: "error",
     title: "A slice that ends past 64 bits",
     why: "Offset and length together do not fit the kernel's numbers.",
     fix: "Use a smaller offset or length.",
-    wrong: { exports: exported("{ offset: 0xfffffffffffff000, length: 8KiB }") },
   },
   BG1405: {
     severity: "error",
     title: "Slices of one buffer overlap",
     why: "One byte of the BAR would be at two places of the buffer.",
     fix: "Make them apart, or one.",
-    wrong: {
-      importers: importer("identity: { user: nobody }, driver: mlx5"),
-      exports: exported("{ offset: 0, length: 8KiB }, { offset: 4KiB, length: 8KiB }"),
-    },
-    right: { exports: exported("{ offset: 0, length: 8KiB }, { offset: 8KiB, length: 8KiB }") },
   },
   BG1406: {
     severity: "error",
     title: "A slice that is denied",
     why: "A deny always wins, so the export could never be made.",
     fix: "Take the denied range out of the slice, or remove the deny.",
-    wrong: {
-      deny:
-        "deny:\n  - { device: ssd, bar: 2, slices: [{ offset: 0, length: 1 }], reason: doorbells }",
-    },
-    right: {
-      deny:
-        "deny:\n  - { device: ssd, bar: 2, slices: [{ offset: 8KiB, length: 1 }], reason: doorbells }",
-    },
   },
   BG1407: {
     severity: "error",
     title: "An export that is denied wholly",
     why: "A deny always wins, so nothing is left of the export.",
     fix: "Remove the export, or the deny.",
-    wrong: { deny: "deny:\n  - { device: ssd, bar: 2, reason: kept for the controller }" },
-    right: { deny: "deny:\n  - { device: ssd, bar: 0, reason: controller registers }" },
   },
   BG1408: {
     severity: "error",
@@ -538,23 +309,18 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "Whoever has the one grant sees and may change what the other holds. Sharing must be meant, so every rule that takes part says it.",
     fix: "Add `shared: true` to each of them, or make the slices apart.",
-    wrong: shared("collateral: device"),
-    right: shared("collateral: device", "shared: true"),
   },
   BG1409: {
     severity: "warning",
     title: "`shared` where nothing is shared",
     why: "A reviewer would look for the other grant, and a later rule would share unseen.",
     fix: "Remove it.",
-    wrong: { exports: exported(ONE_SLICE, "shared: true") },
   },
   BG1410: {
     severity: "error",
     title: "Both slices and a region",
     why: "A region stands for slices; two answers to one question cannot both hold.",
     fix: "Keep one of them.",
-    wrong: { exports: exported(ONE_SLICE, "region: whole") },
-    right: { exports: exported(ONE_SLICE).replace(/slices: .*/, "region: whole") },
   },
   BG1411: {
     severity: "warning",
@@ -562,51 +328,36 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "The page of the doorbells starts with those of queue 0: whoever may write to it can disturb the controller's own commands, whichever queues were meant. No page leaves them out.",
     fix: "Give it only to importers that may command the whole controller.",
-    wrong: {
-      exports: exported(ONE_SLICE).replace(/bar: 2\n.*slices: .*/, "region: nvme.doorbells"),
-    },
   },
   BG1412: {
     severity: "error",
     title: "Doorbells in another BAR",
     why: "An NVMe controller has its registers and doorbells in BAR 0.",
     fix: "Leave `bar` out.",
-    wrong: {
-      exports: exported(ONE_SLICE).replace(
-        /bar: 2\n.*slices: .*/,
-        "region: nvme.doorbells\n    bar: 2",
-      ),
-    },
-    right: { exports: exported(ONE_SLICE).replace(/slices: .*/, "region: nvme.cmb") },
   },
   BG1501: {
     severity: "error",
     title: "An unknown importer driver",
     why: "Only drivers in Bargate's table are known to give memory back when it is revoked.",
     fix: "Name a driver of the table in docs/policy.md.",
-    wrong: { importers: importer("identity: { user: nobody }, driver: iommfd") },
   },
   BG1502: {
     severity: "error",
     title: "An importer driver that the kernel refuses",
     why: "It cannot import a VFIO dma-buf, so the rule could never work.",
     fix: "Name a driver that the kernel accepts, see docs/policy.md.",
-    wrong: { importers: importer("identity: { user: nobody }, driver: efa") },
   },
   BG1503: {
     severity: "error",
     title: "More ranges than the importer driver takes",
     why: "iommufd takes exactly one range per buffer. Slices that touch, in order, are one range.",
     fix: "Make an export of its own for each range.",
-    wrong: { exports: exported("{ offset: 0, length: 4KiB }, { offset: 8KiB, length: 4KiB }") },
   },
   BG1504: {
     severity: "error",
     title: "`mapping: bargate` with a driver other than iommufd",
     why: "Only an iommufd can be lent to Bargate to be mapped into.",
     fix: "Use driver iommufd, or mapping importer.",
-    wrong: { importers: importer("identity: { user: nobody }, driver: mlx5, mapping: bargate") },
-    right: { importers: importer("identity: { user: nobody }, driver: iommufd, mapping: bargate") },
   },
   BG1505: {
     severity: "error",
@@ -614,11 +365,6 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "A dma-buf of a BAR is writable for whoever maps it; only a mapping made by Bargate is not.",
     fix: "Use driver iommufd with mapping bargate, or access read-write.",
-    wrong: { exports: exported(ONE_SLICE, "access: read-only") },
-    right: {
-      importers: importer("identity: { user: nobody }, driver: iommufd, mapping: bargate"),
-      exports: exported(ONE_SLICE, "access: read-only"),
-    },
   },
   BG1506: {
     severity: "error",
@@ -626,14 +372,6 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "An executable can be made to do anything by those who may trace or preload it, whatever its path or hash, and a group is shared: who runs it must be said too.",
     fix: "Add `user`, `unit` or `cgroup`.",
-    wrong: {
-      importers: importer("identity: { executable: /usr/bin/nvmf_tgt }, driver: iommufd"),
-    },
-    right: {
-      importers: importer(
-        "identity: { user: nobody, executable: /usr/bin/nvmf_tgt }, driver: iommufd",
-      ),
-    },
   },
   BG1601: {
     severity: "error",
@@ -641,11 +379,6 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "Ending the grants of the rule that revokes needs a new generation of the device, which ends and renews the grants that should be restored.",
     fix: "Add `collateral: device` to the rule that revokes, or use one onReset for both.",
-    wrong: twoExports("onReset: revoke", "onReset: restore\n    collateral: device"),
-    right: twoExports(
-      "onReset: revoke\n    collateral: device",
-      "onReset: restore\n    collateral: device",
-    ),
   },
   BG1602: {
     severity: "error",
@@ -653,8 +386,6 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "A device's grants can be revoked for good only by closing it, which ends and renews all of them; a rule must say that it accepts this.",
     fix: "Add `collateral: device`.",
-    wrong: shared("shared: true"),
-    right: shared("shared: true", "collateral: device"),
   },
   BG1603: {
     severity: "error",
@@ -662,8 +393,6 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "Only its owner can close or reset a borrowed device; Bargate can take the grant back only if the importer lets go. A rule must say that it accepts this.",
     fix: "Add `revocation: cooperative`.",
-    wrong: { devices: BORROWED },
-    right: { devices: BORROWED, exports: exported(ONE_SLICE, "revocation: cooperative") },
   },
   BG1604: {
     severity: "warning",
@@ -671,36 +400,24 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "Bargate can take such grants back without the importer's help, so the line only misleads.",
     fix: "Remove it.",
-    wrong: { exports: exported(ONE_SLICE, "revocation: cooperative") },
   },
   BG1605: {
     severity: "warning",
     title: "`collateral` on a borrowed device",
     why: "Bargate never closes a device that it borrows, so ending a grant ends no other.",
     fix: "Remove it.",
-    wrong: {
-      devices: BORROWED,
-      exports: exported(ONE_SLICE, "revocation: cooperative", "collateral: device"),
-    },
-    right: { devices: BORROWED, exports: exported(ONE_SLICE, "revocation: cooperative") },
   },
   BG1701: {
     severity: "error",
     title: "A borrowed device without its owner",
     why: "Whoever holds a device fd could pose as the owner.",
     fix: "Add `owner` with the unit, the pid file, or the executable and the user.",
-    wrong: {
-      devices: device('match: { id: "1b36:0010" }, acquire: borrow'),
-      exports: exported(ONE_SLICE, "revocation: cooperative"),
-    },
-    right: { devices: BORROWED, exports: exported(ONE_SLICE, "revocation: cooperative") },
   },
   BG1702: {
     severity: "error",
     title: "An owner of a device that Bargate opens",
     why: "Bargate is the owner of what it opens.",
     fix: "Remove `owner`, or add `acquire: borrow`.",
-    wrong: { devices: device('match: { id: "1b36:0010" }, owner: { unit: spdk_tgt.service }') },
   },
   BG1703: {
     severity: "error",
@@ -708,40 +425,18 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "An executable can be started by anybody, an account runs many programs, and on a path may listen whoever can make files there: none of them singles out a process.",
     fix: "Give `unit`, `pidFile`, or `user` with `executable` or `socket`.",
-    wrong: {
-      devices: device(
-        'match: { id: "1b36:0010" }, acquire: borrow, owner: { executable: /usr/bin/spdk_tgt }',
-      ),
-      exports: exported(ONE_SLICE, "revocation: cooperative"),
-    },
-    right: {
-      devices: device(
-        'match: { id: "1b36:0010" }, acquire: borrow, owner: { executable: /usr/bin/spdk_tgt, user: spdk }',
-      ),
-      exports: exported(ONE_SLICE, "revocation: cooperative"),
-    },
   },
   BG1704: {
     severity: "error",
     title: "One device both opened and borrowed",
     why: "A device has one owner: either Bargate or another process.",
     fix: "Use one `acquire` for both.",
-    wrong: {
-      devices: `${BORROWED}\n  own: { match: { id: "1b36:0010" } }`,
-      exports: twoExports(
-        "revocation: cooperative",
-        "collateral: device",
-      ).exports?.replace(/ssd(?![^]*ssd)/, "own") ?? "",
-    },
-    right: { devices: BORROWED, exports: exported(ONE_SLICE, "revocation: cooperative") },
   },
   BG1705: {
     severity: "error",
     title: "A size that no BAR has",
     why: "Sizes of BARs are powers of two, so such a match matches nothing.",
     fix: "Write the BAR's size as `lspci -v` shows it.",
-    wrong: { devices: device('match: { id: "1b36:0010", barSizes: { 2: 12KiB } }') },
-    right: { devices: device('match: { id: "1b36:0010", barSizes: { 2: 16KiB } }') },
   },
   BG1706: {
     severity: "warning",
@@ -749,8 +444,6 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "An address names a slot: whatever card is put there, or gets its number, is exported from.",
     fix: "Add the `id`.",
-    wrong: { devices: device('match: { address: "0000:03:00.0" }') },
-    right: { devices: device('match: { address: "0000:03:00.0", id: "1b36:0010" }') },
   },
   BG1707: {
     severity: "warning",
@@ -758,98 +451,60 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     why:
       "Offsets in a BAR mean something for one model only; for another they may be its registers.",
     fix: "Add the `id`.",
-    wrong: { devices: device('match: { class: "0108" }') },
-    right: { devices: device('match: { class: "0108", id: "1b36:0010" }') },
   },
   BG1708: {
     severity: "error",
     title: "An export from a driver that cannot export",
     why: "Only a device bound to vfio-pci can be exported from.",
     fix: "Remove `driver`, or write vfio-pci.",
-    wrong: { devices: device('match: { id: "1b36:0010", driver: nvme }') },
-    right: { devices: device('match: { id: "1b36:0010", driver: vfio-pci }') },
   },
   BG1709: {
     severity: "error",
     title: "A slice past the size that the BAR must have",
     why: "The match demands a BAR that is smaller than the slice, so the rule could never work.",
     fix: "Shorten the slice, or correct the size.",
-    wrong: { devices: device('match: { id: "1b36:0010", barSizes: { 2: 4KiB } }') },
-    right: { devices: device('match: { id: "1b36:0010", barSizes: { 2: 16KiB } }') },
   },
   BG1710: {
     severity: "warning",
     title: "`enableCmb` that nothing needs",
     why: "It lets Bargate write to the device, and no rule exports the memory buffer of it.",
     fix: "Remove it, or export `region: nvme.cmb`.",
-    wrong: { devices: device('match: { id: "1b36:0010" }, enableCmb: true') },
-    right: {
-      devices: device('match: { id: "1b36:0010" }, enableCmb: true'),
-      exports: exported(ONE_SLICE).replace(/slices: .*/, "region: nvme.cmb"),
-    },
   },
   BG1711: {
     severity: "error",
     title: "`enableCmb` on a borrowed device",
     why: "A borrowed device is its owner's; Bargate writes nothing to it.",
     fix: "Let the owner enable the buffer, and remove the key.",
-    wrong: {
-      devices: device(
-        'match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: spdk.service }, enableCmb: true',
-      ),
-      exports: exported(ONE_SLICE, "revocation: cooperative")
-        .replace(/slices: .*/, "region: nvme.cmb"),
-    },
-    right: {
-      devices: device(
-        'match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: spdk.service }',
-      ),
-      exports: exported(ONE_SLICE, "revocation: cooperative")
-        .replace(/slices: .*/, "region: nvme.cmb"),
-    },
   },
   BG1801: {
     severity: "error",
     title: "A file of the set is missing",
     why: "A set takes effect whole or not at all; without one of its files a deny may be lacking.",
     fix: "Give all files of the set, or correct the manifest.",
-    wrong: { second: manifest("absent.yaml", "0".repeat(64)) },
   },
   BG1802: {
     severity: "error",
     title: "A policy that is not in the manifest",
     why: "A file that somebody forgot, or added unseen, would allow what nobody reviewed.",
     fix: "Remove the file, or list it with its hash.",
-    wrong: { second: manifest("absent.yaml", "0".repeat(64)) },
   },
   BG1803: {
     severity: "error",
     title: "A file is not the one listed",
     why: "The file was changed after the manifest was made, or comes from another version.",
     fix: "Restore the file, or list the hash that `sha256sum` prints.",
-    wrong: { second: manifest("example.yaml", "0".repeat(64)) },
   },
   BG1804: {
     severity: "error",
     title: "A file listed twice, or two manifests",
     why: "A set is made of one list of files, each once.",
     fix: "Keep one of them.",
-    wrong: {
-      text: `apiVersion: bargate/v1
-kind: PolicySet
-metadata: { name: demo }
-files:
-  - { path: a.yaml, sha256: "${"0".repeat(64)}" }
-  - { path: a.yaml, sha256: "${"0".repeat(64)}" }`,
-    },
   },
   BG1805: {
     severity: "error",
     title: "A test case without one question",
     why: "A case asks for a decision or expects a diagnostic; one that does neither always passes.",
     fix: "Give a `request`, or expect a `diagnostic`.",
-    wrong: { second: test("{ name: nothing, expect: { decision: allowed } }") },
-    right: { second: test("{ name: the set warns, expect: { diagnostic: BG1706 } }") },
   },
 } as const satisfies Readonly<Record<string, CodeEntry>>;
 

@@ -1,9 +1,9 @@
 /**
- * The full text of an example of `codes.ts`.
+ * The full text of an example of `code_examples.ts`.
  *
  * @module
  */
-import { type Example, EXAMPLE_POLICY } from "./codes.ts";
+import { type Example, EXAMPLE_POLICY } from "./code_examples.ts";
 
 /** The parts of an example, in the order of a policy file. */
 export const EXAMPLE_PARTS = [

@@ -13,6 +13,8 @@ export interface HiddenCharacter {
   readonly name: string;
 }
 
+/** A text of ASCII alone is seen to hide nothing before the classes of all of Unicode are built. */
+const SUSPICIOUS = /[^\t\n\r\x20-\x7e]/;
 const HIDDEN = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /**
@@ -27,6 +29,7 @@ const HIDDEN = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
  * ```
  */
 export function* hiddenIn(text: string): Generator<HiddenCharacter, undefined> {
+  if (!SUSPICIOUS.test(text)) return;
   for (const { 0: character, index } of text.matchAll(HIDDEN)) {
     const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
     yield { start: index, end: index + character.length, name: `U+${code}` };

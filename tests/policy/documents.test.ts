@@ -1,7 +1,8 @@
 /** What is generated or written beside the language: codes, schema, pages, examples. */
 import assert from "node:assert/strict";
 import { diagnosticsPage } from "../../docs/generate_diagnostics.ts";
-import { type CodeEntry, CODES, EXAMPLE_POLICY } from "../../policy/codes.ts";
+import { type CodeEntry, CODES } from "../../policy/codes.ts";
+import { CODE_EXAMPLES, EXAMPLE_POLICY } from "../../policy/code_examples.ts";
 import { EXAMPLE_PARTS, exampleFile } from "../../policy/example_text.ts";
 import { generateSchemaValidator } from "../../policy/generate_schema_validator.ts";
 import { IMPORTER_DRIVERS } from "../../policy/importer_drivers.ts";
@@ -25,14 +26,15 @@ function diagnose(content: string | Uint8Array) {
 const ENTRIES: readonly (readonly [string, CodeEntry])[] = Object.entries(CODES);
 
 Deno.test("every code is given for its wrong example, and nothing for its right one", async (t) => {
-  for (const [code, entry] of ENTRIES) {
+  assert.deepEqual(Object.keys(CODE_EXAMPLES), Object.keys(CODES));
+  for (const [code, { wrong, right }] of Object.entries(CODE_EXAMPLES)) {
     await t.step(code, () => {
-      const codes = new Set<string>(diagnose(exampleFile(entry.wrong)).map((d) => d.code));
+      const codes = new Set<string>(diagnose(exampleFile(wrong)).map((d) => d.code));
       assert.ok(codes.has(code));
       // The note that there is more comes with what there is more of.
       const alone = !["BG1014", "BG1801", "BG1802", "BG1803", "BG1804"].includes(code);
       if (alone) assert.deepEqual([...codes], [code]);
-      assert.deepEqual(diagnose(exampleFile(entry.right ?? EXAMPLE_POLICY)), []);
+      assert.deepEqual(diagnose(exampleFile(right ?? EXAMPLE_POLICY)), []);
     });
   }
 });
