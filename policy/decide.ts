@@ -40,8 +40,35 @@ interface Denied extends Interval {
 
 /** What is allowed on one BAR to one importer. */
 interface Grants {
-  readonly reading: IntervalIndex<Allowed>;
-  readonly writing: IntervalIndex<Allowed>;
+  readonly reading: AllowedBytes;
+  readonly writing: AllowedBytes;
+}
+
+type AllowedDecision = Extract<Decision, { readonly outcome: "allowed" }>;
+
+/** Slices with the decisions that they come to. Most requests are inside one slice. */
+class AllowedBytes {
+  readonly #index: IntervalIndex<Allowed>;
+  /** By position in the index: the decision where one slice is enough. */
+  readonly #alone: readonly AllowedDecision[];
+
+  constructor(list: readonly Allowed[]) {
+    this.#index = new IntervalIndex(list);
+    const byRule = new Map<ExportRule, AllowedDecision>();
+    this.#alone = this.#index.reach.map(({ rule }) => {
+      const known = byRule.get(rule) ?? { outcome: "allowed", rules: [rule] };
+      byRule.set(rule, known);
+      return known;
+    });
+  }
+
+  decide(start: bigint, end: bigint): AllowedDecision | undefined {
+    const alone = this.#alone[this.#index.aloneAt(start, end)];
+    if (alone !== undefined) return alone;
+    const cover = this.#index.cover(start, end);
+    if (cover === undefined) return undefined;
+    return { outcome: "allowed", rules: [...new Set(cover.map(({ rule }) => rule))] };
+  }
 }
 
 /** One device of one policy. Names are looked up one by one: joined, each request would hash anew. */
@@ -103,13 +130,7 @@ export class Decider {
     }
     const grants = rules?.grants.get(request.importer)?.[bar];
     const index = access === "read-only" ? grants?.reading : grants?.writing;
-    const cover = index?.cover(offset, end);
-    if (cover === undefined) return { outcome: "no-rule" };
-    const [first] = cover;
-    if (cover.length === 1 && first !== undefined) {
-      return { outcome: "allowed", rules: [first.rule] };
-    }
-    return { outcome: "allowed", rules: [...new Set(cover.map(({ rule }) => rule))] };
+    return index?.decide(offset, end) ?? { outcome: "no-rule" };
   }
 }
 
@@ -157,8 +178,8 @@ function indexGrants(set: PolicySet): ReadonlyMap<string, Grants> {
 
 function grantsOf(list: readonly Allowed[]): Grants {
   return {
-    reading: new IntervalIndex(list),
-    writing: new IntervalIndex(list.filter(({ rule }) => rule.access === "read-write")),
+    reading: new AllowedBytes(list),
+    writing: new AllowedBytes(list.filter(({ rule }) => rule.access === "read-write")),
   };
 }
 

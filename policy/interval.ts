@@ -70,8 +70,13 @@ export class IntervalIndex<T extends Interval> {
   readonly #starts: readonly bigint[];
   /** The same as numbers, where all are exact: comparing those is several times as fast. */
   readonly #exact: Float64Array | undefined;
+  /** The first start, and how many there are to a byte. */
+  readonly #first: number;
+  readonly #density: number;
   /** At position i: which of the first i + 1 intervals reaches farthest. */
   readonly #reach: readonly T[];
+  /** Where those end, as numbers; what is not exact as one is beyond all that are. */
+  readonly #ends: Float64Array;
 
   /** @param intervals in any order; empty ones are left out */
   constructor(intervals: readonly T[]) {
@@ -79,12 +84,48 @@ export class IntervalIndex<T extends Interval> {
     this.#starts = order.map(({ interval }) => interval.start);
     const last = this.#starts.at(-1) ?? 0n;
     if (last <= MAX_EXACT) this.#exact = Float64Array.from(this.#starts, Number);
+    const first = this.#starts[0] ?? 0n;
+    this.#first = Number(first);
+    const distance = Number(last - first);
+    this.#density = distance === 0 ? 0 : (order.length - 1) / distance;
     const reach: T[] = [];
     for (const { interval } of order) {
       const best = reach.at(-1);
       reach.push(best === undefined || interval.end > best.end ? interval : best);
     }
     this.#reach = reach;
+    this.#ends = Float64Array.from(reach, ({ end }) => end <= MAX_EXACT ? Number(end) : Infinity);
+  }
+
+  /** At each position that {@linkcode aloneAt} can give: an interval. */
+  get reach(): readonly T[] {
+    return this.#reach;
+  }
+
+  /**
+   * Where in {@linkcode reach} there is an interval that covers all of `[start, end)` by itself. It
+   * looks at nothing but numbers, so that many intervals cost little more than few.
+   *
+   * @returns -1 where none does, or the numbers are too large to tell; {@linkcode cover} can
+   */
+  aloneAt(start: bigint, end: bigint): number {
+    const exact = this.#exact;
+    const [from, to] = [Number(start), Number(end)];
+    if (exact === undefined || !(from < to) || to > Number.MAX_SAFE_INTEGER) return -1;
+    const at = this.#lastUpTo(exact, from);
+    return at >= 0 && (this.#ends[at] ?? 0) >= to ? at : -1;
+  }
+
+  /**
+   * Slices of one size stand at even distances: there the place can be computed, and is then right or
+   * nearly so. Where it is not, the search is as long as it would have been.
+   */
+  #lastUpTo(exact: Float64Array, point: number): number {
+    const guess = Math.floor((point - this.#first) * this.#density);
+    const here = exact[guess];
+    if (here === undefined || here > point) return countUpTo(exact, point) - 1;
+    const next = exact[guess + 1];
+    return next === undefined || next > point ? guess : countUpTo(exact, point) - 1;
   }
 
   /** An interval that shares a number with `[start, end)`. */

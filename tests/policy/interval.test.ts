@@ -57,3 +57,38 @@ Deno.test("IntervalIndex.cover() covers exactly when every number is in some int
     }
   }));
 });
+
+Deno.test("IntervalIndex.aloneAt() finds an interval exactly when one covers all, whatever the distances", () => {
+  const LARGE = BigInt(Number.MAX_SAFE_INTEGER);
+  const place = fc.oneof(
+    fc.bigInt(0n, 40n),
+    fc.bigInt(0n, 12n).map((step) => step * 8192n),
+    fc.bigInt(LARGE - 3n, LARGE + 3n),
+    fc.constant(1n << 64n),
+  );
+  const anyInterval = fc.tuple(place, place).map(([start, end]) => ({ start, end }));
+  const even = fc.tuple(fc.nat(20), fc.bigInt(1n, 9000n)).map(([count, step]) =>
+    Array.from({ length: count }, (_, at) => ({
+      start: BigInt(at) * step,
+      end: BigInt(at) * step + step / 2n,
+    }))
+  );
+  const lists = fc.oneof(fc.array(anyInterval, { maxLength: 12 }), even);
+  fc.assert(
+    fc.property(lists, place, place, (list, start, end) => {
+      const index = new IntervalIndex(list);
+      const at = index.aloneAt(start, end);
+      const covers = (one: { start: bigint; end: bigint }) => one.start <= start && end <= one.end;
+      if (at >= 0) {
+        const found = index.reach[at];
+        assert.ok(found !== undefined && covers(found) && start < end);
+        return;
+      }
+      assert.equal(at, -1);
+      // Where numbers are not exact it may pass, and the exact way is taken.
+      const exact = list.every((one) => one.start >= one.end || one.start <= LARGE) && end <= LARGE;
+      if (exact && start < end) assert.ok(!list.some(covers));
+    }),
+    { numRuns: 3000 },
+  );
+});
