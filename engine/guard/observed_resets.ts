@@ -22,6 +22,8 @@ const MAKE_WAY_GRACE_MS = 30_000;
 export class ObservedResets {
   /** Of a borrowed device: what has revoked its buffers, until they are validated. */
   #revokedBy: Cause | undefined;
+  /** The device decodes nothing, and that has been told. */
+  #isDark = false;
 
   /**
    * @param device that is reset
@@ -81,6 +83,7 @@ export class ObservedResets {
   async configWritten(cause: Cause): Promise<void> {
     const off = await this.turns.take(() => this.#decodesNothing());
     if (!off) return await this.seen(cause);
+    this.#isDark = true;
     this.looked(cause);
     await this.end("decode-off", cause);
   }
@@ -139,8 +142,27 @@ export class ObservedResets {
       const lost = await this.#look({ source: "probe" });
       const reason = session.isOpen ? "decode-off" : "owner-gone";
       this.grants.begin(lost, reason, { source: "probe" });
+      await this.#lookAtDecode();
       await this.enforcement.enforce();
     });
+  }
+
+  /**
+   * The kernel goes by the memory bit that was written through VFIO. The one in the device can be off
+   * all the same: who resets it past VFIO puts back what he found before. Buffers are alive then, and
+   * no DMA reaches anything.
+   */
+  async #lookAtDecode(): Promise<void> {
+    const { session } = this.device;
+    const off = session.isOpen && session.revocable && await this.#decodesNothing();
+    if (off && !this.#isDark) {
+      const detail = "memory decode of the device is off, and nobody was seen to switch it off";
+      const cause = { source: "command register", detail };
+      this.looked(cause);
+      const victims = this.grants.active.filter((held) => this.#mayEnd(held));
+      this.grants.begin(victims, "decode-off", cause);
+    }
+    this.#isDark = off;
   }
 
   /** Suspends and restores what can come back. @returns what is revoked and cannot */

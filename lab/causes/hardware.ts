@@ -29,6 +29,12 @@ export async function writeAt(path: string, offset: number, bytes: Uint8Array): 
   await file.write(bytes);
 }
 
+/** @returns whether a function decodes memory */
+export async function hasMemoryBit(folder: string): Promise<boolean> {
+  const [low = 0] = (await Deno.readFile(`${folder}/config`)).slice(COMMAND, COMMAND + 1);
+  return (low & MEMORY) !== 0;
+}
+
 /** Switches memory decode of a function, past VFIO. */
 export async function memoryBit(folder: string, on: boolean): Promise<void> {
   const [low = 0, high = 0] = (await Deno.readFile(`${folder}/config`)).slice(COMMAND, COMMAND + 2);

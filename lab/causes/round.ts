@@ -3,7 +3,8 @@ import type { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import type { CaseContext } from "../guest/case.ts";
 import { until } from "../guest/until.ts";
 import { act } from "./acts.ts";
-import { memoryBit, repair } from "./hardware.ts";
+import { hasMemoryBit, memoryBit, repair } from "./hardware.ts";
+import type { Told } from "./life.ts";
 import { ownDescriptors } from "./lending_kernel.ts";
 import { type Deed, isEnding, judge, overdue, type Setting, standing } from "./oracle.ts";
 import { type Lived, Party } from "./party.ts";
@@ -198,8 +199,19 @@ class Round {
     const spec = this.#specOf(holding);
     if (spec === undefined || !this.#hasEngine(player) || !await player.map(holding)) return;
     const lands = await this.#lands(player, spec, holding.iovas.at(-1) ?? 0);
-    if (!stands()) return;
-    this.#violations.unless(lands, () => `${holding.export} (${grant}) stands, and no DMA lands`);
+    if (lands || !stands() || await this.#isToldDark(life, spec)) return;
+    this.#violations.add(`${holding.export} (${grant}) stands, and no DMA lands`);
+  }
+
+  /** Resets that cross each other can leave a device that decodes nothing. That is found late, and told. */
+  async #isToldDark(life: Lived["life"], spec: ExportSpec): Promise<boolean> {
+    const { address } = this.context.devices[spec.device];
+    if (await hasMemoryBit(`${PCI}/${address}`)) return false;
+    return await until("a dark device to be told", PATIENCE_MS, () => {
+      const isTold = ({ event: { type, device, cause } }: Told) =>
+        type === "observed" && device === address && cause?.source === "command register";
+      return life.end !== undefined || life.told.some(isTold) || undefined;
+    });
   }
 
   #specOf({ export: of }: Holding): ExportSpec | undefined {

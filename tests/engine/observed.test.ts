@@ -109,6 +109,31 @@ Deno.test("memory decode switched off past VFIO ends as decode-off", async () =>
   assertNothingLeft(scene);
 });
 
+Deno.test("memory decode that nobody was seen to switch off is found late, and told once", async () => {
+  const scene = new Scene([{ name: "gone", onReset: "revoke" }]);
+  await scene.start();
+  deviceOf(scene).writeCommandOutside(0);
+  await scene.clock.advance(5_000);
+  assert.ok(scene.story().includes("ended decode-off close"), scene.story().join("\n"));
+  await scene.finish();
+  assertNothingLeft(scene);
+
+  const kept = new Scene([{ name: "kept", onReset: "restore" }]);
+  await kept.start();
+  deviceOf(kept).writeCommandOutside(0);
+  await kept.clock.advance(20_000);
+  const told = kept.events.filter(({ type }) => type === "observed");
+  assert.deepEqual(told.map(({ cause }) => cause?.source), ["command register"]);
+  assert.ok(!kept.story().some((line) => line.startsWith("ended")), "it can be switched on again");
+  deviceOf(kept).writeCommandOutside(2);
+  await kept.clock.advance(5_000);
+  deviceOf(kept).writeCommandOutside(0);
+  await kept.clock.advance(5_000);
+  assert.equal(kept.events.filter(({ type }) => type === "observed").length, 2);
+  await kept.finish();
+  assertNothingLeft(kept);
+});
+
 Deno.test("a virtual function has no memory bit: a config write is taken for a reset", async () => {
   const scene = new Scene([{ onReset: "revoke", virtual: true }]);
   await scene.start();
