@@ -1,11 +1,14 @@
 /**
- * All benchmarks of policies, side by side with peers in one run; figures are medians.
+ * All benchmarks, of policies and of inventories, side by side with peers in one run; figures are
+ * medians.
  *
- * Run: `deno task bench`; needs Node.js with npm for the peers.
+ * Run: `deno task bench`; needs Node.js with npm for the peers of policies, `lspci` (pciutils) and
+ * `unshare` (util-linux) for those of inventories.
  *
  * @module
  */
 import { bargateDecisions } from "./decisions.ts";
+import { inventories } from "./inventory.ts";
 import { installPeers } from "./peers.ts";
 import { benchPreflight } from "./preflight.ts";
 import { type Timed, timeProcesses } from "./processes.ts";
@@ -25,6 +28,7 @@ async function main(): Promise<void> {
     await scale(folder);
     await memory(folder);
     await fleet(folder);
+    await inventories(folder, row);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -8,18 +8,13 @@
 import { buildCommand, buildRouteMap } from "@stricli/core";
 import { pathMatrix } from "../engine/path_matrix.ts";
 import { isPciAddress } from "../host/address.ts";
-import { namesAmong } from "../host/device_names.ts";
-import { FilesError } from "../host/files.ts";
-import { parseSnapshot } from "../host/parse_snapshot.ts";
 import { redactSnapshot } from "../host/redact.ts";
 import { printSnapshot } from "../host/print_snapshot.ts";
-import type { KernelConfigRead } from "../host/kernel_config.ts";
-import { readSnapshot, type TakenSnapshot } from "../host/read_snapshot.ts";
-import type { Unreadable } from "../host/snapshot.ts";
+import type { TakenSnapshot } from "../host/read_snapshot.ts";
+import { snapshotProblems } from "../host/snapshot_problems.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { kernelConfigOf } from "./kernel_config_of.ts";
 import { diffCommand } from "./inventory_diff.ts";
 import { inventoryTable } from "./output/inventory_table.ts";
 import { pathMatrixJson } from "./output/path_matrix_json.ts";
@@ -28,7 +23,7 @@ import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { planningHost } from "./planning_host.ts";
 import { SIM_FLAG } from "./plan_flags.ts";
-import type { ThisHost } from "./prepare_plan.ts";
+import { shortcomings, takeInventory } from "./take_inventory.ts";
 import { writePrivate } from "./write_private.ts";
 
 interface Flags {
@@ -42,7 +37,7 @@ interface Flags {
 
 async function inventory(this: Context, flags: Flags): Promise<void> {
   const { format, device, out, sim, matrix } = flags;
-  const found = take(await planningHost(this, sim), device, matrix);
+  const found = takeInventory(await planningHost(this, sim), matrix ? undefined : device);
   const taken = flags.redact ? { ...found, snapshot: redactSnapshot(found.snapshot) } : found;
   const asJson = format === undefined ? out !== undefined : format === "json";
   const pieces = matrix
@@ -52,55 +47,10 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
     : [forPeople(taken, device)];
   if (out !== undefined && out !== "-") writePrivate(out, "the inventory", pieces);
   else for (const piece of pieces) this.process.stdout.write(piece);
-  const doubts = asJson && !matrix ? await refusals(pieces) : [];
+  const doubts = asJson && !matrix ? refusals(taken) : [];
   for (const line of [...shortcomings(taken), ...doubts]) {
     this.process.stderr.write(`${visible(line)}\n`);
   }
-}
-
-/** @throws {CommandError} host not ready: there is no PCI here, or no such device */
-function take(host: ThisHost, device: Flags["device"], all: boolean): TakenSnapshot {
-  const taken = readOwn(host, all ? undefined : device);
-  for (const address of device ?? []) {
-    if (taken.snapshot.functions.some((entry) => entry.address === address)) continue;
-    const why = taken.skipped.find((skipped) => skipped.address === address)?.why;
-    throw new CommandError(
-      `Cannot take the inventory of ${address}: ${why ?? "this host has no such PCI function"}`,
-      ExitStatus.hostNotReady,
-    );
-  }
-  return taken;
-}
-
-function readOwn(host: ThisHost, device: Flags["device"]): TakenSnapshot {
-  try {
-    const wanted = device === undefined ? undefined : new Set(device);
-    const kernel = kernelConfigOf(host);
-    const taken = readSnapshot(
-      host.files,
-      { ...host, ...(kernel.config === undefined ? {} : { config: kernel.config }) },
-      (address) => wanted === undefined || wanted.has(address),
-    );
-    return withKernel(taken, kernel);
-  } catch (error) {
-    if (!(error instanceof FilesError)) throw error;
-    const message = `Cannot take the inventory: ${error.message}`;
-    throw new CommandError(message, ExitStatus.hostNotReady, { cause: error });
-  }
-}
-
-/** A place that may not be read matters only if no other place says it. */
-function withKernel(taken: TakenSnapshot, kernel: KernelConfigRead): TakenSnapshot {
-  const lacking = kernel.config === undefined ? kernel.unreadable : [];
-  const unreadable = [...lacking, ...taken.snapshot.unreadable ?? []];
-  return {
-    ...taken,
-    snapshot: {
-      ...namesAmong(taken.snapshot),
-      ...(unreadable.length === 0 ? {} : { unreadable }),
-    },
-    findings: [...kernel.findings, ...taken.findings],
-  };
 }
 
 /** What is above a wanted function is in the file, for the file must be whole, but not in the table. */
@@ -123,30 +73,9 @@ function matrixPieces(
   return [...asJson ? pathMatrixJson(matrix, release) : pathMatrixTable(matrix)];
 }
 
-/** What is not in the inventory, and which right it would have needed. */
-function shortcomings({ snapshot, skipped, findings }: TakenSnapshot): readonly string[] {
-  const counts = new Map<string, number>();
-  for (const { unreadable } of snapshot.functions) {
-    for (const each of unreadable) counts.set(lack(each), (counts.get(lack(each)) ?? 0) + 1);
-  }
-  return [
-    ...(snapshot.unreadable ?? []).map((each) => `warning: could not read ${lack(each)}`),
-    ...[...counts].map(([what, count]) =>
-      `warning: could not read of ${count} function${count === 1 ? "" : "s"}: ${what}`
-    ),
-    ...skipped.map(({ address, why }) => `warning: left out ${address}: ${why}`),
-    ...findings.map(({ path, why }) => `warning: left out what ${path} says: ${why}`),
-  ];
-}
-
-function lack({ field, right }: Unreadable): string {
-  return `${field} (needs ${right})`;
-}
-
 /** What is left out can leave a hole that `plan --inventory` would not accept: better said now. */
-async function refusals(pieces: readonly string[]): Promise<readonly string[]> {
-  const bytes = new Uint8Array(await new Blob([...pieces]).arrayBuffer());
-  return parseSnapshot(bytes).problems.map(({ message }) =>
+function refusals({ snapshot }: TakenSnapshot): readonly string[] {
+  return snapshotProblems(snapshot).map((message) =>
     `warning: plan --inventory will say: ${message}`
   );
 }

@@ -16,6 +16,8 @@ import { readFile, readLink } from "./read_file.ts";
 import { resolveBelow } from "./resolve_path.ts";
 
 const DEFAULT_LIMIT = 64 * 1024;
+const DECODER = new TextDecoder();
+const NEWLINE = 0x0a;
 /** Of a file's mode: who may what, set-user-ID and the like. */
 const PERMISSIONS = 0o7777;
 
@@ -57,11 +59,17 @@ export class LinuxFiles implements Files {
   }
 
   read(path: string, limit = DEFAULT_LIMIT): Uint8Array {
-    return this.#attempt("read", path, () => readFile(this.#locate(path), limit));
+    try {
+      return readFile(this.#locate(path), limit, path.startsWith("/sys/"));
+    } catch (error) {
+      throw filesError("read", path, error);
+    }
   }
 
   readText(path: string, limit = DEFAULT_LIMIT): string {
-    return new TextDecoder().decode(this.read(path, limit)).replace(/\n$/, "");
+    const bytes = this.read(path, limit);
+    const end = bytes.at(-1) === NEWLINE ? bytes.length - 1 : bytes.length;
+    return DECODER.decode(bytes.subarray(0, end));
   }
 
   list(path: string): string[] {

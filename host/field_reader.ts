@@ -27,6 +27,11 @@ export class FieldReader {
    */
   constructor(readonly files: Files, readonly findings: Finding[] = []) {}
 
+  /** Whether something is there; for what mostly is not, to ask is cheaper than to be refused. */
+  has(path: string, field?: string): boolean {
+    return this.#attempt(path, field, () => this.files.exists(path)) ?? false;
+  }
+
   /** Keeps a finding. */
   find(path: string, why: string): void {
     this.findings.push({ path, why });

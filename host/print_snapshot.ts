@@ -130,5 +130,5 @@ function hex(value: bigint): string {
 }
 
 function bytesHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytes.toHex();
 }

@@ -120,6 +120,7 @@ function groupOf(
 
 /** There only for physical functions that can have virtual ones. */
 function readSriov(fields: FieldReader, folder: string): Pick<SnapshotFunction, "sriov"> {
+  if (!fields.has(`${folder}/sriov_totalvfs`, "sriov")) return {};
   const total = fields.number(`${folder}/sriov_totalvfs`, "sriov");
   if (total === undefined) return {};
   const enabled = fields.number(`${folder}/sriov_numvfs`, "sriov");
@@ -132,6 +133,7 @@ function readCdev(
   folder: string,
 ): Pick<SnapshotFunction, "cdev" | "cdevAccess"> {
   const below = `${folder}/vfio-dev`;
+  if (!fields.has(below, "cdev")) return {};
   const name = fields.names(below, "cdev").find((entry) =>
     /^vfio(?:0|[1-9][0-9]{0,8})$/.test(entry)
   );

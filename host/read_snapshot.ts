@@ -14,6 +14,7 @@ import { wholeOf } from "./whole_functions.ts";
 
 const SLOTS = "/sys/bus/pci/slots";
 const IOMMU = "/sys/class/iommu";
+const NODES = "/dev/vfio";
 
 /** What the kernel tells of itself, from the `Kernel` port. */
 export interface KernelFacts {
@@ -99,10 +100,12 @@ class FunctionReader {
   readonly #tried = new Set<string>();
   readonly #groups = new Map<string, NodeAccess | undefined>();
   readonly #slots: ReadonlyMap<string, string>;
+  readonly #nodes: ReadonlySet<string>;
 
   /** @param host takes what is not of one function alone */
   constructor(readonly host: FieldReader) {
     this.#slots = readSlots(host);
+    this.#nodes = new Set(host.names(NODES, "groupAccess"));
   }
 
   skip(address: string, why: string): void {
@@ -129,7 +132,8 @@ class FunctionReader {
 
   /** The node is there only if something of the group is bound to a VFIO driver. */
   #groupAccess({ groupNode }: SnapshotFunction): NodeAccess | undefined {
-    if (groupNode === undefined) return undefined;
+    const name = groupNode?.slice(NODES.length + 1) ?? "";
+    if (groupNode === undefined || !this.#nodes.has(name)) return undefined;
     if (!this.#groups.has(groupNode)) {
       this.#groups.set(groupNode, this.host.access(groupNode, `access of ${groupNode}`));
     }

@@ -152,6 +152,7 @@ export class SnapshotFiles implements Files {
     }
     if (fn.groupNode !== undefined && fn.groupAccess !== undefined) {
       this.#access.set(fn.groupNode, fn.groupAccess);
+      this.#file(fn.groupNode, "");
     }
     if (fn.class.startsWith(BRIDGE)) this.#file(`${folder}/reset_subordinate`, "");
     if (fn.driver !== undefined) {

@@ -26,7 +26,8 @@ export class MemoryFiles implements Files {
     return String(this.tree[path]).startsWith("->") ? this.readLink(path) : path;
   }
   exists(path: string): boolean {
-    return this.tree[path] !== undefined;
+    return this.tree[path] !== undefined ||
+      Object.keys(this.tree).some((key) => key.startsWith(`${path}/`));
   }
   status(path: string): FileStatus {
     this.#entry(path);

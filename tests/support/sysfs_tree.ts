@@ -60,6 +60,9 @@ function configOf({ id, class: classCode, config = new Uint8Array(192) }: TreeFu
   const view = new DataView(whole.buffer);
   view.setUint16(0x00, id[0], true);
   view.setUint16(0x02, id[1], true);
+  // Capabilities, if there are any, begin behind the header.
+  if (config[0] !== 0) view.setUint16(0x06, 0x10, true);
+  view.setUint8(0x34, config[0] === 0 ? 0 : 0x40);
   view.setUint32(0x08, (parseInt(classCode, 16) << 8) >>> 0, true);
   view.setUint8(0x0e, classCode.startsWith("0604") ? 1 : 0);
   view.setUint32(0x2c, 0x1100_1af4, true);

@@ -1,0 +1,114 @@
+/**
+ * Taking the inventory of a host, this one or a simulated one.
+ *
+ * @module
+ */
+import { namesAmong } from "../host/device_names.ts";
+import { FilesError } from "../host/files.ts";
+import type { KernelConfigRead } from "../host/kernel_config.ts";
+import { readSnapshot, type TakenSnapshot } from "../host/read_snapshot.ts";
+import type { HostSnapshot, SnapshotFunction, Unreadable } from "../host/snapshot.ts";
+import { CommandError } from "./errors.ts";
+import { ExitStatus } from "./exit_status.ts";
+import { kernelConfigOf } from "./kernel_config_of.ts";
+import type { ThisHost } from "./prepare_plan.ts";
+
+/**
+ * Takes an inventory.
+ *
+ * @param host whose
+ * @param devices addresses of the functions that are wanted, which must be there; absent: all
+ * @throws {CommandError} host not ready: there is no PCI here, or no such device
+ */
+export function takeInventory(
+  host: ThisHost,
+  devices: readonly string[] | undefined,
+): TakenSnapshot {
+  const taken = readOwn(host, devices);
+  for (const address of devices ?? []) {
+    if (taken.snapshot.functions.some((entry) => entry.address === address)) continue;
+    const why = taken.skipped.find((skipped) => skipped.address === address)?.why;
+    throw new CommandError(
+      `Cannot take the inventory of ${address}: ${why ?? "this host has no such PCI function"}`,
+      ExitStatus.hostNotReady,
+    );
+  }
+  return taken;
+}
+
+function readOwn(host: ThisHost, devices: readonly string[] | undefined): TakenSnapshot {
+  try {
+    const wanted = devices === undefined ? undefined : new Set(devices);
+    const kernel = kernelConfigOf(host);
+    const taken = readSnapshot(
+      host.files,
+      { ...host, ...(kernel.config === undefined ? {} : { config: kernel.config }) },
+      (address) => wanted === undefined || wanted.has(address),
+    );
+    return withSimulated(withKernel(taken, kernel), host.simulated);
+  } catch (error) {
+    if (!(error instanceof FilesError)) throw error;
+    const message = `Cannot take the inventory: ${error.message}`;
+    throw new CommandError(message, ExitStatus.hostNotReady, { cause: error });
+  }
+}
+
+/** A place that may not be read matters only if no other place says it. */
+function withKernel(taken: TakenSnapshot, kernel: KernelConfigRead): TakenSnapshot {
+  const lacking = kernel.config === undefined ? kernel.unreadable : [];
+  const unreadable = [...lacking, ...taken.snapshot.unreadable ?? []];
+  return {
+    ...taken,
+    snapshot: {
+      ...namesAmong(taken.snapshot),
+      ...(unreadable.length === 0 ? {} : { unreadable }),
+    },
+    findings: [...kernel.findings, ...taken.findings],
+  };
+}
+
+/** What stands in no file of sysfs: what a controller answered, and what could not be read. */
+function withSimulated(taken: TakenSnapshot, simulated: HostSnapshot | undefined): TakenSnapshot {
+  if (simulated === undefined) return taken;
+  const known = new Map(simulated.functions.map((entry) => [entry.address, entry]));
+  const functions = taken.snapshot.functions.map((entry) => {
+    const { openBy, controllerMemory, unreadable = [] } = known.get(entry.address) ?? {};
+    return {
+      ...entry,
+      ...(openBy === undefined ? {} : { openBy }),
+      ...(controllerMemory === undefined ? {} : { controllerMemory }),
+      unreadable,
+    };
+  });
+  const unreadable: Pick<HostSnapshot, "unreadable"> = simulated.unreadable === undefined
+    ? {}
+    : { unreadable: simulated.unreadable };
+  return { ...taken, snapshot: { ...taken.snapshot, functions, ...unreadable } };
+}
+
+/**
+ * What is not in an inventory, and which right it would have needed.
+ *
+ * @param taken the inventory
+ * @returns lines for people
+ */
+export function shortcomings({ snapshot, skipped, findings }: TakenSnapshot): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { unreadable } of snapshot.functions) count(unreadable, counts);
+  return [
+    ...(snapshot.unreadable ?? []).map((each) => `warning: could not read ${lack(each)}`),
+    ...[...counts].map(([what, count]) =>
+      `warning: could not read of ${count} function${count === 1 ? "" : "s"}: ${what}`
+    ),
+    ...skipped.map(({ address, why }) => `warning: left out ${address}: ${why}`),
+    ...findings.map(({ path, why }) => `warning: left out what ${path} says: ${why}`),
+  ];
+}
+
+function count(unreadable: SnapshotFunction["unreadable"], counts: Map<string, number>): void {
+  for (const each of unreadable) counts.set(lack(each), (counts.get(lack(each)) ?? 0) + 1);
+}
+
+function lack({ field, right }: Unreadable): string {
+  return `${field} (needs ${right})`;
+}
