@@ -1,6 +1,7 @@
 /**
  * `bargate inventory`: what PCI functions this host has, as a table for people or as Snapshot v1, the
- * file that `plan --inventory` takes. Opens no device and changes nothing. An ordinary user gets less,
+ * file that `plan --inventory` takes. Opens no device and changes nothing, unless it is told to ask
+ * controllers (`--probe`). An ordinary user gets less,
  * and is told which right more would need.
  *
  * @module
@@ -32,12 +33,14 @@ interface Flags {
   readonly out?: string;
   readonly sim?: string;
   readonly redact: boolean;
+  readonly probe: boolean;
   readonly matrix: boolean;
 }
 
 async function inventory(this: Context, flags: Flags): Promise<void> {
   const { format, device, out, sim, matrix } = flags;
-  const found = takeInventory(await planningHost(this, sim), matrix ? undefined : device);
+  const read = takeInventory(await planningHost(this, sim), matrix ? undefined : device);
+  const found = flags.probe ? await probedBy(read, flags) : read;
   const taken = flags.redact ? { ...found, snapshot: redactSnapshot(found.snapshot) } : found;
   const asJson = format === undefined ? out !== undefined : format === "json";
   const pieces = matrix
@@ -51,6 +54,19 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
   for (const line of [...shortcomings(taken), ...doubts]) {
     this.process.stderr.write(`${visible(line)}\n`);
   }
+}
+
+/** With the kernel, by which devices are opened, only if that is asked for. */
+async function probedBy(taken: TakenSnapshot, { device, sim }: Flags): Promise<TakenSnapshot> {
+  if (sim !== undefined) {
+    throw new CommandError(
+      "Cannot probe a simulated host: what its controllers answered is in its inventory, or nobody knows it (received --probe and --sim)",
+      ExitStatus.usage,
+    );
+  }
+  const file = "./probe_controllers.ts";
+  const loaded: typeof import("./probe_controllers.ts") = await import(file);
+  return await loaded.probeControllers(taken, device);
 }
 
 /** What is above a wanted function is in the file, for the file must be whole, but not in the table. */
@@ -116,6 +132,13 @@ const takeCommand = buildCommand<Flags, [], Context>({
         brief: "Write to this file (- is standard output)",
       },
       sim: SIM_FLAG,
+      probe: {
+        kind: "boolean",
+        default: false,
+        withNegated: false,
+        brief:
+          "Open NVMe controllers on vfio-pci, which resets them, and ask for their memory buffers",
+      },
       redact: {
         kind: "boolean",
         default: false,
@@ -134,8 +157,12 @@ const takeCommand = buildCommand<Flags, [], Context>({
   docs: {
     brief: BRIEF,
     fullDescription: [
-      "Opens no device and changes nothing. Runs as any account: an ordinary user cannot read",
-      "configuration space beyond 64 bytes, and is told so.",
+      "Opens no device and changes nothing, unless --probe is given. Runs as any account: an ordinary",
+      "user cannot read configuration space beyond 64 bytes, and is told so.",
+      "",
+      "--probe opens the NVMe controllers that are bound to vfio-pci (with --device: only these) and",
+      "reads where their memory buffers are. Opening a device resets it; one that another process has",
+      "open is left alone.",
       "",
       "The file is described in docs/inventory.md; bargate schema --of snapshot prints its schema.",
     ].join("\n"),

@@ -5,6 +5,7 @@
  * @module
  */
 import type {
+  ControllerMemory,
   HostSnapshot,
   NamedDevice,
   NodeAccess,
@@ -116,6 +117,7 @@ export function functionJson(entry: SnapshotFunction): Record<string, unknown> {
     powerState: entry.powerState,
     config: bytesHex(entry.config),
     bars: entry.bars.map(barJson),
+    controllerMemory: entry.controllerMemory && memoryJson(entry.controllerMemory),
     unreadable: entry.unreadable.map(unreadableJson),
   };
 }
@@ -123,6 +125,12 @@ export function functionJson(entry: SnapshotFunction): Record<string, unknown> {
 function barJson({ index, kind, start, size, prefetchable }: SnapshotBar): Record<string, unknown> {
   const flags = prefetchable ? ["prefetchable"] : [];
   return { index, kind, start: hex(start), size: hex(size), flags };
+}
+
+function memoryJson(memory: ControllerMemory): Record<string, unknown> {
+  if (memory.state !== "enabled") return { state: memory.state };
+  const { state, bar, offset, size } = memory;
+  return { state, bar, offset: hex(offset), size: hex(size) };
 }
 
 function hex(value: bigint): string {

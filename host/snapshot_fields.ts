@@ -8,6 +8,7 @@ import { isPciAddress } from "./address.ts";
 import { SNAPSHOT_API_VERSION, SNAPSHOT_KIND } from "./print_snapshot.ts";
 import { KERNEL_OPTIONS } from "./kernel_options.ts";
 import type {
+  ControllerMemory,
   HostSnapshot,
   NamedDevice,
   SnapshotBar,
@@ -143,6 +144,15 @@ const NAMED_FIELDS: ReadonlyMap<string, Field> = new Map([
   optional("function", placed((values) => values.text(ADDRESS))),
 ]);
 
+const MEMORY_STATES = ["none", "disabled", "enabled"] as const;
+const MEMORY_STATE = wordRule(MEMORY_STATES);
+const MEMORY_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("state", (values) => values.word(MEMORY_STATES, MEMORY_STATE)),
+  optional("bar", (values) => values.integer(0, 5)),
+  optional("offset", (values) => values.hex64(0n)),
+  optional("size", (values) => values.hex64(1n)),
+]);
+
 const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
   required("address", placed((values) => values.text(ADDRESS))),
   required("vendor", (values) => values.text(ID)),
@@ -166,6 +176,7 @@ const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
   optional("powerState", name),
   required("config", placed((values) => values.config())),
   required("bars", (values) => values.list(placed(readBar))),
+  optional("controllerMemory", readMemory),
   required("unreadable", readUnreadable),
 ]);
 
@@ -304,6 +315,28 @@ function readNamed(
 
 function readUnreadable(values: SnapshotValues): Unreadable[] | undefined {
   return values.list((each) => each.object(UNREADABLE_FIELDS) as Unreadable | undefined);
+}
+
+/** Where it is has a buffer that is enabled, and no other. */
+function readMemory(values: SnapshotValues): ControllerMemory | undefined {
+  const at = values.json.offset;
+  const found = values.object(MEMORY_FIELDS) as
+    | { state: ControllerMemory["state"]; bar?: number; offset?: bigint; size?: bigint }
+    | undefined;
+  if (found === undefined) return undefined;
+  const { state, bar, offset, size } = found;
+  const given = [bar, offset, size].filter((value) => value !== undefined).length;
+  if (state !== "enabled" && given === 0) return { state };
+  if (state === "enabled" && bar !== undefined && offset !== undefined && size !== undefined) {
+    if (offset + size <= ADDRESS_END) return { state, bar, offset, size };
+  }
+  values.report("bad-value", at, () => {
+    const expected = state === "enabled"
+      ? "bar, offset and size, together within 64 bits"
+      : "neither bar nor offset nor size";
+    return `a buffer that is "${state}" has ${expected} (received ${given} of them)`;
+  });
+  return undefined;
 }
 
 function readPageSize(values: SnapshotValues): number | undefined {

@@ -5,10 +5,17 @@
  * @module
  */
 import assert from "node:assert/strict";
+import type { Fd } from "../../engine/fd.ts";
+import { GroupAccess } from "../../engine/group_access.ts";
+import type { Lane } from "../../engine/kernel.ts";
+import { SharedIommufd } from "../../engine/shared_iommufd.ts";
+import { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import { msixRanges } from "../../host/config_space.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import type { CaseContext, LabCase } from "../guest/case.ts";
+import { bind } from "../guest/setup.ts";
+import { CMB_BYTES, type LabDevice } from "../machine/topology.ts";
 import { join } from "../path.ts";
 import { inventorySays, lspciSays } from "./inventory_lspci.ts";
 import { policyText, writePolicy } from "./support.ts";
@@ -112,6 +119,82 @@ async function plansTheSame(context: CaseContext): Promise<void> {
   assert.deepEqual(rest, JSON.parse(here.stdout));
 }
 
+/** Opens a device as another process would. */
+async function whileOpen<T>(
+  context: CaseContext,
+  { address }: LabDevice,
+  step: (lane: Lane, device: Fd) => Promise<T>,
+): Promise<T> {
+  const kernel = new LinuxKernel();
+  const shared = new SharedIommufd(kernel);
+  const lane = kernel.openLane(address);
+  try {
+    const target = { address, node: await context.vfioNode(address), route: "cdev" } as const;
+    const device = await new GroupAccess(kernel, shared).openDevice(lane, target);
+    try {
+      return await step(lane, device);
+    } finally {
+      await lane.close(device);
+    }
+  } finally {
+    await lane.end();
+    shared.close();
+  }
+}
+
+/** CMBMSC, eight bytes in BAR 0. */
+const CMBMSC = 0x50n;
+
+/**
+ * What controllers say of their buffers: not enabled, where it is, and that there is none. The
+ * kernel's own driver had all of them at first and enabled their buffers, and no reset undoes that.
+ */
+async function probes(context: CaseContext): Promise<void> {
+  const { nvme, nvme2, sriov, nativeNvme } = context.devices;
+  const enabled = await whileOpen(context, nvme, async (lane, device) => {
+    const before = await lane.readRegion(device, 0, CMBMSC, 8);
+    await lane.writeRegion(device, 0, CMBMSC, new Uint8Array(8));
+    return before;
+  });
+  await bind({ ...sriov, driver: "vfio-pci" });
+  try {
+    const path = join(context.exchange, "probed.json");
+    const args = ["inventory", "--probe", "--out", path];
+    const ran = await context.bargate(args, { limitMs: LIMIT_MS });
+    assert.deepEqual([ran.status, ran.stdout, ran.stderr], [0, "", ""]);
+    const { functions } = read(await Deno.readFile(path));
+    const said = new Map(functions.map((each) => [each.address, each.controllerMemory]));
+    assert.deepEqual(said.get(nvme.address), { state: "disabled" });
+    assert.deepEqual(said.get(sriov.address), { state: "none" });
+    const memory = { state: "enabled", bar: 2, offset: 0n, size: BigInt(CMB_BYTES) };
+    assert.deepEqual(said.get(nvme2.address), memory);
+    assert.equal(said.get(nativeNvme.address), undefined, "it is its driver's");
+    assert.equal(said.get("0000:00:14.0"), undefined, "it is no controller");
+  } finally {
+    await bind(sriov);
+    await whileOpen(
+      context,
+      nvme,
+      (lane, device) => lane.writeRegion(device, 0, CMBMSC, enabled),
+    );
+  }
+}
+
+/** Somebody else's device is left alone, and that is told. */
+async function probesNoOpenDevice(context: CaseContext): Promise<void> {
+  const { nvme, nvme2 } = context.devices;
+  await whileOpen(context, nvme, async () => {
+    const args = ["inventory", "--probe", "--format", "json"];
+    const devices = ["--device", nvme.address, "--device", nvme2.address];
+    const ran = await context.bargate([...args, ...devices], { limitMs: LIMIT_MS });
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.match(ran.stderr, /^warning: left out what the controller 0000:01:00\.0 says: Cannot /);
+    const { functions } = read(new TextEncoder().encode(ran.stdout));
+    const said = functions.filter((each) => each.controllerMemory !== undefined);
+    assert.deepEqual(said.map(({ address }) => address), [nvme2.address]);
+  });
+}
+
 async function agreesWithLspci(context: CaseContext): Promise<void> {
   const { snapshot } = await take(context);
   const ran = await context.run(["lspci", "-D", "-nn", "-vvv"], { limitMs: LIMIT_MS });
@@ -146,6 +229,17 @@ export const cases: readonly LabCase[] = [
     name: "inventory: lspci says the same of every function: ids, BARs, MSI-X, ACS, group",
     limitMs: LIMIT_MS,
     run: agreesWithLspci,
+  },
+  {
+    name:
+      "inventory: --probe tells a memory buffer that is not enabled from one that is, and from none",
+    limitMs: 2 * LIMIT_MS,
+    run: probes,
+  },
+  {
+    name: "inventory: --probe leaves a device alone that another process has open, and says so",
+    limitMs: LIMIT_MS,
+    run: probesNoOpenDevice,
   },
   {
     name: "inventory: a plan on the file is the plan on the host",

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { KERNEL_OPTIONS } from "../../host/kernel_options.ts";
 import type {
+  ControllerMemory,
   HostSnapshot,
   NamedDevice,
   SnapshotBar,
@@ -32,6 +33,16 @@ const opener = fc.record({ pid: fc.integer({ min: 1, max: 2 ** 31 - 1 }), comman
   noNullPrototype: true,
 });
 
+const memory: fc.Arbitrary<ControllerMemory> = fc.oneof(
+  fc.constantFrom({ state: "none" } as const, { state: "disabled" } as const),
+  fc.record({
+    state: fc.constant("enabled" as const),
+    bar: fc.nat(5),
+    offset: fc.bigInt(0n, 1n << 40n),
+    size: fc.bigInt(1n, 1n << 40n),
+  }, { noNullPrototype: true }),
+);
+
 const unreadable = fc.array(fc.record({ field: name, right: name }, { noNullPrototype: true }), {
   maxLength: 2,
 });
@@ -56,6 +67,7 @@ const plain = fc.record({
   cdevAccess: access,
   groupAccess: access,
   openBy: fc.array(opener, { maxLength: 2 }),
+  controllerMemory: memory,
   unreadable,
 }, {
   requiredKeys: ["vendor", "device", "class", "resetMethods", "config", "unreadable"],

@@ -1,0 +1,96 @@
+/**
+ * Where an NVMe controller has its memory buffer, by its registers.
+ *
+ * NVM Express Base Specification 2.0: CAP 3.1.3.1, CMBLOC 3.1.3.11, CMBSZ 3.1.3.12, CMBMSC 3.1.3.17.
+ * A controller that has CMBMSC shows CMBLOC and CMBSZ as zeros until somebody enables the capability
+ * there; earlier ones show them always.
+ *
+ * @module
+ */
+import type { ControllerMemory } from "./snapshot.ts";
+
+/** The registers, in BAR 0, that must be read. */
+export const CMB_REGISTERS = {
+  capabilities: { offset: 0x00n, length: 8 },
+  /** Location, and behind it size. */
+  location: { offset: 0x38n, length: 8 },
+} as const;
+
+/** Bit 57 of CAP (CMBS): there is a buffer, and CMBMSC to enable it by. */
+const CAP_CMBS = 1n << 57n;
+/** What a function that does not answer shows. */
+const NO_ANSWER = 0xffff_ffff;
+/** Sizes are in units of 4 KiB, 64 KiB and so on up to 64 GiB. */
+const LARGEST_UNIT = 6;
+const PAGE = 4096n;
+
+/** What the registers say, or why they say nothing. */
+export type CmbAnswer =
+  | { readonly is: "read"; readonly memory: ControllerMemory }
+  | { readonly is: "nonsense"; readonly why: string };
+
+/**
+ * Decodes the registers.
+ *
+ * @param capabilities the eight bytes of CAP
+ * @param location the eight bytes of CMBLOC and CMBSZ
+ *
+ * @example
+ * ```ts
+ * import { controllerMemoryOf } from "./nvme_cmb.ts";
+ *
+ * const location = new Uint8Array(8);
+ * const view = new DataView(location.buffer);
+ * view.setUint32(0, 2, true); // in BAR 2, from its start
+ * view.setUint32(4, 16 << 12 | 2 << 8, true); // 16 units of 1 MiB
+ * const answer = controllerMemoryOf(new Uint8Array(8), location);
+ * if (answer.is !== "read" || answer.memory.state !== "enabled") throw new Error("wrong");
+ * ```
+ */
+export function controllerMemoryOf(capabilities: Uint8Array, location: Uint8Array): CmbAnswer {
+  const { capabilities: cap, location: loc } = CMB_REGISTERS;
+  if (capabilities.length < cap.length || location.length < loc.length) {
+    const received = `${capabilities.length} and ${location.length}`;
+    return nonsense(`the registers have eight bytes each (received ${received})`);
+  }
+  const supported = viewOf(capabilities).getBigUint64(0, true);
+  const place = viewOf(location).getUint32(0, true);
+  const size = viewOf(location).getUint32(4, true);
+  if (supported === 0xffff_ffff_ffff_ffffn || place === NO_ANSWER || size === NO_ANSWER) {
+    return nonsense("the controller does not answer");
+  }
+  const units = size >>> 12;
+  if (units !== 0) return enabled(place, size, units);
+  return { is: "read", memory: { state: (supported & CAP_CMBS) === 0n ? "none" : "disabled" } };
+}
+
+function enabled(place: number, size: number, units: number): CmbAnswer {
+  const bar = place & 7;
+  const unit = (size >>> 8) & 0xf;
+  if (bar === 1 || bar > 5) {
+    return nonsense(`no BAR ${bar} can hold it (received CMBLOC ${hex(place)})`);
+  }
+  if (unit > LARGEST_UNIT) {
+    return nonsense(`there is no size unit ${unit} (received CMBSZ ${hex(size)})`);
+  }
+  const bytes = PAGE << BigInt(4 * unit);
+  const memory: ControllerMemory = {
+    state: "enabled",
+    bar,
+    offset: BigInt(place >>> 12) * bytes,
+    size: BigInt(units) * bytes,
+  };
+  return { is: "read", memory };
+}
+
+function nonsense(why: string): CmbAnswer {
+  return { is: "nonsense", why };
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
