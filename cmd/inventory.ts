@@ -9,6 +9,7 @@
 import { buildCommand, buildRouteMap } from "@stricli/core";
 import { pathMatrix } from "../engine/path_matrix.ts";
 import { isPciAddress } from "../host/address.ts";
+import { readOpeners, withOpeners } from "../host/open_by.ts";
 import { redactSnapshot } from "../host/redact.ts";
 import { printSnapshot } from "../host/print_snapshot.ts";
 import type { TakenSnapshot } from "../host/read_snapshot.ts";
@@ -24,6 +25,7 @@ import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { planningHost } from "./planning_host.ts";
 import { SIM_FLAG } from "./plan_flags.ts";
+import type { ThisHost } from "./prepare_plan.ts";
 import { shortcomings, takeInventory } from "./take_inventory.ts";
 import { writePrivate } from "./write_private.ts";
 
@@ -34,12 +36,15 @@ interface Flags {
   readonly sim?: string;
   readonly redact: boolean;
   readonly probe: boolean;
+  readonly owners: boolean;
   readonly matrix: boolean;
 }
 
 async function inventory(this: Context, flags: Flags): Promise<void> {
   const { format, device, out, sim, matrix } = flags;
-  const read = takeInventory(await planningHost(this, sim), matrix ? undefined : device);
+  const host = await planningHost(this, sim);
+  const listed = takeInventory(host, matrix ? undefined : device);
+  const read = flags.owners ? withOwners(listed, host) : listed;
   const found = flags.probe ? await probedBy(read, flags) : read;
   const taken = flags.redact ? { ...found, snapshot: redactSnapshot(found.snapshot) } : found;
   const asJson = format === undefined ? out !== undefined : format === "json";
@@ -54,6 +59,17 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
   for (const line of [...shortcomings(taken), ...doubts]) {
     this.process.stderr.write(`${visible(line)}\n`);
   }
+}
+
+/** A simulated host has no processes but those that its inventory tells of. */
+function withOwners(taken: TakenSnapshot, { files, simulated }: ThisHost): TakenSnapshot {
+  if (simulated !== undefined) return taken;
+  const found = readOpeners(files, taken.snapshot.functions);
+  return {
+    ...taken,
+    snapshot: withOpeners(taken.snapshot, found),
+    findings: [...taken.findings, ...found.findings],
+  };
 }
 
 /** With the kernel, by which devices are opened, only if that is asked for. */
@@ -138,6 +154,12 @@ const takeCommand = buildCommand<Flags, [], Context>({
         withNegated: false,
         brief:
           "Open NVMe controllers on vfio-pci, which resets them, and ask for their memory buffers",
+      },
+      owners: {
+        kind: "boolean",
+        default: false,
+        withNegated: false,
+        brief: "Say which processes have devices open by VFIO (root sees those of others)",
       },
       redact: {
         kind: "boolean",

@@ -184,7 +184,7 @@ async function probes(context: CaseContext): Promise<void> {
 async function probesNoOpenDevice(context: CaseContext): Promise<void> {
   const { nvme, nvme2 } = context.devices;
   await whileOpen(context, nvme, async () => {
-    const args = ["inventory", "--probe", "--format", "json"];
+    const args = ["inventory", "--probe", "--owners", "--format", "json"];
     const devices = ["--device", nvme.address, "--device", nvme2.address];
     const ran = await context.bargate([...args, ...devices], { limitMs: LIMIT_MS });
     assert.equal(ran.status, 0, ran.stderr);
@@ -192,6 +192,9 @@ async function probesNoOpenDevice(context: CaseContext): Promise<void> {
     const { functions } = read(new TextEncoder().encode(ran.stdout));
     const said = functions.filter((each) => each.controllerMemory !== undefined);
     assert.deepEqual(said.map(({ address }) => address), [nvme2.address]);
+    const openBy = (wanted: string) =>
+      functions.find(({ address }) => address === wanted)?.openBy?.map(({ pid }) => pid);
+    assert.deepEqual([openBy(nvme.address), openBy(nvme2.address)], [[Deno.pid], []]);
   });
 }
 
@@ -237,7 +240,8 @@ export const cases: readonly LabCase[] = [
     run: probes,
   },
   {
-    name: "inventory: --probe leaves a device alone that another process has open, and says so",
+    name:
+      "inventory: --probe leaves a device alone that another process has open, --owners says which",
     limitMs: LIMIT_MS,
     run: probesNoOpenDevice,
   },

@@ -233,3 +233,20 @@ Deno.test("inventory --redact shows aliases, as a table and as a file that can b
     assert.equal(status, ExitStatus.done);
   });
 });
+
+Deno.test("inventory --owners looks at processes, and --probe not at a simulated host", async () => {
+  await withFolder(async (folder) => {
+    const file = `${folder}/host.json`;
+    await Deno.writeTextFile(file, HOST);
+    const probed = await bargate(["inventory", "--probe", "--sim", file], ALL);
+    assert.equal(probed.status, ExitStatus.usage);
+    assert.match(probed.stderr, /^error: Cannot probe a simulated host/m);
+    const owners = await bargate(["inventory", "--owners", "--sim", file, "--format", "json"], ALL);
+    assert.equal(owners.status, ExitStatus.done, owners.stderr);
+  });
+  const here = await bargate(["inventory", "--owners", "--format", "json"], ALL);
+  if (here.status === ExitStatus.done) {
+    const { problems } = parseSnapshot(new TextEncoder().encode(here.stdout));
+    assert.ok(problems.length === 0 || /^warning: /m.test(here.stderr));
+  }
+});
