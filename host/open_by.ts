@@ -71,6 +71,13 @@ function isVfio({ driver = "", cdev }: SnapshotFunction): boolean {
   return cdev !== undefined || /vfio/.test(driver);
 }
 
+/** One entry of a thread's table. */
+interface Descriptor {
+  /** Folder of the thread in procfs. */
+  readonly task: string;
+  readonly number: string;
+}
+
 class Search {
   readonly openers = new Map<string, Opener[]>();
   readonly fields: FieldReader;
@@ -89,12 +96,12 @@ class Search {
     const descriptors = this.#descriptors(pid);
     if (descriptors.length > MOST_DESCRIPTORS) {
       this.fields.find(
-        `/proc/${pid}/fd`,
+        `/proc/${pid}/task`,
         `only ${MOST_DESCRIPTORS} descriptors of a process are looked at (received ${descriptors.length})`,
       );
     }
     const found = new Set(
-      descriptors.slice(0, MOST_DESCRIPTORS).flatMap((fd) => this.#device(pid, fd) ?? []),
+      descriptors.slice(0, MOST_DESCRIPTORS).flatMap((each) => this.#device(each) ?? []),
     );
     if (found.size === 0) return;
     const command = this.fields.text(`/proc/${pid}/comm`);
@@ -105,24 +112,38 @@ class Search {
     }
   }
 
+  /** Of every thread, for one can have a table of its own: Bargate's that open devices have. */
+  #descriptors(pid: number): readonly Descriptor[] {
+    const hidden = this.hidden;
+    const all: Descriptor[] = [];
+    for (const thread of this.#names(`/proc/${pid}/task`)) {
+      const task = `/proc/${pid}/task/${thread}`;
+      for (const number of this.#names(`${task}/fd`)) all.push({ task, number });
+      if (all.length > MOST_DESCRIPTORS) break;
+    }
+    // However many of its threads are hidden, it is one process.
+    this.hidden = Math.min(this.hidden, hidden + 1);
+    return all;
+  }
+
   /** None of a process that has ended. */
-  #descriptors(pid: number): readonly string[] {
+  #names(folder: string): readonly string[] {
     try {
-      return this.files.list(`/proc/${pid}/fd`);
+      return this.files.list(folder);
     } catch (error) {
       if (!(error instanceof FilesError)) throw error;
       if (error.reason === "forbidden") this.hidden++;
-      else if (error.reason === "other") this.fields.find(`/proc/${pid}/fd`, error.message);
+      else if (error.reason === "other") this.fields.find(folder, error.message);
       return [];
     }
   }
 
   /** @returns the function that the descriptor is of; undefined: none, or it is closed by now */
-  #device(pid: number, fd: string): string | undefined {
-    const target = this.#link(`/proc/${pid}/fd/${fd}`);
+  #device({ task, number }: Descriptor): string | undefined {
+    const target = this.#link(`${task}/fd/${number}`);
     if (target === undefined) return undefined;
     if (target !== BY_GROUP) return this.#nodes.get(target);
-    const info = this.#text(`/proc/${pid}/fdinfo/${fd}`);
+    const info = this.#text(`${task}/fdinfo/${number}`);
     const address = SYSPATH.exec(info ?? "")?.[1];
     return address !== undefined && isPciAddress(address) ? address : undefined;
   }
