@@ -60,7 +60,7 @@ Deno.test("who has a device open is found by its node, or by what fdinfo says of
 Deno.test("processes that may not be looked at are counted, and those that end are nobody", () => {
   const files = new class extends MemoryFiles {
     override list(path: string): string[] {
-      if (path === "/proc/10/task/10/fd" || path === "/proc/12/task/12/fd") {
+      if (path.startsWith("/proc/10/task/") || path === "/proc/12/task/12/fd") {
         throw new FilesError(path, "forbidden", `Cannot list ${path}`);
       }
       if (path === "/proc/14/task") throw new FilesError(path, "forbidden", `Cannot list ${path}`);
