@@ -41,8 +41,6 @@ const GIVEN_BY: Readonly<Partial<Record<EndReason, readonly CauseKind[]>>> = {
   "decode-off": ["memory-off", "operator-decode"],
   "released": ["release"],
   "importer-gone": ["kill", "exit", "hang-up"],
-  // Memory decode that is switched off and on while somebody else's reset puts the register back.
-  "device-error": ["operator-decode"],
   "device-removed": ["unbind", "remove"],
   "shutdown": ["shutdown"],
 };

@@ -136,6 +136,39 @@ Deno.test("a hold that cannot be read back is given up before another is tried",
   await on.finish();
 });
 
+/** Whenever Bargate has switched memory decode, somebody else switches it back, past VFIO. */
+function contested(on: Scene, when: "off" | "on"): void {
+  const vfio = device(on);
+  const write = vfio.write.bind(vfio);
+  vfio.write = (region, offset, bytes) => {
+    write(region, offset, bytes);
+    const isOn = ((bytes[0] ?? 0) & 2) !== 0;
+    if (offset === COMMAND && isOn === (when === "on")) vfio.writeCommandOutside(isOn ? 0 : 2);
+  };
+}
+
+Deno.test("a grant is restored although others switch memory decode on while it is held", async () => {
+  const on = scene({ onReset: "restore", holds: ALL });
+  await on.start();
+  contested(on, "off");
+  await on.guardian.reset(SSD, "decode", "test");
+  assert.deepEqual(heldBy(on), ["D3hot"], "by what nobody else touches");
+  assert.ok(!on.buffer().revoked);
+  assert.equal(on.story().at(-1), "restored");
+  await on.finish();
+});
+
+Deno.test("a grant is restored although others switch memory decode off again, which is told", async () => {
+  const on = scene({ onReset: "restore", holds: ALL });
+  await on.start();
+  contested(on, "on");
+  const reset = on.guardian.reset(SSD, "decode", "test");
+  await assert.rejects(reset, /its command register does not keep the memory bit/);
+  assert.ok(!on.buffer().revoked, "the kernel has validated it");
+  assert.equal(on.story().at(-1), "restored");
+  await on.finish();
+});
+
 Deno.test("a hold that cannot be given up either is told, and no other is tried beside it", async () => {
   const on = scene({ onReset: "revoke", holds: ALL });
   await on.start();
