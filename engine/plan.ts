@@ -119,15 +119,35 @@ function inOrder(set: PolicySet): PolicySet {
 interface DraftedGrant {
   readonly grant: PlannedGrant;
   readonly named: DeviceRule;
+  /** It is planned for; others are there to be seen beside it. */
+  readonly wanted: boolean;
+}
+
+/** What finds a rule's devices and their ranges. */
+interface Finders {
+  readonly devices: DeviceFinder;
+  readonly ranges: RangeFinder;
+  readonly resolved: Map<DeviceRule, readonly Resolved[]>;
+}
+
+/** An importer that a rule names. */
+interface NamedImporter {
+  readonly importer: ImporterRule;
+  /** It is planned for. */
+  readonly wanted: boolean;
+  /** Of those that are planned for: the function that its policy declares, if that is there. */
+  readonly dma: SnapshotFunction | undefined;
 }
 
 class Planner {
   readonly grants: PlannedGrant[] = [];
   readonly #findings: Finding[] = [];
   readonly #index: FunctionIndex;
-  readonly #devices: DeviceFinder;
   readonly #importers: ImporterFinder;
-  readonly #ranges: RangeFinder;
+  /** For rules that are planned for. */
+  readonly #telling: Finders;
+  /** For rules of other importers, about which nobody asked. */
+  readonly #silent: Finders;
 
   constructor(
     private readonly set: PolicySet,
@@ -137,9 +157,14 @@ class Planner {
     this.#index = new FunctionIndex(host);
     const add: AddFinding = (...found) => this.#findings.push(hostFinding(...found));
     const denials = new Denials(set, this.#index);
-    this.#devices = new DeviceFinder(host, this.#index, options.route, add);
+    const findersWith = (add: AddFinding): Finders => ({
+      devices: new DeviceFinder(host, this.#index, options.route, add),
+      ranges: new RangeFinder(BigInt(host.pageSize), denials, add),
+      resolved: new Map(),
+    });
     this.#importers = new ImporterFinder(host, add);
-    this.#ranges = new RangeFinder(BigInt(host.pageSize), denials, add);
+    this.#telling = findersWith(add);
+    this.#silent = findersWith(() => {});
   }
 
   run(): readonly Finding[] {
@@ -147,9 +172,9 @@ class Planner {
       ...kernelFindings(this.host.kernel.release, this.options.acceptUnwaitedRevoke ?? false),
     );
     const drafts = this.set.policies.flatMap((policy) => this.#planPolicy(policy));
-    if (drafts.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
+    const grants = drafts.filter(({ wanted }) => wanted).map(({ grant }) => grant);
+    if (grants.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
     this.#findings.push(...conflicts(drafts));
-    const grants = drafts.map(({ grant }) => grant);
     this.#settleRevocation(grants);
     this.#findings.push(...topologyFindings(this.host, grants));
     return this.#findings;
@@ -175,25 +200,19 @@ class Planner {
     );
   }
 
+  /** Of all importers: what two have between them does not hang on who is asked for. */
   #planPolicy(policy: Policy): DraftedGrant[] {
-    const resolved = new Map<string, readonly Resolved[]>();
-    const resolve = (device: DeviceRule): readonly Resolved[] => {
-      const known = resolved.get(device.name);
-      if (known !== undefined) return known;
-      const found = this.#devices.resolve(device);
-      resolved.set(device.name, found);
-      return found;
-    };
     return policy.exports.flatMap((rule) => {
-      const importers = this.#importersOf(policy, rule)
-        .map((importer) => ({ importer, dma: this.#importers.functionOf(importer) }));
+      const importers = this.#importersOf(policy, rule);
       const device = policy.devices.get(rule.device.value);
       if (importers.length === 0 || device === undefined) return [];
-      return resolve(device).flatMap((found) => {
-        const ranges = this.#ranges.ranges(rule, found);
+      const finders = importers.some(({ wanted }) => wanted) ? this.#telling : this.#silent;
+      return resolveOnce(finders, device).flatMap((found) => {
+        const ranges = finders.ranges.ranges(rule, found);
         if (ranges === undefined) return [];
-        return importers.map(({ importer, dma }) => ({
+        return importers.map(({ importer, wanted, dma }) => ({
           named: device,
+          wanted,
           grant: {
             export: exportName(rule, device, found.entry),
             rule,
@@ -211,13 +230,14 @@ class Planner {
     });
   }
 
-  #importersOf(policy: Policy, rule: ExportRule): ImporterRule[] {
-    const wanted = this.options.importer;
-    return rule.importers
-      .filter(({ value }) =>
-        wanted === undefined || wanted === value || wanted === `${policy.name}/${value}`
-      )
-      .flatMap(({ value }) => policy.importers.get(value) ?? []);
+  #importersOf(policy: Policy, rule: ExportRule): readonly NamedImporter[] {
+    const only = this.options.importer;
+    return rule.importers.flatMap(({ value }) => {
+      const importer = policy.importers.get(value);
+      if (importer === undefined) return [];
+      const wanted = only === undefined || only === value || only === `${policy.name}/${value}`;
+      return [{ importer, wanted, dma: wanted ? this.#importers.functionOf(importer) : undefined }];
+    });
   }
 
   /** What can take each grant back depends on what else stands on its device. */
@@ -240,6 +260,15 @@ class Planner {
   #add(code: HostCode, at: Span | undefined, message: string): void {
     this.#findings.push(hostFinding(code, at, message));
   }
+}
+
+/** What is wrong with a device is told once, however many rules are about it. */
+function resolveOnce({ devices, resolved }: Finders, device: DeviceRule): readonly Resolved[] {
+  const known = resolved.get(device);
+  if (known !== undefined) return known;
+  const found = devices.resolve(device);
+  resolved.set(device, found);
+  return found;
 }
 
 /**

@@ -197,3 +197,42 @@ Deno.test("one device is not both opened and borrowed, nor borrowed from two", (
   const same = borrowed.replace(`"${TWO}" }`, `"${TWO}" }, ${owner("spdk")}`);
   assert.deepEqual(addresses(plan(same, rest([cooperative, cooperative]))), [ONE, TWO, THREE, TWO]);
 });
+
+const TWO_IMPORTERS = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: demo }
+devices:
+  one: { match: { id: "1b36:0010", address: "${TWO}" } }
+  two: { match: { id: ["1b36:0010", "144d:a80a"], address: "${TWO}" } }
+  gone: { match: { id: "144d:a80a", address: "0000:09:00.0" } }
+importers:
+  a: { identity: { user: nobody }, driver: iommufd }
+  b: { identity: { user: other }, driver: iommufd }
+exports:
+  - { name: data, device: one, bar: 2, slices: [{ offset: 0, length: 8KiB }], importers: [a], collateral: device }
+  - { name: more, device: two, bar: 2, slices: [{ offset: 4KiB, length: 8KiB }], importers: [b], collateral: device }
+  - { name: lost, device: gone, bar: 2, slices: [{ offset: 0, length: 4KiB }], importers: [b], collateral: device }
+`;
+
+function codesFor(importer: string, text = TWO_IMPORTERS) {
+  const { set, diagnostics } = loadPolicySet([{ file: "p.yaml", text }]);
+  assert.ok(set !== undefined, JSON.stringify(diagnostics));
+  const made = makePlan(set, host(), { importer });
+  return [made.diagnostics.map(({ code }) => code), made.grants.map((grant) => grant.export)];
+}
+
+Deno.test("what two rules cannot have between them does not hang on whose grants are asked for", () => {
+  assert.deepEqual(codesFor("a"), [["BG2022"], []]);
+  assert.deepEqual(codesFor("demo/b"), [["BG2001", "BG2022"], []]);
+  const borrowed = TWO_IMPORTERS.replace(
+    "two: {",
+    "two: { acquire: borrow, owner: { unit: x.service },",
+  )
+    .replace("importers: [b]", "importers: [b], revocation: cooperative");
+  assert.deepEqual(codesFor("a", borrowed), [["BG2023", "BG2022"], []]);
+});
+
+Deno.test("of rules for other importers no more is told, and no grant is made", () => {
+  const apart = TWO_IMPORTERS.replace("offset: 4KiB", "offset: 8KiB");
+  assert.deepEqual(codesFor("a", apart), [[], ["demo/data"]]);
+});
