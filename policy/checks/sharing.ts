@@ -9,7 +9,7 @@ import type { Placed, SliceRule } from "../model.ts";
 import { related } from "../report.ts";
 import { findSharing, type Overlap, type Piece, Reach, sortedPieces } from "../shared_bytes.ts";
 import { intervalOf } from "../slices.ts";
-import { mayBeSame } from "../may_be_same.ts";
+import { type IndexedMatch, MatchIndex } from "../match_index.ts";
 import {
   allExports,
   type CheckContext,
@@ -27,6 +27,7 @@ interface WrittenPiece extends Piece<ExportInPolicy> {
 /** Checks the exports of each BAR together. */
 export function checkSharing({ drafts, whole, report }: CheckContext): void {
   const groups = [...byBar(allExports(drafts)).values()];
+  const alone = whole ? groupsAlone(groups) : new Set();
   for (const rules of groups) {
     const pieces = piecesOf(rules);
     const sharing = findSharing(pieces, ({ rule }) => rule.shared !== undefined);
@@ -34,7 +35,7 @@ export function checkSharing({ drafts, whole, report }: CheckContext): void {
     for (const owner of rules) {
       const [first, second] = knownImporters(owner);
       if (first !== undefined && second !== undefined) tellImporters(owner, first, second, report);
-      else if (whole && !sharing.rules.has(owner)) tellPointless(owner, groups, report);
+      else if (alone.has(rules) && !sharing.rules.has(owner)) tellPointless(owner, report);
     }
     const told = new Set(sharing.unstated.flatMap(({ a, b }) => [a.owner, b.owner]));
     tellShadowed(rules, pieces, told, report);
@@ -103,26 +104,39 @@ function tellImporters(
   report("BG1408", second.at, message, { related: [place] });
 }
 
-function tellPointless(
-  owner: ExportInPolicy,
-  groups: readonly (readonly ExportInPolicy[])[],
-  report: Report,
-): void {
+function tellPointless(owner: ExportInPolicy, report: Report): void {
   const { shared, region } = owner.rule;
   if (shared === undefined || !owner.policy.sound || region?.value === "nvme.cmb") return;
-  // Where a region is, and which devices are one by another match, is seen on the host only; there
-  // sharing must then be stated.
-  const own = groups.find((group) => group.includes(owner)) ?? [];
-  const hidden = own.some(({ rule }) => rule.region?.value === "nvme.cmb");
-  if (hidden || groups.some(([other]) => other !== undefined && mayShare(owner, other))) return;
   report("BG1409", shared.at, `Nothing else grants bytes of ${nameOf(owner)}`);
 }
 
-function mayShare(owner: ExportInPolicy, other: ExportInPolicy): boolean {
-  const [own, others] = [owner, other].map(({ policy, rule }) => deviceOf(policy, rule.device));
-  return own?.match !== undefined && others?.match !== undefined &&
-    owner.rule.bar?.value === other.rule.bar?.value && keyOf(own) !== keyOf(others) &&
-    mayBeSame(own.match, others.match);
+/**
+ * Where a region is, and which devices are one by another match, is seen on the host only; there
+ * sharing must then be stated.
+ *
+ * @returns groups of which no other could turn out to be the same BAR
+ */
+function groupsAlone<Group extends readonly ExportInPolicy[]>(
+  groups: readonly Group[],
+): ReadonlySet<Group> {
+  const matches = new Map(groups.map((group) => [group, matchOf(group)]));
+  const byBar = new Map(
+    [...Map.groupBy(groups, ([first]) => first?.rule.bar?.value)].map(([bar, same]) => {
+      const known = same.map((group) => matches.get(group)).filter((match) => match !== undefined);
+      return [bar, new MatchIndex(known)];
+    }),
+  );
+  return new Set(groups.filter((group) => {
+    if (group.some(({ rule }) => rule.region?.value === "nvme.cmb")) return false;
+    const match = matches.get(group);
+    return match === undefined || !byBar.get(group[0]?.rule.bar?.value)?.hasOther(match);
+  }));
+}
+
+/** All rules of a group mean devices of one key. */
+function matchOf([first]: readonly ExportInPolicy[]): IndexedMatch | undefined {
+  const device = first && deviceOf(first.policy, first.rule.device);
+  return device?.match && { key: keyOf(device), match: device.match };
 }
 
 /** A rule is shadowed when each slice is inside one of another rule that gives it to all the same. */
