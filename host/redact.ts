@@ -1,10 +1,12 @@
 /**
  * A snapshot for others to read: serial numbers and names that people gave are replaced by aliases.
  * The same value has the same alias throughout one snapshot, so that what belongs together still
- * does. Ids, addresses, drivers and sizes stay, for decisions are made by them.
+ * does. Ids, addresses and sizes stay, for decisions are made by them, and so do texts that the kernel
+ * can have written; text that anybody could have made up does not.
  *
  * @module
  */
+import { isKernelWord, type WordKind } from "./kernel_words.ts";
 import { redactConfig } from "./redact_config.ts";
 import type {
   HostSnapshot,
@@ -19,6 +21,8 @@ import type {
 const DESCRIPTION = "Redacted: names, numbers of accounts and serial numbers are aliases.";
 /** Users and groups but root's are counted from here. */
 const FIRST_ID = 1000;
+/** Of aliases that would look like names of the kernel's. */
+const STEMS: Readonly<Record<string, string>> = { nvme: "nvme-name", drm: "drm-name" };
 /** Aliases sort as their numbers do. */
 const DIGITS = 3;
 
@@ -46,27 +50,40 @@ export function redactSnapshot(snapshot: HostSnapshot): HostSnapshot {
 class Redaction {
   readonly #names = new Map<string, Map<unknown, number>>();
   readonly #release: string;
+  readonly #bound: ReadonlySet<string | undefined>;
 
   constructor(private readonly original: HostSnapshot) {
     this.#release = numericRelease(original.kernel.release);
+    this.#bound = new Set(original.functions.map(({ driver }) => driver));
   }
 
   snapshot(): HostSnapshot {
-    const { functions, rdma, unreadable } = this.original;
+    const { functions, cpu, iommu, rdma, drm, nvme, unreadable } = this.original;
     return {
       ...this.original,
       description: DESCRIPTION,
       kernel: { ...this.original.kernel, release: this.#release },
+      ...(cpu?.vendor === undefined
+        ? {}
+        : { cpu: { ...cpu, vendor: this.#word("processor", cpu.vendor) } }),
+      iommu: iommu.map((name) => this.#word("iommu", name)),
       functions: functions.map((entry) => this.#function(entry)),
-      ...(rdma === undefined ? {} : { rdma: rdma.map((device) => this.#rdma(device)) }),
+      ...(rdma === undefined ? {} : { rdma: named(rdma, (name) => this.#text("rdma", name)) }),
+      ...(drm === undefined ? {} : { drm: named(drm, (name) => this.#word("drm", name)) }),
+      ...(nvme === undefined ? {} : { nvme: named(nvme, (name) => this.#word("nvme", name)) }),
       ...(unreadable === undefined ? {} : { unreadable: this.#unreadable(unreadable) }),
     };
   }
 
   #function(entry: SnapshotFunction): SnapshotFunction {
-    const { slot, cdevAccess, groupAccess, openBy, config, unreadable } = entry;
+    const { driver, driverOverride, slot, cdevAccess, groupAccess, openBy } = entry;
+    const { resetMethods, powerState, config, unreadable } = entry;
     return {
       ...entry,
+      ...(driver === undefined ? {} : { driver: this.#word("driver", driver) }),
+      ...(driverOverride === undefined ? {} : { driverOverride: this.#override(driverOverride) }),
+      resetMethods: resetMethods.map((method) => this.#word("reset", method)),
+      ...(powerState === undefined ? {} : { powerState: this.#word("power", powerState) }),
       ...(slot === undefined ? {} : { slot: this.#text("slot", slot) }),
       ...(cdevAccess === undefined ? {} : { cdevAccess: this.#access(cdevAccess) }),
       ...(groupAccess === undefined ? {} : { groupAccess: this.#access(groupAccess) }),
@@ -76,9 +93,14 @@ class Redaction {
     };
   }
 
-  /** DRM nodes and NVMe controllers have numbers of the kernel's; RDMA devices can be renamed. */
-  #rdma(device: NamedDevice): NamedDevice {
-    return { ...device, name: this.#text("rdma", device.name) };
+  /** An administrator can write any text. What a function is bound to is a driver. */
+  #override(name: string): string {
+    return this.#bound.has(name) ? this.#word("driver", name) : this.#text("driver", name);
+  }
+
+  /** What the kernel can have written stays. */
+  #word(kind: WordKind, text: string): string {
+    return isKernelWord(kind, text) ? text : this.#text(kind, text);
   }
 
   #access({ uid, gid, mode }: NodeAccess): NodeAccess {
@@ -92,12 +114,23 @@ class Redaction {
     };
   }
 
-  /** Files are named after the release. */
   #unreadable(all: readonly Unreadable[]): readonly Unreadable[] {
-    const { release } = this.original.kernel;
     return all.map(({ field, right }) => {
-      return { field: field.replaceAll(release, this.#release), right };
+      return {
+        field: this.#configFile(field) ?? this.#word("field", field),
+        right: this.#word("right", right),
+      };
     });
+  }
+
+  /** Two of the files with the kernel's configuration are named after the release. */
+  #configFile(field: string): string | undefined {
+    const place = (release: string) => [
+      `kernel.config in /boot/config-${release}`,
+      `kernel.config in /lib/modules/${release}/config`,
+    ];
+    const at = place(this.original.kernel.release).indexOf(field);
+    return place(this.#release)[at];
   }
 
   #id(kind: string, id: number): number {
@@ -105,7 +138,7 @@ class Redaction {
   }
 
   #text(kind: string, name: string): string {
-    return `${kind}${String(this.#number(kind, name)).padStart(DIGITS, "0")}`;
+    return `${STEMS[kind] ?? kind}${String(this.#number(kind, name)).padStart(DIGITS, "0")}`;
   }
 
   /** From 1, in the order in which values come. */
@@ -116,6 +149,15 @@ class Redaction {
     known.set(value, number);
     return number;
   }
+}
+
+/** Lists of names are sorted by them. */
+function named(
+  devices: readonly NamedDevice[],
+  nameOf: (name: string) => string,
+): readonly NamedDevice[] {
+  return devices.map((device) => ({ ...device, name: nameOf(device.name) }))
+    .sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
 /** What is behind the numbers can be the name of whoever built the kernel. */

@@ -131,6 +131,91 @@ Deno.test("no secret of a snapshot is in the redacted one, which is sound", () =
   }));
 });
 
+Deno.test("text that neither the kernel nor Bargate can have written is an alias", () => {
+  const words = fc.array(secret, { minLength: 12, maxLength: 12 });
+  fc.assert(fc.property(snapshots, words, (plain, words) => {
+    const [iommu, drm, nvme, reset, power, cpu, field, right, driver, override, home, cap] = words;
+    assert.ok(iommu && drm && nvme && reset && right && field && cap);
+    const snapshot: HostSnapshot = {
+      ...plain,
+      cpu: { vendor: cpu ?? "", family: 6 },
+      iommu: ["dmar0", iommu, `smmu3.${iommu}`],
+      unreadable: [{ field: `access of /dev/${field}`, right }],
+      drm: [{ name: `card0-${drm}` }, { name: `renderD${drm}` }],
+      nvme: [{ name: `nvme-${nvme}` }],
+      functions: plain.functions.map((entry) => ({
+        ...entry,
+        driver: `driver of ${driver}`,
+        driverOverride: `${override}`,
+        resetMethods: ["flr", reset, "bus"],
+        powerState: `${power}`,
+        unreadable: [{ field: `/home/${home}/file`, right: `CAP_${cap}` }],
+      })),
+    };
+    const redacted = redactSnapshot(snapshot);
+    const printed = print(redacted);
+    for (const word of words) assert.ok(!printed.includes(word), word);
+    assert.deepEqual(parse(printed), redacted);
+  }));
+});
+
+Deno.test("what the kernel and Bargate write is kept", () => {
+  const entry = parse(Deno.readTextFileSync(new URL("spdk-direct.json", HOSTS))).functions[0];
+  assert.ok(entry !== undefined);
+  const host: HostSnapshot = {
+    kernel: { release: "7.3.4" },
+    cpu: { vendor: "AuthenticAMD", family: 25 },
+    pageSize: 4096,
+    iommu: ["dmar12", "ivhd0", "smmu3.0x000000002b400000"],
+    unreadable: [
+      { field: "kernel.config in /boot/config-7.3.4", right: "CAP_DAC_READ_SEARCH" },
+      { field: "openBy, of 12 processes", right: "CAP_SYS_PTRACE" },
+      { field: "access of /dev/vfio/12", right: "CAP_DAC_READ_SEARCH" },
+      {
+        field: "/sys/bus/pci/devices/0000:01:00.0/iommu_group/devices",
+        right: "CAP_DAC_READ_SEARCH",
+      },
+    ],
+    drm: [{ name: "card0" }, { name: "renderD128" }],
+    nvme: [{ name: "nvme0" }],
+    functions: [{
+      ...entry,
+      driver: "mlx5_vfio_pci",
+      driverOverride: "mlx5_vfio_pci",
+      resetMethods: ["device_specific", "acpi", "flr", "af_flr", "pm", "bus", "cxl_bus"],
+      powerState: "D3hot",
+      unreadable: [{ field: "config beyond 64 bytes", right: "CAP_SYS_ADMIN" }],
+    }],
+  };
+  const { description: _, functions, ...rest } = redactSnapshot(host);
+  const { functions: before, ...whole } = host;
+  assert.deepEqual(rest, whole);
+  const facts = (
+    { driver, driverOverride, resetMethods, powerState, unreadable }: typeof entry,
+  ) => {
+    return { driver, driverOverride, resetMethods, powerState, unreadable };
+  };
+  assert.deepEqual(functions.map(facts), before.map(facts));
+});
+
+Deno.test("an override is kept only if a function is bound to that driver", () => {
+  const entry = parse(Deno.readTextFileSync(new URL("spdk-direct.json", HOSTS))).functions[0];
+  assert.ok(entry !== undefined);
+  const { functions } = redactSnapshot({
+    kernel: { release: "7.3.4" },
+    pageSize: 4096,
+    iommu: [],
+    functions: [
+      { ...entry, driver: "vfio-pci", driverOverride: "acme" },
+      { ...entry, driver: "nvme", driverOverride: "vfio-pci" },
+    ],
+  });
+  assert.deepEqual(functions.map(({ driverOverride }) => driverOverride), [
+    "driver001",
+    "vfio-pci",
+  ]);
+});
+
 Deno.test("any configuration space is redacted without a fault, and its capabilities stay", () => {
   const config = fc.oneof(
     fc.uint8Array({ minLength: 64, maxLength: 300 }),
