@@ -11,7 +11,7 @@ import { placeOf } from "./device_place.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import type { Route } from "./group_access.ts";
 import type { AddFinding } from "./host_findings.ts";
-import { protectedRanges } from "./protected_ranges.ts";
+import { protectedRanges, whyNotKnown } from "./protected_ranges.ts";
 import { type FunctionIndex, idOf, type Mismatch, mismatches } from "./resolve.ts";
 
 /** A device of a policy, found on the host. */
@@ -126,7 +126,7 @@ export class DeviceFinder {
       this.add(
         "BG2011",
         device.at,
-        `only ${entry.config.length} bytes of the configuration space of ${entry.address} could be read, so that its MSI-X pages are not known`,
+        `${whyNotKnown(entry.address, entry.config)}, so that its MSI-X pages are not known`,
       );
       return undefined;
     }

@@ -5,7 +5,12 @@
  *
  * @module
  */
-import { type BarRange, CONFIG_HEADER_BYTES, msixRanges } from "../host/config_space.ts";
+import {
+  type BarRange,
+  capabilityPlace,
+  msixRanges,
+  PCI_CAP_ID_MSIX,
+} from "../host/config_space.ts";
 import type { AllowProtected } from "../policy/model.ts";
 
 /** A protected range, rounded out to pages. */
@@ -13,13 +18,19 @@ export interface ProtectedRange extends BarRange {
   readonly what: AllowProtected["range"];
 }
 
+/** Conventional configuration space, in which the whole list of capabilities lies, bytes. */
+const CONVENTIONAL_BYTES = 256;
+/** BARs of a function; what names another place is no answer. */
+const BARS = 6;
+
 /**
- * The protected ranges of a function.
+ * The protected ranges of a function. That there are none is said only where the list of its
+ * capabilities was seen to its end.
  *
  * @param config its configuration space
  * @param pageSize bytes
- * @returns the ranges in whole pages, or undefined if too little of the configuration space could
- *   be read to know them
+ * @returns the ranges in whole pages, or undefined if these bytes do not tell ({@linkcode
+ *   whyNotKnown})
  *
  * @example
  * ```ts
@@ -33,14 +44,34 @@ export function protectedRanges(
   config: Uint8Array,
   pageSize: number,
 ): readonly ProtectedRange[] | undefined {
-  if (config.length <= CONFIG_HEADER_BYTES) return undefined;
+  if (config.length < CONVENTIONAL_BYTES) return undefined;
+  const place = capabilityPlace(config, PCI_CAP_ID_MSIX);
+  if (place === "absent") return [];
   const msix = msixRanges(config);
-  if (msix === undefined) return [];
+  if (msix === undefined || msix.table.bar >= BARS || msix.pendingBits.bar >= BARS) {
+    return undefined;
+  }
   const page = BigInt(pageSize);
   return [
     { what: "msix-table", ...toPages(msix.table, page) },
     { what: "msix-pba", ...toPages(msix.pendingBits, page) },
   ];
+}
+
+/**
+ * Why the protected ranges of a function are not known.
+ *
+ * @param address of the function
+ * @param config its configuration space, which does not tell
+ */
+export function whyNotKnown(address: string, config: Uint8Array): string {
+  if (config.length < CONVENTIONAL_BYTES) {
+    return `only ${config.length} bytes of the configuration space of ${address} could be read`;
+  }
+  const place = capabilityPlace(config, PCI_CAP_ID_MSIX);
+  return place === "unread"
+    ? `the list of capabilities of ${address} cannot be followed to its end (it answers with ones, or leads out of the list's place)`
+    : `the MSI-X capability of ${address} makes no sense`;
 }
 
 function toPages(range: BarRange, page: bigint): BarRange {

@@ -46,9 +46,14 @@ const PCI_SUBSYSTEM_VENDOR_ID = 0x2c;
 const PCI_SUBSYSTEM_ID = 0x2e;
 const PCI_CAPABILITY_LIST = 0x34;
 const PCI_CAP_ID_PM = 0x01;
-const PCI_CAP_ID_MSIX = 0x11;
+/** MSI-X. */
+export const PCI_CAP_ID_MSIX = 0x11;
 /** PCI_PM_CTRL, from the capability's start. */
 const PCI_PM_CTRL = 4;
+/** A register of a function that is gone, or has no power. */
+const NO_ANSWER = 0xffff;
+/** The same where the id of a capability should be. */
+const NO_CAPABILITY = 0xff;
 /** The standard area holds at most this many capabilities. */
 const MOST_CAPABILITIES = 48;
 const MSIX_ENTRY_BYTES = 16n;
@@ -85,16 +90,43 @@ export function configHeader(config: Uint8Array): ConfigHeader | undefined {
  * @returns its offset, or undefined
  */
 export function findCapability(config: Uint8Array, id: number): number | undefined {
-  if (config.length < CONFIG_HEADER_BYTES) return undefined;
+  const place = capabilityPlace(config, id);
+  return typeof place === "number" ? place : undefined;
+}
+
+/**
+ * Finds a capability of the standard list, and tells one that is not there from one that cannot be
+ * seen: a function that is gone answers with ones, and a list can lead out of what was read.
+ *
+ * @param config configuration space, 256 bytes for a whole list
+ * @param id capability id
+ * @returns its offset; `absent`: the list ends without it; `unread`: these bytes do not tell
+ *
+ * @example
+ * ```ts
+ * import { capabilityPlace } from "./config_space.ts";
+ *
+ * const config = new Uint8Array(256);
+ * if (capabilityPlace(config, 0x11) !== "absent") throw new Error("there is no list");
+ * if (capabilityPlace(config.fill(0xff), 0x11) !== "unread") throw new Error("nobody answered");
+ * ```
+ */
+export function capabilityPlace(config: Uint8Array, id: number): number | "absent" | "unread" {
+  if (config.length < CONFIG_HEADER_BYTES) return "unread";
   const view = viewOf(config);
-  if ((view.getUint16(PCI_STATUS, true) & PCI_STATUS_CAP_LIST) === 0) return undefined;
+  const status = view.getUint16(PCI_STATUS, true);
+  if (status === NO_ANSWER) return "unread";
+  if ((status & PCI_STATUS_CAP_LIST) === 0) return "absent";
   let at = view.getUint8(PCI_CAPABILITY_LIST) & ~3;
   for (let seen = 0; seen < MOST_CAPABILITIES; seen++) {
-    if (at < CONFIG_HEADER_BYTES || at + 2 > config.length) return undefined;
-    if (view.getUint8(at) === id) return at;
+    if (at === 0) return "absent";
+    if (at < CONFIG_HEADER_BYTES || at + 2 > config.length) return "unread";
+    const found = view.getUint8(at);
+    if (found === id) return at;
+    if (found === NO_CAPABILITY) return "unread";
     at = view.getUint8(at + 1) & ~3;
   }
-  return undefined;
+  return "unread";
 }
 
 /**

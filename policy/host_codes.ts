@@ -86,8 +86,8 @@ export const HOST_CODES = {
   ),
   BG2011: fact(
     "Protected ranges unknown",
-    "Where the MSI-X table lies is written in configuration space that only root may read.",
-    "run as root; an inventory has to be taken by root too",
+    "Where the MSI-X table lies is written in configuration space that only root may read, and a function that is gone or without power answers with ones.",
+    "run as root, with the device awake; an inventory has to be taken so too",
   ),
   BG2012: fact(
     "Revocation would hit other grants",

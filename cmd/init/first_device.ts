@@ -4,7 +4,11 @@
  *
  * @module
  */
-import { type ProtectedRange, protectedRanges } from "../../engine/protected_ranges.ts";
+import {
+  type ProtectedRange,
+  protectedRanges,
+  whyNotKnown,
+} from "../../engine/protected_ranges.ts";
 import { IommuGroups } from "../../host/group_viability.ts";
 import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../host/snapshot.ts";
 import { formatQuantity } from "../../policy/quantity.ts";
@@ -169,9 +173,7 @@ function inTheWay(host: HostSnapshot, entry: SnapshotFunction): readonly string[
       ? ["there is no VFIO node to open it by (BG2004)"]
       : []),
     ...(protectedRanges(config, host.pageSize) === undefined
-      ? [
-        `only ${config.length} bytes of its configuration space could be read; run as root (BG2011)`,
-      ]
+      ? [`${whyNotKnown(entry.address, config)}; run as root (BG2011)`]
       : []),
     ...spoilers.slice(0, 4).map((other) =>
       `${other.address} of its IOMMU group is bound to ${other.driver}, so that VFIO cannot own the group (BG2201)`
