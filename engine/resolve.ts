@@ -73,11 +73,14 @@ export class FunctionIndex {
     return this.#byAddress.get(address);
   }
 
+  /** Each once, however often a list names it. */
   #candidates(match: DeviceMatch): readonly SnapshotFunction[] {
     if (match.address !== undefined) {
-      return match.address.flatMap((address) => this.#byAddress.get(address) ?? []);
+      return [...new Set(match.address)].flatMap((address) => this.#byAddress.get(address) ?? []);
     }
-    if (match.id !== undefined) return match.id.flatMap((id) => this.#byId.get(id) ?? []);
+    if (match.id !== undefined) {
+      return [...new Set(match.id)].flatMap((id) => this.#byId.get(id) ?? []);
+    }
     return this.snapshot.functions;
   }
 }

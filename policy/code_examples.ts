@@ -491,6 +491,10 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
         .replace(/slices: .*/, "region: nvme.cmb"),
     },
   },
+  BG1712: {
+    wrong: { devices: device('match: { id: ["1b36:0010", "1b36:0010"] }') },
+    right: { devices: device('match: { id: ["1b36:0010", "144d:a80a"] }') },
+  },
   BG1801: {
     wrong: { second: manifest("absent.yaml", "0".repeat(64)) },
   },

@@ -476,6 +476,13 @@ export const CODES = {
     why: "A borrowed device is its owner's; Bargate writes nothing to it.",
     fix: "Let the owner enable the buffer, and remove the key.",
   },
+  BG1712: {
+    severity: "warning",
+    title: "A value twice in one list of a match",
+    why:
+      "A list holds if one of its items does, so the second says nothing; another value may have been meant.",
+    fix: "Remove one of them, or write the value that was meant.",
+  },
   BG1801: {
     severity: "error",
     title: "A file of the set is missing",

@@ -33,6 +33,7 @@ import {
 import { DOORBELLS, DOORBELLS_BAR } from "./nvme_doorbells.ts";
 import type { Span } from "./position.ts";
 import { formatQuantity, parseQuantity } from "./quantity.ts";
+import { related } from "./report.ts";
 
 const DEFAULT_GRACE_MS = 2000;
 
@@ -106,10 +107,8 @@ export class DraftReader {
 
   #match(node: MappingNode): MatchDraft {
     for (const address of oneOrMany(get(node, "address"))) this.#checkQuotes(address);
-    const texts = (key: string) =>
-      oneOrMany(get(node, key)).flatMap((item) => this.#text(item)?.value ?? []);
-    const integers = (key: string) =>
-      oneOrMany(get(node, key)).flatMap((item) => this.#integer(item) ?? []);
+    const texts = (key: string) => this.#anyOf(get(node, key), (item) => this.#text(item)?.value);
+    const integers = (key: string) => this.#anyOf(get(node, key), (item) => this.#integer(item));
     return {
       id: texts("id"),
       address: texts("address"),
@@ -124,6 +123,27 @@ export class DraftReader {
     };
   }
 
+  /** One item or a list; what stands twice in it counts once. */
+  #anyOf<T>(node: Node | undefined, read: (item: Node) => T | undefined): readonly T[] {
+    const first = new Map<T, Node>();
+    for (const item of oneOrMany(node)) {
+      const value = read(item);
+      if (value === undefined) continue;
+      const before = first.get(value);
+      if (before === undefined) first.set(value, item);
+      else this.#repeated(item, before);
+    }
+    return [...first.keys()];
+  }
+
+  #repeated(item: Node, first: Node): void {
+    const text = asScalar(item)?.text ?? "";
+    this.#report("BG1712", this.#span(item), `A match names ${text} twice`, {
+      fix: `remove this ${text}, or write the value that was meant`,
+      related: [related(this.#span(first), "first here")],
+    });
+  }
+
   #integer(node: Node): number | undefined {
     const scalar = asScalar(node);
     return scalar?.type === "integer" ? Number(scalar.text) : undefined;
@@ -131,7 +151,7 @@ export class DraftReader {
 
   #barSizes(node: Node | undefined): ReadonlyMap<number, readonly bigint[]> {
     const sizes = entriesOf(node).flatMap(({ key, value }) => {
-      const list = oneOrMany(value).flatMap((item) => this.#barSize(item) ?? []);
+      const list = this.#anyOf(value, (item) => this.#barSize(item));
       return /^[0-5]$/.test(key.text) && list.length > 0 ? [[Number(key.text), list] as const] : [];
     });
     return new Map(sizes);

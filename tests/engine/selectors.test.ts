@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { makePlan } from "../../engine/plan.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
+import { FunctionIndex } from "../../engine/resolve.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 
 const [ONE, TWO, THREE] = ["0000:01:00.0", "0000:02:00.0", "0000:03:00.0"];
@@ -235,4 +236,22 @@ Deno.test("what two rules cannot have between them does not hang on whose grants
 Deno.test("of rules for other importers no more is told, and no grant is made", () => {
   const apart = TWO_IMPORTERS.replace("offset: 4KiB", "offset: 8KiB");
   assert.deepEqual(codesFor("a", apart), [[], ["demo/data"]]);
+});
+
+Deno.test("a function is one device, however often a list names it", () => {
+  const twice = (more: string) => `{ all: { match: { ${more} } } }`;
+  const one = host([ssd(ONE, 1)]);
+  const ids = `id: ["1b36:0010", "1b36:0010"]`;
+  const exports = `exports:\n  - { name: data, device: all, bar: 2, ${RULE} }\n`;
+  assert.deepEqual(addresses(plan(twice(ids), exports, one)), [ONE]);
+  const slots = `id: "1b36:0010", address: ["${TWO}", "${TWO}"]`;
+  assert.deepEqual(addresses(plan(twice(slots), exports)), [TWO]);
+  const many = plan(`{ all: { match: { ${ids} }, many: true } }`, exports);
+  assert.deepEqual(addresses(many), [ONE, TWO, THREE]);
+});
+
+Deno.test("a function is found once where the match was made without a policy's text", () => {
+  const at = { file: "p.yaml", line: 1, column: 1, endLine: 1, endColumn: 2 };
+  const { found } = new FunctionIndex(host()).matching({ id: ["1b36:0010", "1b36:0010"], at });
+  assert.equal(found.length, 3);
 });
