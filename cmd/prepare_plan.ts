@@ -156,9 +156,10 @@ export function adviceFor(
   });
 }
 
-function needsPaths({ importers }: Policy): boolean {
-  return [...importers.values()].some(({ driver }) =>
-    IMPORTER_DRIVERS.get(driver.value)?.needsP2pdmaTopology ?? false
+/** Any function may be the one that does an importer's DMA. */
+function meansAnyFunction({ importers }: Policy): boolean {
+  return [...importers.values()].some(({ driver, device }) =>
+    device !== undefined || (IMPORTER_DRIVERS.get(driver.value)?.needsP2pdmaTopology ?? false)
   );
 }
 
@@ -168,11 +169,12 @@ function statusOf(plan: Plan): ExitStatus {
 }
 
 /**
- * Only functions that a policy can mean are read: one of 4,000 where addresses are given. Any may be
- * the one that does an importer's DMA, where the kernel will ask for the path to it.
+ * Only functions that a policy can mean are read: one of 4,000 where addresses are given. All are
+ * where an importer's function matters, because it is declared, and to be exactly one of the host, or
+ * because the kernel will ask for the path to it.
  */
 function wantedFunctions(set: PolicySet): (address: string) => boolean {
-  if (set.policies.some(needsPaths)) return () => true;
+  if (set.policies.some(meansAnyFunction)) return () => true;
   const addresses = new Set<string>();
   for (const policy of set.policies) {
     for (const { match } of policy.devices.values()) {
