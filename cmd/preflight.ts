@@ -13,8 +13,7 @@ import {
 } from "../engine/preflight/preflight.ts";
 import { type Files, FilesError } from "../host/files.ts";
 import { readOwnAccount, readOwnLimits } from "../host/own_process.ts";
-import type { PolicySet } from "../policy/model.ts";
-import { loadPolicySet } from "../policy/load.ts";
+import type { HostSnapshot } from "../host/snapshot.ts";
 import { FORMATS } from "./check_files.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
@@ -36,6 +35,7 @@ import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
 import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
 import { planningHost } from "./planning_host.ts";
+import { PoliciesByPage } from "./policies_by_page.ts";
 import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
 import { adviceFor, factsOf, type HostFacts } from "./prepare_plan.ts";
 import { readInventory } from "./read_inventory.ts";
@@ -52,17 +52,16 @@ interface Flags extends PlanFlags {
 
 /** The machine that this runs on, in reports. */
 const THIS_HOST = "this host";
-/** What policies are validated with where no host says otherwise. */
-const SMALLEST_PAGE = 4096;
 
 async function preflightHosts(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   refuseTwoHosts(flags);
   const files = await readPolicyFiles(paths, this.readStdin);
-  const loaded = loadPolicySet(files, { pageSize: SMALLEST_PAGE });
+  const policies = new PoliciesByPage(files);
+  const { loaded } = policies;
   const hosts: HostReport[] = [];
   if (loaded.set !== undefined) {
     for (const source of sourcesOf(flags)) {
-      hosts.push(await reportOn(this, flags, loaded.set, source));
+      hosts.push(await reportOn(this, flags, policies, source));
     }
   }
   const all = [...loaded.diagnostics, ...hosts.flatMap(({ diagnostics }) => diagnostics)];
@@ -111,7 +110,7 @@ function sourcesOf({ inventory, sim }: Flags): readonly Source[] {
 async function reportOn(
   context: Context,
   flags: Flags,
-  set: PolicySet,
+  policies: PoliciesByPage,
   { name, file }: Source,
 ): Promise<HostReport> {
   const { facts, process } = await hostOf(context, flags, file);
@@ -120,10 +119,13 @@ async function reportOn(
     const { diagnostics } = facts;
     return { host: name, ready: false, denied: false, diagnostics, grants: [], notChecked: [] };
   }
+  const { set, diagnostics: ofPages } = policies.on(snapshot.pageSize);
+  if (set === undefined) return unfitFor(name, snapshot, [...facts.diagnostics, ...ofPages]);
   const found = preflight(set, snapshot, { ...optionsOf(flags), ...process });
   const live = await lookedAtLive(context, flags, found.grants);
   const diagnostics = [
     ...facts.diagnostics,
+    ...ofPages,
     ...adviceFor(facts, found.diagnostics),
     ...live.diagnostics,
   ];
@@ -136,6 +138,19 @@ async function reportOn(
     grants: found.grants,
     notChecked: [...found.notChecked, ...live.notChecked],
   };
+}
+
+/** A host on which the policies are wrong, however its devices are: `plan` goes no further either. */
+function unfitFor(
+  host: string,
+  { kernel: { release }, pageSize }: HostSnapshot,
+  diagnostics: HostReport["diagnostics"],
+): HostReport {
+  const notChecked = [{
+    what: "devices, importers and the kernel",
+    why: `the policy is wrong for pages of ${pageSize} bytes`,
+  }];
+  return { host, release, ready: false, denied: false, diagnostics, grants: [], notChecked };
 }
 
 /** Of this process, which says something only of the host that it runs on. */

@@ -58,6 +58,50 @@ Deno.test("preflight's exit status is that of the worst host", async () => {
   assert.equal(await status(POLICY, "--inventory", READY, "--sim", READY), ExitStatus.usage);
 });
 
+const PAGES = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: pages }
+devices:
+  ssd: { match: { id: "144d:a80a", address: "000d:01:00.0" } }
+importers:
+  a: { identity: { user: nvmf }, driver: iommufd }
+  b: { identity: { user: other }, driver: iommufd }
+exports:
+  - { name: data, device: ssd, bar: 2, slices: [{ offset: 0, length: 64KiB }], importers: [a], collateral: device }
+  - { name: more, device: ssd, bar: 2, slices: [{ offset: 0x11000, length: 4KiB }], importers: [b], collateral: device }
+`;
+
+Deno.test("preflight holds policies against each host's pages, as plan does", async () => {
+  const large = `${ROOT}examples/hosts/arm64-64k.json`;
+  const told = async (verb: string, ...hosts: readonly string[]) => {
+    const args = [verb, "--importer", "a", "-", "--format", "json", ...hosts];
+    const { status, stdout, stderr } = await bargate(args, { stdin: PAGES, rights: ["-A"] });
+    const found = verb === "plan" && stdout === "" ? stderr : JSON.parse(stdout);
+    return { status, found };
+  };
+  const { status, found } = await told("preflight", "--inventory", READY, "--inventory", large);
+  assert.equal(status, ExitStatus.hostNotReady);
+  const codes = found.diagnostics.filter(({ host }: { host: string }) => host === large)
+    .map(({ code }: { code: string }) => code);
+  assert.deepEqual(codes, ["BG1401", "BG1402"]);
+  assert.deepEqual(
+    found.hosts.map(({ release, ready, grants }: Record<string, unknown>) => [
+      typeof release,
+      ready,
+      grants,
+    ]),
+    [["string", false, []], ["string", false, []]],
+  );
+  assert.deepEqual(found.hosts[1].notChecked.map(({ what }: { what: string }) => what), [
+    "devices, importers and the kernel",
+  ]);
+  const plan = await told("plan", "--inventory", large);
+  assert.equal(plan.status, ExitStatus.invalidPolicy);
+  for (const code of codes) assert.match(JSON.stringify(plan.found), new RegExp(code));
+  const once = await told("preflight", "--inventory", large, "--inventory", large);
+  assert.equal(once.found.diagnostics.length, 4);
+});
+
 Deno.test("an inventory that is none is a host that is not ready, and the others are looked at", async () => {
   await withFolder(async (folder) => {
     const bad = `${folder}/bad.json`;
