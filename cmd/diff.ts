@@ -39,7 +39,7 @@ function humanText(differences: readonly Difference[]): string {
   if (differences.length === 0) return "both allow the same\n";
   return differences.map(({ kind, importer, device, bar, level, region, bytes }) => {
     const what = region === undefined ? bytes.map(rangeText).join(", ") : `its ${region}`;
-    return visible(`${kind}: ${importer} may ${level} ${device} BAR ${bar}: ${what}\n`);
+    return `${visible(`${kind}: ${importer} may ${level} ${device} BAR ${bar}: ${what}`)}\n`;
   }).join("");
 }
 

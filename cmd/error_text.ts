@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { describeError } from "./errors.ts";
-import { visible } from "./output/visible.ts";
+import { CommandError, describeError, stacksOf } from "./errors.ts";
+import { visible, visibleLines } from "./output/visible.ts";
 
 /** Whether to print stack traces. Asked only where that needs no permission prompt. */
 function debugging(): boolean {
@@ -15,7 +15,7 @@ function debugging(): boolean {
 
 /**
  * An error for people. Parts of it can come from peers, files and the kernel: nothing in it moves a
- * terminal's cursor.
+ * terminal's cursor, and nothing begins a line that Bargate does not begin.
  *
  * @param error what was thrown
  * @returns `error: …`, without a newline at its end
@@ -29,5 +29,8 @@ function debugging(): boolean {
  * ```
  */
 export function errorText(error: unknown): string {
-  return `error: ${visible(describeError(error, debugging()))}`;
+  const text = describeError(error);
+  const hasLines = error instanceof CommandError && error.hasLines;
+  const stacks = debugging() ? stacksOf(error).map((stack) => `\n${visibleLines(stack)}`) : [];
+  return `error: ${hasLines ? visibleLines(text) : visible(text)}${stacks.join("")}`;
 }

@@ -5,18 +5,22 @@
  * @module
  */
 import { ExitStatus } from "./exit_status.ts";
+import { visible } from "./output/visible.ts";
 
 /** Something that ends the verb, with the exit status that says why. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
   readonly status: ExitStatus;
+  /** Whether line feeds in the message end lines of its own. */
+  readonly hasLines: boolean;
 
   /**
-   * @param message "Cannot X: why (received Y)"
+   * @param message "Cannot X: why (received Y)"; of several things, a line for each
    * @param status what the process exits with
    */
-  constructor(message: string, status: ExitStatus, options?: ErrorOptions) {
-    super(message, options);
+  constructor(message: string | readonly string[], status: ExitStatus, options?: ErrorOptions) {
+    super(typeof message === "string" ? message : message.map(visible).join("\n"), options);
+    this.hasLines = typeof message !== "string";
     this.status = status;
   }
 }
@@ -52,9 +56,12 @@ export function describeError(error: unknown, withStack = false): string {
     if (!parts.some((part) => part.includes(message))) parts.push(message);
   }
   const line = parts.join(": ");
-  if (!withStack) return line;
-  const stacks = chain.flatMap((e) => e instanceof Error && e.stack !== undefined ? [e.stack] : []);
-  return [line, ...stacks].join("\n");
+  return withStack ? [line, ...stacksOf(error)].join("\n") : line;
+}
+
+/** @returns stack traces of the same, for people who debug Bargate itself */
+export function stacksOf(error: unknown): readonly string[] {
+  return causes(error).flatMap((e) => e instanceof Error && e.stack !== undefined ? [e.stack] : []);
 }
 
 function causes(error: unknown): readonly unknown[] {

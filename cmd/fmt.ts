@@ -10,7 +10,7 @@ import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { fileTrouble } from "./file_trouble.ts";
-import { visible } from "./output/visible.ts";
+import { visible, visibleLines } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
 
@@ -43,7 +43,7 @@ async function fmt(this: Context, flags: Flags, ...paths: string[]): Promise<voi
   });
   if (flags.check) await showDifferences(this, changes);
   else changes.forEach((change) => apply(this, change));
-  if (problems.length > 0) throw new CommandError(problems.join("\n"), ExitStatus.invalidPolicy);
+  if (problems.length > 0) throw new CommandError(problems, ExitStatus.invalidPolicy);
 }
 
 function textOf({ file, bytes }: PolicyFile): string | undefined {
@@ -70,10 +70,11 @@ async function showDifferences(context: Context, changes: readonly Change[]): Pr
   const { createTwoFilesPatch, FILE_HEADERS_ONLY } = await import("diff");
   const different = changes.filter(({ before, after }) => before !== after);
   for (const { file, before, after } of different) {
-    const patch = createTwoFilesPatch(file, file, before, after, undefined, undefined, {
+    const name = visible(file);
+    const patch = createTwoFilesPatch(name, name, before, after, undefined, undefined, {
       headerOptions: FILE_HEADERS_ONLY,
     });
-    context.process.stdout.write(visible(patch));
+    context.process.stdout.write(visibleLines(patch));
   }
   context.exitWith(different.length > 0 ? ExitStatus.denied : ExitStatus.done);
 }

@@ -9,6 +9,7 @@ import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import type { Files } from "../host/files.ts";
 import type { Context } from "./context.ts";
 import { loadSimulation } from "./load_simulation.ts";
+import { visible } from "./output/visible.ts";
 
 /** A host that devices can be opened on. */
 export interface OpenHost {
@@ -27,5 +28,5 @@ export interface OpenHost {
 export async function openHost(context: Context, sim: string | undefined): Promise<OpenHost> {
   if (sim === undefined) return { kernel: new LinuxKernel(), files: new LinuxFiles() };
   const { openSimulatedHost } = await loadSimulation();
-  return await openSimulatedHost(sim, (line) => context.process.stderr.write(`${line}\n`));
+  return await openSimulatedHost(sim, (line) => context.process.stderr.write(`${visible(line)}\n`));
 }

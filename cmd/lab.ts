@@ -50,7 +50,7 @@ async function lab(this: Context, flags: LabFlags, story?: string): Promise<void
     this.exitWith(await run(flags, story ?? DEFAULT_STORY, progress, results));
   } catch (error) {
     if (!(error instanceof LabError)) throw error;
-    throw new CommandError(describeLabError(error).join("\n"), ExitStatus.hostNotReady, {
+    throw new CommandError(describeLabError(error), ExitStatus.hostNotReady, {
       cause: error.cause,
     });
   }

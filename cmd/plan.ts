@@ -122,7 +122,7 @@ function grantText(grant: PlannedGrant, domains: ResetDomains): string {
     ...resetText(grant, domains),
     ...exportIoctls(grant).map(({ request, bytes }) => `  ioctl    ${request} ${bytes}`),
     "",
-  ].join("\n");
+  ].map(visible).join("\n");
 }
 
 function importerText({ importerFunction: dma }: PlannedGrant): readonly string[] {

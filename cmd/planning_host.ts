@@ -9,6 +9,7 @@ import { kernelRelease, pageSize } from "../ffi/process.ts";
 import type { Context } from "./context.ts";
 import { loadSimulation } from "./load_simulation.ts";
 import type { ThisHost } from "./prepare_plan.ts";
+import { visible } from "./output/visible.ts";
 
 /**
  * Gives the host that is asked for. A simulated one is announced on standard error.
@@ -24,7 +25,7 @@ export async function planningHost(context: Context, sim: string | undefined): P
   const { openSimulatedHost } = await loadSimulation();
   const { kernel, files, snapshot } = await openSimulatedHost(
     sim,
-    (line) => context.process.stderr.write(`${line}\n`),
+    (line) => context.process.stderr.write(`${visible(line)}\n`),
   );
   return { files, release: kernel.release, pageSize: kernel.pageSize, simulated: snapshot };
 }

@@ -38,7 +38,7 @@ export async function readPolicyFiles(
     else await addPath(path, collected);
   }
   if (collected.problems.length > 0) {
-    throw new CommandError(collected.problems.join("\n"), ExitStatus.usage);
+    throw new CommandError(collected.problems, ExitStatus.usage);
   }
   return collected.files;
 }

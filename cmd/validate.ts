@@ -9,6 +9,7 @@ import { isPageSize } from "../policy/load.ts";
 import { parseQuantity } from "../policy/quantity.ts";
 import { checkFiles, type CheckFlags, FORMATS } from "./check_files.ts";
 import type { Context } from "./context.ts";
+import { errorText } from "./error_text.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { visible } from "./output/visible.ts";
@@ -52,7 +53,7 @@ async function checkAgain(
   } catch (error) {
     // A file that is just being replaced may be away for a moment.
     if (!(error instanceof CommandError)) throw error;
-    context.process.stderr.write(`error: ${error.message}\n`);
+    context.process.stderr.write(`${errorText(error)}\n`);
   }
 }
 

@@ -56,19 +56,21 @@ export function humanDecision(
   switch (decision.outcome) {
     case "allowed":
       return joined([
-        `allowed by ${decision.rules.map(({ qualifiedName }) => qualifiedName).join(", ")}`,
+        visible(
+          `allowed by ${decision.rules.map(({ qualifiedName }) => qualifiedName).join(", ")}`,
+        ),
         ...decision.rules.flatMap((rule) => [...place(rule.at), ...labelLines(rule.labels)]),
       ]);
     case "denied":
       return joined([
-        `denied by a deny of ${decision.policy}: ${decision.rule.reason}`,
+        visible(`denied by a deny of ${decision.policy}: ${decision.rule.reason}`),
         ...place(decision.rule.at),
       ]);
     case "no-rule":
       return joined([
         "denied: no rule allows it, and no deny forbids it",
         ...misses.flatMap(({ rule, lacks }) => [
-          `near miss: ${rule.qualifiedName} ${lacks.map(lackText).join("; ")}`,
+          visible(`near miss: ${rule.qualifiedName} ${lacks.map(lackText).join("; ")}`),
           ...place(rule.at),
         ]),
       ]);
@@ -76,16 +78,16 @@ export function humanDecision(
 }
 
 function labelLines(labels: ReadonlyMap<string, string> | undefined): readonly string[] {
-  return [...labels ?? []].map(([name, text]) => `  label ${name}: ${text}`);
+  return [...labels ?? []].map(([name, text]) => visible(`  label ${name}: ${text}`));
 }
 
 function joined(lines: readonly string[]): string {
-  return `${lines.map(visible).join("\n")}\n`;
+  return `${lines.join("\n")}\n`;
 }
 
 function placeLines(at: Span, textOf: (file: string) => string | undefined): readonly string[] {
   const frame = drawFrame(linesOf(textOf(at.file) ?? ""), at, "^");
-  return [`  --> ${at.file}:${at.line}:${at.column}`, ...frame];
+  return [visible(`  --> ${at.file}:${at.line}:${at.column}`), ...frame];
 }
 
 function lackText(lack: Lack): string {

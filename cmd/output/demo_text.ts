@@ -6,7 +6,7 @@
 import type { DemoEntry, DemoStep } from "../demo_story.ts";
 import { eventText } from "./event_text.ts";
 import type { Style } from "./style.ts";
-import { visible } from "./visible.ts";
+import { visible, visibleLines } from "./visible.ts";
 
 const NUMBERS: Readonly<Record<DemoStep, number>> = {
   validate: 1,
@@ -40,7 +40,7 @@ export class DemoText {
   }
 
   #text(entry: DemoEntry): string {
-    if (entry.source === "demo") return indented(visible(entry.text));
+    if (entry.source === "demo") return indented(visibleLines(entry.text));
     if (entry.source === "bargate") return `   bargate   ${eventText(entry.event, this.style)}`;
     const { time, text } = entry.said;
     const at = this.style.faint(time.toISOString().slice(11, 23));

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { visible } from "./visible.ts";
+import { visibleLines } from "./visible.ts";
 
 /** A place in a file; without an end it is one character. */
 export interface Place {
@@ -68,9 +68,9 @@ function cut(line: string, place: Place): Cut {
   const lead = from > 0 ? "…" : "";
   const tail = to < line.length ? "…" : "";
   return {
-    shown: `${lead}${visible(line.slice(from, to))}${tail}`,
-    before: `${lead}${visible(line.slice(from, start))}`,
-    marked: visible(line.slice(start, Math.min(end, to))),
+    shown: `${lead}${visibleLines(line.slice(from, to))}${tail}`,
+    before: `${lead}${visibleLines(line.slice(from, start))}`,
+    marked: visibleLines(line.slice(start, Math.min(end, to))),
   };
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Diagnostic, Severity } from "../../policy/diagnostic.ts";
+import { visible } from "./visible.ts";
 
 const COMMANDS: Readonly<Record<Severity, string>> = {
   error: "error",
@@ -42,14 +43,15 @@ function commandOf(found: Diagnostic): string {
     value === undefined ? [] : [`${key}=${escapeProperty(String(value))}`]
   );
   const others = related.map((r) => `${r.file}:${r.line}:${r.column}: ${r.message}`);
-  const text = [message, ...others, ...(fix === undefined ? [] : [`fix: ${fix}`])].join("\n");
+  const text = [message, ...others, ...(fix === undefined ? [] : [`fix: ${fix}`])].map(visible)
+    .join("\n");
   return `::${COMMANDS[severity]} ${given.join(",")}::${escapeText(text)}`;
 }
 
 function escapeText(text: string): string {
-  return text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+  return text.replaceAll("%", "%25").replaceAll("\n", "%0A");
 }
 
 function escapeProperty(text: string): string {
-  return escapeText(text).replaceAll(":", "%3A").replaceAll(",", "%2C");
+  return escapeText(visible(text)).replaceAll(":", "%3A").replaceAll(",", "%2C");
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Diagnostic } from "../../policy/diagnostic.ts";
-import { visible } from "./visible.ts";
+import { visible, visibleLines } from "./visible.ts";
 
 /** One test case. */
 export interface JunitCase {
@@ -37,7 +37,7 @@ export function junitCases(suite: string, cases: readonly JunitCase[]): string {
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites ${counts}>`,
-    `<testsuite name="${escapeXml(suite)}" ${counts}>`,
+    `<testsuite name="${attribute(suite)}" ${counts}>`,
     ...cases.map(caseElement),
     "</testsuite>",
     "</testsuites>",
@@ -46,12 +46,12 @@ export function junitCases(suite: string, cases: readonly JunitCase[]): string {
 }
 
 function caseElement({ group, name, failure, output }: JunitCase): string {
-  const head = `<testcase classname="${escapeXml(group)}" name="${escapeXml(name)}"`;
+  const head = `<testcase classname="${attribute(group)}" name="${attribute(name)}"`;
   const parts = [
     failure === undefined
       ? ""
-      : `<failure message="${escapeXml(failure.message)}">${escapeXml(failure.text)}</failure>`,
-    output === undefined ? "" : `<system-out>${escapeXml(output)}</system-out>`,
+      : `<failure message="${attribute(failure.message)}">${content(failure.text)}</failure>`,
+    output === undefined ? "" : `<system-out>${content(output)}</system-out>`,
   ].join("");
   return parts === "" ? `${head}/>` : `${head}>${parts}</testcase>`;
 }
@@ -69,8 +69,10 @@ export function junitDiagnostics(
   const cases = files.map((file): JunitCase => {
     const found = byFile.get(file) ?? [];
     const [first, ...rest] = found.filter(({ severity }) => severity === "error");
-    const other = found.filter(({ severity }) => severity !== "error").map(lineOf).join("\n");
-    const text = first === undefined ? "" : [first, ...rest].map(lineOf).join("\n");
+    const other = found.filter(({ severity }) => severity !== "error").map(diagnosticLine).join(
+      "\n",
+    );
+    const text = first === undefined ? "" : [first, ...rest].map(diagnosticLine).join("\n");
     return {
       group: "policy",
       name: file,
@@ -81,8 +83,11 @@ export function junitDiagnostics(
   return junitCases("bargate validate", cases);
 }
 
-function lineOf({ code, severity, message, file, line, column }: Diagnostic): string {
-  return `${file}:${line}:${column}: ${severity}[${code}]: ${message}`;
+/** A diagnostic in one line. */
+export function diagnosticLine(found: Diagnostic): string {
+  const { code, severity, message, file, line, column } = found;
+  const where = file === undefined ? "" : `${file}:${line}:${column}: `;
+  return visible(`${where}${severity}[${code}]: ${message}`);
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {
@@ -93,6 +98,15 @@ const ENTITIES: Readonly<Record<string, string>> = {
 };
 
 /** XML has no way to write most control characters, so they are shown by their code points. */
+function attribute(text: string): string {
+  return escapeXml(visible(text));
+}
+
+/** Between tags text can have lines. */
+function content(text: string): string {
+  return escapeXml(visibleLines(text));
+}
+
 function escapeXml(text: string): string {
-  return visible(text).replace(/[&<>"]/g, (character) => ENTITIES[character] ?? character);
+  return text.replace(/[&<>"]/g, (character) => ENTITIES[character] ?? character);
 }

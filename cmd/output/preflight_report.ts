@@ -7,7 +7,7 @@ import type { PlannedGrant } from "../../engine/plan.ts";
 import type { NotChecked } from "../../engine/preflight/preflight.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
 import { humanDiagnostics, type HumanOptions } from "./human.ts";
-import type { JunitCase } from "./junit.ts";
+import { diagnosticLine, type JunitCase } from "./junit.ts";
 import { styleFor } from "./style.ts";
 import type { Summary } from "./summary.ts";
 import { visible } from "./visible.ts";
@@ -98,21 +98,20 @@ function counts(hosts: readonly HostReport[]): { hosts: number; ready: number } 
 export function preflightCases({ hosts }: PreflightReport): readonly JunitCase[] {
   return hosts.map(({ host, ready, diagnostics }): JunitCase => {
     const [first, ...rest] = diagnostics.filter(({ severity }) => severity === "error");
-    const other = diagnostics.filter(({ severity }) => severity !== "error").map(lineOf).join("\n");
+    const other = diagnostics.filter(({ severity }) => severity !== "error").map(diagnosticLine)
+      .join("\n");
     return {
       group: "preflight",
       name: host,
-      ...(ready || first === undefined
-        ? {}
-        : { failure: { message: first.message, text: [first, ...rest].map(lineOf).join("\n") } }),
+      ...(ready || first === undefined ? {} : {
+        failure: {
+          message: first.message,
+          text: [first, ...rest].map(diagnosticLine).join("\n"),
+        },
+      }),
       ...(other === "" ? {} : { output: other }),
     };
   });
-}
-
-function lineOf({ code, severity, message, file, line, column }: Diagnostic): string {
-  const where = file === undefined ? "" : `${file}:${line}:${column}: `;
-  return `${where}${severity}[${code}]: ${message}`;
 }
 
 /** For people: a host after the other, the sum last. */
@@ -139,9 +138,9 @@ function aboutKernel({ release }: HostReport): string {
 function grantLine(grant: PlannedGrant): string {
   const what = `${grant.export} -> ${grant.importer.name}`;
   const where = `${grant.device.address} BAR ${grant.bar}`;
-  return `  ${what}: ${where}, taken back by ${grant.revocation.join(", then ")}\n`;
+  return `  ${visible(`${what}: ${where}, taken back by ${grant.revocation.join(", then ")}`)}\n`;
 }
 
 function notCheckedLine({ what, why }: NotChecked): string {
-  return `  not checked: ${what} (${visible(why)})\n`;
+  return `  ${visible(`not checked: ${what} (${why})`)}\n`;
 }

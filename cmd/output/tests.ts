@@ -11,9 +11,10 @@ import { visible } from "./visible.ts";
 export function humanTests(run: TestRun, threshold: number | undefined): string {
   const failed = run.results.filter(({ failure }) => failure !== undefined);
   const lines = [
-    ...failed.map((result) =>
-      `FAILED ${nameOf(result)}: ${result.failure}\n  --> ${placeOf(result.case)}`
-    ),
+    ...failed.flatMap((result) => [
+      `FAILED ${nameOf(result)}: ${result.failure}`,
+      `  --> ${placeOf(result.case)}`,
+    ]),
     ...(threshold === undefined ? [] : run.uncovered.map(uncoveredLine)),
     `${
       run.results.length - failed.length
@@ -46,7 +47,7 @@ export function junitTests({ results }: TestRun): string {
       group: result.test,
       name: result.case.name,
       ...(result.failure === undefined ? {} : {
-        failure: { message: result.failure, text: placeOf(result.case) },
+        failure: { message: result.failure, text: visible(placeOf(result.case)) },
       }),
     })),
   );

@@ -67,7 +67,7 @@ const FOUND: Diagnostic = {
 Deno.test("github output escapes what would end a command or a property", () => {
   assert.equal(
     githubDiagnostics([FOUND]),
-    "::notice title=BG1101,file=a%2Cb%3Ac.yaml,line=1,endLine=3,col=2::100%25%0Ano%0Ax.yaml:5:6: here%0Afix: that\n",
+    "::notice title=BG1101,file=a%2Cb%3Ac.yaml,line=1,endLine=3,col=2::100%25<U+000A>no%0Ax.yaml:5:6: here%0Afix: that\n",
   );
 });
 
@@ -79,7 +79,10 @@ Deno.test("junit output has a case for each file, and nothing that is no XML", (
     /^<\?xml version="1\.0" encoding="UTF-8"\?>\n<testsuites tests="2" failures="1"/,
   );
   assert.match(text, /<failure message="a&lt;b&gt;&quot;&amp;&lt;U\+0000&gt;">/);
-  assert.match(text, /<system-out>a,b:c.yaml:1:2: note\[BG1101\]: 100%\nno<\/system-out>/);
+  assert.match(
+    text,
+    /<system-out>a,b:c.yaml:1:2: note\[BG1101\]: 100%&lt;U\+000A&gt;no<\/system-out>/,
+  );
   assert.match(text, /<testcase classname="policy" name="good.yaml"\/>/);
   assert.match(junitCases("none", []), /tests="0" failures="0"/);
 });
