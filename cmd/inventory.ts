@@ -87,10 +87,8 @@ async function probedBy(taken: TakenSnapshot, { device, sim }: Flags): Promise<T
 
 /** What is above a wanted function is in the file, for the file must be whole, but not in the table. */
 function forPeople({ snapshot }: TakenSnapshot, device: Flags["device"]): string {
-  return inventoryTable(
-    snapshot,
-    ({ address }) => device === undefined || device.includes(address),
-  );
+  const wanted = device === undefined ? undefined : new Set(device);
+  return inventoryTable(snapshot, ({ address }) => wanted?.has(address) ?? true);
 }
 
 /** With any importer, wherever it is, and so of the whole host. */

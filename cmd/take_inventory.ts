@@ -5,12 +5,12 @@
  */
 import { namesAmong } from "../host/device_names.ts";
 import { FilesError } from "../host/files.ts";
-import type { KernelConfigRead } from "../host/kernel_config.ts";
+import { type KernelConfigRead, readKernelConfig } from "../host/kernel_config.ts";
+import { partOfSnapshot } from "../host/part_of_snapshot.ts";
 import { readSnapshot, type TakenSnapshot } from "../host/read_snapshot.ts";
 import type { HostSnapshot, SnapshotFunction, Unreadable } from "../host/snapshot.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { kernelConfigOf } from "./kernel_config_of.ts";
 import type { ThisHost } from "./prepare_plan.ts";
 
 /**
@@ -24,9 +24,13 @@ export function takeInventory(
   host: ThisHost,
   devices: readonly string[] | undefined,
 ): TakenSnapshot {
-  const taken = readOwn(host, devices);
-  for (const address of devices ?? []) {
-    if (taken.snapshot.functions.some((entry) => entry.address === address)) continue;
+  const wanted = devices === undefined ? undefined : new Set(devices);
+  const taken = host.simulated === undefined
+    ? readOwn(host, wanted)
+    : ofFile(host.simulated, wanted);
+  const there = new Set(taken.snapshot.functions.map(({ address }) => address));
+  for (const address of wanted ?? []) {
+    if (there.has(address)) continue;
     const why = taken.skipped.find((skipped) => skipped.address === address)?.why;
     throw new CommandError(
       `Cannot take the inventory of ${address}: ${why ?? "this host has no such PCI function"}`,
@@ -36,16 +40,21 @@ export function takeInventory(
   return taken;
 }
 
-function readOwn(host: ThisHost, devices: readonly string[] | undefined): TakenSnapshot {
+/** What a simulated host is, its file says: what could be read of the simulation is less, and more. */
+function ofFile(simulated: HostSnapshot, wanted: ReadonlySet<string> | undefined): TakenSnapshot {
+  const snapshot = wanted === undefined ? simulated : partOfSnapshot(simulated, wanted);
+  return { snapshot, skipped: [], findings: [] };
+}
+
+function readOwn(host: ThisHost, wanted: ReadonlySet<string> | undefined): TakenSnapshot {
   try {
-    const wanted = devices === undefined ? undefined : new Set(devices);
-    const kernel = kernelConfigOf(host);
+    const kernel = readKernelConfig(host.files, host.release);
     const taken = readSnapshot(
       host.files,
       { ...host, ...(kernel.config === undefined ? {} : { config: kernel.config }) },
       (address) => wanted === undefined || wanted.has(address),
     );
-    return withSimulated(withKernel(taken, kernel), host.simulated);
+    return withKernel(taken, kernel);
   } catch (error) {
     if (!(error instanceof FilesError)) throw error;
     const message = `Cannot take the inventory: ${error.message}`;
@@ -65,25 +74,6 @@ function withKernel(taken: TakenSnapshot, kernel: KernelConfigRead): TakenSnapsh
     },
     findings: [...kernel.findings, ...taken.findings],
   };
-}
-
-/** What stands in no file of sysfs: what a controller answered, and what could not be read. */
-function withSimulated(taken: TakenSnapshot, simulated: HostSnapshot | undefined): TakenSnapshot {
-  if (simulated === undefined) return taken;
-  const known = new Map(simulated.functions.map((entry) => [entry.address, entry]));
-  const functions = taken.snapshot.functions.map((entry) => {
-    const { openBy, controllerMemory, unreadable = [] } = known.get(entry.address) ?? {};
-    return {
-      ...entry,
-      ...(openBy === undefined ? {} : { openBy }),
-      ...(controllerMemory === undefined ? {} : { controllerMemory }),
-      unreadable,
-    };
-  });
-  const unreadable: Pick<HostSnapshot, "unreadable"> = simulated.unreadable === undefined
-    ? {}
-    : { unreadable: simulated.unreadable };
-  return { ...taken, snapshot: { ...taken.snapshot, functions, ...unreadable } };
 }
 
 /**

@@ -72,13 +72,16 @@ function functionBehind(fields: FieldReader, path: string, field: string): strin
  * The names that can stand in a file with a snapshot's functions: those of the functions that it has,
  * and of what is no PCI function at all.
  *
- * @param snapshot with names
+ * @param snapshot with names, or without those of a kind that nobody looked for
  * @returns the same, without the names of other functions
  */
 export function namesAmong(snapshot: HostSnapshot): HostSnapshot {
   const there = new Set(snapshot.functions.map(({ address }) => address));
-  const among = (devices: readonly NamedDevice[] = []) =>
-    devices.filter((device) => device.function === undefined || there.has(device.function));
-  const { rdma, drm, nvme } = snapshot;
-  return { ...snapshot, rdma: among(rdma), drm: among(drm), nvme: among(nvme) };
+  const among = (kind: keyof DeviceNames) => {
+    const found = snapshot[kind]?.filter((device) =>
+      device.function === undefined || there.has(device.function)
+    );
+    return found === undefined ? {} : { [kind]: found };
+  };
+  return { ...snapshot, ...among("rdma"), ...among("drm"), ...among("nvme") };
 }

@@ -234,6 +234,33 @@ Deno.test("inventory --redact shows aliases, as a table and as a file that can b
   });
 });
 
+Deno.test("inventory --sim says what the file says, no less and no more, redacted or not", async () => {
+  await withFolder(async (folder) => {
+    const [file, redacted] = [`${folder}/host.json`, `${folder}/redacted.json`];
+    // No names, no processor, no subsystem, no group's node; who has it open, and what was not read.
+    const text = HOST.replace(`"parent"`, `"iommuGroup":7,"openBy":[{"pid":9}],"parent"`)
+      .replace(/}$/, `,"unreadable":[{"field":"cpu","right":"CAP_DAC_READ_SEARCH"}]}`);
+    const bytes = (json: string) => new TextEncoder().encode(json);
+    const { snapshot } = parseSnapshot(bytes(text));
+    assert.ok(snapshot !== undefined);
+    await Deno.writeTextFile(file, text);
+    for (const device of [[], ["--device", "0000:01:00.0"]]) {
+      const sim = ["inventory", "--sim", file, "--format", "json", ...device];
+      const plain = await bargate(sim, ALL);
+      assert.deepEqual(parseSnapshot(bytes(plain.stdout)).snapshot, snapshot, plain.stderr);
+    }
+    const sim = ["inventory", "--sim", file, "--redact", "--out", redacted];
+    assert.equal((await bargate(sim, ALL)).status, ExitStatus.done);
+    const found = parseSnapshot(await Deno.readFile(redacted)).snapshot;
+    const { description: _, functions, ...rest } = found ?? assert.fail("no snapshot");
+    const { functions: before, ...whole } = snapshot;
+    assert.deepEqual(rest, whole);
+    assert.deepEqual(functions, before.map((entry) => ({ ...entry, openBy: [{ pid: 1 }] })));
+    const absent = await bargate(["inventory", "--sim", file, "--device", "0000:02:00.0"], ALL);
+    assert.equal(absent.status, ExitStatus.hostNotReady);
+  });
+});
+
 Deno.test("inventory --owners looks at processes, and --probe not at a simulated host", async () => {
   await withFolder(async (folder) => {
     const file = `${folder}/host.json`;
