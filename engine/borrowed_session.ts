@@ -6,10 +6,15 @@
  *
  * @module
  */
+import { EXTENDED_CONFIG_BYTES } from "../host/config_space.ts";
+import { FilesError } from "../host/files.ts";
+import { PCI_DEVICES } from "../host/read_function.ts";
+import { readIdentity } from "../host/read_identity.ts";
 import type { OwnerIdentity } from "../policy/model.ts";
 import { closeOnLane } from "./close_on_lane.ts";
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
 import type { BorrowContext, DeviceLender } from "./device_lender.ts";
+import { identityDrift, serialDrift } from "./device_identity.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { GuardedSession, Liveness } from "./guarded_session.ts";
@@ -86,6 +91,7 @@ export class BorrowedSession implements GuardedSession {
    * Exports by a copy of the owner's descriptor, which is closed before this returns.
    *
    * @throws {HostNotReadyError} if the device is not awake, or this kernel or driver cannot export
+   * @throws {IdentityDriftError} if it is another device than the planned one
    * @throws {RefusedError} if the owner has gone, or the kernel refuses; nothing is left open
    */
   async export(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
@@ -168,7 +174,7 @@ export class BorrowedSession implements GuardedSession {
   /** Any ioctl wakes a device in low power, and its owner is told of that by an event of its own. */
   #checkAwake(): void {
     const { files } = this.context;
-    const folder = `/sys/bus/pci/devices/${this.target.address}`;
+    const folder = `${PCI_DEVICES}/${this.target.address}`;
     const [power, runtime] = ["power_state", "power/runtime_status"].map((name) =>
       files.exists(`${folder}/${name}`) ? files.readText(`${folder}/${name}`) : "unknown"
     );
@@ -200,6 +206,7 @@ export class BorrowedSession implements GuardedSession {
   ): Promise<Fd> {
     const { lane } = this.owner;
     const { address, barSizes } = this.target;
+    this.#checkIdentity();
     for (const [bar, expected] of barSizes) {
       const { size } = await explained(
         `ask for BAR ${bar} of ${address}`,
@@ -211,6 +218,39 @@ export class BorrowedSession implements GuardedSession {
       );
     }
     return await explained(`export ${what}`, () => lane.exportDmaBuf(device, region, ranges));
+  }
+
+  /**
+   * Beneath an address there can be another device than the plan has seen; while a copy of the
+   * descriptor is open, none takes its place. sysfs is asked, not the owner's descriptor: that one is
+   * for calls that cannot disturb the owner.
+   */
+  #checkIdentity(): void {
+    const { target, context: { kernel } } = this;
+    const seen = this.#readIdentity();
+    const id = `${seen.vendor}:${seen.device}`;
+    const found = { id, subsystem: seen.subsystem, class: seen.class, config: seen.config };
+    const drift = identityDrift(target, found, kernel.pageSize) ?? serialDrift(target, seen.config);
+    if (drift === undefined) return;
+    throw new IdentityDriftError(
+      `Cannot borrow ${target.address} for the planned device: ${drift}`,
+    );
+  }
+
+  #readIdentity() {
+    const { files } = this.context;
+    const { address } = this.target;
+    const folder = `${PCI_DEVICES}/${address}`;
+    try {
+      const config = files.read(`${folder}/config`, EXTENDED_CONFIG_BYTES);
+      return { ...readIdentity(files, folder, config), config };
+    } catch (cause) {
+      if (!(cause instanceof FilesError || cause instanceof SyntaxError)) throw cause;
+      throw new HostNotReadyError(
+        `Cannot borrow ${address}: which device it is cannot be read from sysfs: ${cause.message}`,
+        { cause },
+      );
+    }
   }
 
   #notOurs(verb: string): RefusedError {

@@ -6,8 +6,8 @@
  */
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
 import { closeOnLane } from "./close_on_lane.ts";
-import { configHeader } from "../host/config_space.ts";
-import { serialOf } from "../host/serial.ts";
+import { configHeader, EXTENDED_CONFIG_BYTES } from "../host/config_space.ts";
+import { identityDrift, serialDrift } from "./device_identity.ts";
 import { DeviceHold, HOLD_NAMES, type HoldKind, holdsOver, type HoldSpan } from "./device_hold.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
@@ -16,14 +16,12 @@ import type { GuardedSession, Liveness } from "./guarded_session.ts";
 import type { GroupAccess } from "./group_access.ts";
 import type { DmaRange, EventInterrupt, HotResetInfo, Kernel, Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
-import { type ProtectedRange, protectedRanges } from "./protected_ranges.ts";
 import { explained, ready, undo } from "./refusal.ts";
 
 /** Region index of PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
 export const CONFIG_REGION = 7;
 /** As much of configuration space as holds the header and the list of capabilities. */
 export const CONFIG_BYTES = 256;
-const EXTENDED_CONFIG_BYTES = 4096;
 
 /** A device open for exporting. */
 export class DeviceSession implements GuardedSession {
@@ -422,34 +420,20 @@ export class DeviceSession implements GuardedSession {
       `read the serial number of ${address}`,
       () => this.lane.readRegion(device, CONFIG_REGION, 0n, bytes),
     );
-    const found = serialOf({ config });
-    if (found.is === "known" && found.serial === serial) return;
-    throw new IdentityDriftError(
-      `Cannot take ${address} for the planned device: its serial number is ${
-        found.is === "known" ? found.serial : found.is === "none" ? "none" : "unreadable"
-      }, and not ${serial}`,
-    );
+    this.#refuse(serialDrift(this.target, config));
   }
 
   #checkConfig(config: Uint8Array): void {
-    const { target } = this;
-    const header = configHeader(config);
-    const found: readonly (readonly [string, string | undefined, string | undefined])[] = [
-      ["id", target.id, header && `${header.vendor}:${header.device}`],
-      ["subsystem", target.subsystem, header?.subsystem],
-      ["class", target.class, header?.class],
-      [
-        "MSI-X",
-        rangesText(target.protectedRanges),
-        rangesText(protectedRanges(config, this.kernel.pageSize)),
-      ],
-    ];
-    for (const [what, planned, open] of found) {
-      if (planned === open) continue;
-      throw new IdentityDriftError(
-        `Cannot take ${target.address} for the planned device: its ${what} is ${open}, and not ${planned}`,
-      );
-    }
+    const { vendor, device, subsystem, class: classCode } = configHeader(config) ?? {};
+    const found = { id: `${vendor}:${device}`, subsystem, class: classCode, config };
+    this.#refuse(identityDrift(this.target, found, this.kernel.pageSize));
+  }
+
+  #refuse(drift: string | undefined): void {
+    if (drift === undefined) return;
+    throw new IdentityDriftError(
+      `Cannot take ${this.target.address} for the planned device: ${drift}`,
+    );
   }
 
   async #checkBars(device: Fd): Promise<void> {
@@ -475,12 +459,4 @@ export class DeviceSession implements GuardedSession {
   #cannot(verb: string, why: string): string {
     return `Cannot ${verb} ${this.target.address}: ${why}`;
   }
-}
-
-function rangesText(ranges: readonly ProtectedRange[] | undefined): string {
-  if (ranges === undefined) return "unknown";
-  const texts = ranges.map(({ what, bar, offset, length }) =>
-    `${what} in BAR ${bar} at 0x${offset.toString(16)}, 0x${length.toString(16)} bytes`
-  );
-  return texts.length === 0 ? "none" : texts.join(", ");
 }

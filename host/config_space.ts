@@ -33,6 +33,8 @@ export interface ConfigHeader {
 
 /** Bytes of the standard header: what an ordinary user may read. */
 export const CONFIG_HEADER_BYTES = 64;
+/** All of it, where it is extended (PCI Express). */
+export const EXTENDED_CONFIG_BYTES = 4096;
 /** PCI_COMMAND. */
 export const PCI_COMMAND = 0x04;
 /** PCI_COMMAND_MEMORY. */

@@ -4,16 +4,15 @@
  * @module
  */
 import { isPciAddress, isRootBus } from "./address.ts";
-import { CONFIG_HEADER_BYTES, configHeader } from "./config_space.ts";
+import { CONFIG_HEADER_BYTES, EXTENDED_CONFIG_BYTES } from "./config_space.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
 import type { Files } from "./files.ts";
+import { readIdentity } from "./read_identity.ts";
 import { parseResource } from "./resource.ts";
 import type { SnapshotFunction } from "./snapshot.ts";
 
 /** Where every function has an entry. */
 export const PCI_DEVICES = "/sys/bus/pci/devices";
-/** PCI Express extended configuration space, bytes. */
-const CONFIG_BYTES = 4096;
 /** An attribute of sysfs is a page at most. */
 const ATTRIBUTE_BYTES = 4096;
 
@@ -35,16 +34,12 @@ export function readFunction(
   const folder = `${PCI_DEVICES}/${address}`;
   const fields = new FieldReader(files, findings);
   const config = readConfig(fields, folder);
-  const header = configHeader(config);
   const group = fields.linkName(`${folder}/iommu_group`, "iommuGroup");
   const physfn = fields.linkName(`${folder}/physfn`, "physfn");
   const resets = fields.text(`${folder}/reset_method`, "resetMethods") ?? "";
   return {
     address,
-    vendor: digits(files, `${folder}/vendor`, 4),
-    device: digits(files, `${folder}/device`, 4),
-    ...(header?.subsystem === undefined ? {} : { subsystem: header.subsystem }),
-    class: digits(files, `${folder}/class`, 6),
+    ...readIdentity(files, folder, config),
     ...present("driver", fields.linkName(`${folder}/driver`, "driver")),
     ...present("driverOverride", readOverride(fields, folder)),
     ...groupOf(fields, folder, group),
@@ -86,7 +81,7 @@ export function virtualFunctions(
 }
 
 function readConfig({ files, unreadable }: FieldReader, folder: string): Uint8Array {
-  const config = files.read(`${folder}/config`, CONFIG_BYTES);
+  const config = files.read(`${folder}/config`, EXTENDED_CONFIG_BYTES);
   if (config.length < CONFIG_HEADER_BYTES) {
     throw new SyntaxError(
       `Cannot read ${folder}/config: the header alone has ${CONFIG_HEADER_BYTES} bytes (received ${config.length})`,
@@ -151,14 +146,5 @@ function parentOf(files: Files, folder: string): string {
     `Cannot read ${folder}: it leads to no place below a bridge or a root bus (received ${
       JSON.stringify(link)
     })`,
-  );
-}
-
-function digits(files: Files, path: string, count: number): string {
-  const text = files.readText(path, ATTRIBUTE_BYTES);
-  const found = /^0x([0-9a-f]+)$/.exec(text)?.[1];
-  if (found?.length === count) return found;
-  throw new SyntaxError(
-    `Cannot read ${path}: no ${count} hexadecimal digits (received ${JSON.stringify(text)})`,
   );
 }

@@ -269,6 +269,40 @@ Deno.test("a descriptor that has become another device's is not exported from", 
   assert.equal(device.references, 1);
 });
 
+Deno.test("another device than the planned one is not borrowed, whatever its address", async () => {
+  const drifts: readonly (readonly [RegExp, (config: Uint8Array) => void])[] = [
+    [/its id is dead:beef, and not 1b36:0010/, (it) => it.set([0xad, 0xde, 0xef, 0xbe], 0)],
+    [/its subsystem is 0002:0001, and not 0000:0000/, (it) => it.set([2, 0, 1, 0], 0x2c)],
+    [/its class is 010802, and not 000000/, (it) => it.set([2, 8, 1], 0x09)],
+    [/its MSI-X is msix-table in BAR 0 .*, and not none/, (it) => {
+      it.set([0x10], 0x06);
+      it.set([0x40], 0x34);
+      it.set([0x11, 0, 0, 0, 0, 0x20], 0x40);
+    }],
+  ];
+  for (const [told, drift] of drifts) {
+    const { scene, device } = await owned();
+    drift(device.device.fn.config);
+    await assert.rejects(
+      scene.guardian.open(),
+      (error: Error) => error instanceof HostNotReadyError && told.test(error.message),
+    );
+    assert.equal(device.references, 1, "no copy is left");
+    assert.ok(!scene.story().includes("exported"));
+  }
+});
+
+Deno.test("a borrowed device's serial number is the planned one", async () => {
+  const { scene } = await owned({ serial: "00-00-00-00-00-00-00-08" });
+  await assert.rejects(
+    scene.guardian.open(),
+    /its serial number is none, and not 00-00-00-00-00-00-00-08/,
+  );
+  const blind = await owned();
+  delete blind.scene.files.tree[`${DEVICE_FOLDER}/config`];
+  await assert.rejects(blind.scene.guardian.open(), /cannot be read from sysfs/);
+});
+
 Deno.test("a borrow that fails for want of an IOAS leaves nothing open", async () => {
   const { scene } = await owned();
   const before = scene.kernel.table.open().length;

@@ -1,5 +1,6 @@
 /** A device that another process has open, for the engine's tests. @module */
 import type { Fd } from "../../engine/fd.ts";
+import { configHeader } from "../../host/config_space.ts";
 import type { GuardianContext } from "../../engine/guardian_context.ts";
 import type { ObserverChoice } from "../../engine/observation_post.ts";
 import type { SimKernel } from "../../sim/sim_kernel.ts";
@@ -52,6 +53,7 @@ export async function owned(
     [`${DEVICE_FOLDER}/power/runtime_status`]: "active\n",
   };
   Object.assign(files.tree, procfs);
+  Object.defineProperties(files.tree, identityFiles(device.device.fn.config));
   const close = () => {
     kernel.close(node);
     for (const path of Object.keys(procfs)) {
@@ -64,4 +66,21 @@ export async function owned(
     process.end();
   };
   return { scene, process, device, node, close, end };
+}
+
+/** sysfs tells what the device says at that moment. */
+function identityFiles(config: Uint8Array): PropertyDescriptorMap {
+  const header = () => configHeader(config);
+  const values = {
+    vendor: () => `0x${header()?.vendor}\n`,
+    device: () => `0x${header()?.device}\n`,
+    class: () => `0x${header()?.class}\n`,
+    config: () => config,
+  };
+  return Object.fromEntries(
+    Object.entries(values).map(([name, get]) => {
+      const attributes = { get, enumerable: true, configurable: true };
+      return [`${DEVICE_FOLDER}/${name}`, attributes];
+    }),
+  );
 }
