@@ -4,6 +4,13 @@
  *
  * @module
  */
+import type { Unreadable } from "./snapshot.ts";
+
+/** What a redacted snapshot says of a function whose capabilities overlap. */
+export const CONFIG_CUT: Unreadable = {
+  field: "config beyond 64 bytes, where capabilities overlap",
+  right: "the inventory as it was",
+};
 
 /** Fields whose texts have words of this kind. */
 export type WordKind =
@@ -58,7 +65,7 @@ const WORDS: Readonly<Record<WordKind, RegExp>> = {
   driver: /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/,
   // What host/ puts into `unreadable`.
   field: anyOf(
-    "config beyond 64 bytes",
+    `config beyond 64 bytes|${CONFIG_CUT.field}`,
     "driver|driverOverride|iommuGroup|physfn|sriov|numaNode|slot|cdev|cdevAccess|groupAccess",
     "resetMethods|powerState|iommu|cpu|rdma|drm|nvme",
     `openBy, of ${NUMBER} processes`,
@@ -66,7 +73,7 @@ const WORDS: Readonly<Record<WordKind, RegExp>> = {
     "kernel\\.config in /proc/config\\.gz",
     `/sys/bus/pci/devices/${ADDRESS}(?:/iommu_group/devices|/virtfn${NUMBER})?`,
   ),
-  right: anyOf("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"),
+  right: anyOf("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", CONFIG_CUT.right),
 };
 
 /**

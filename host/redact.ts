@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { isKernelWord, type WordKind } from "./kernel_words.ts";
+import { CONFIG_CUT, isKernelWord, type WordKind } from "./kernel_words.ts";
 import { redactConfig } from "./redact_config.ts";
 import type {
   HostSnapshot,
@@ -77,7 +77,9 @@ class Redaction {
 
   #function(entry: SnapshotFunction): SnapshotFunction {
     const { driver, driverOverride, slot, cdevAccess, groupAccess, openBy } = entry;
-    const { resetMethods, powerState, config, unreadable } = entry;
+    const { resetMethods, powerState, unreadable } = entry;
+    const config = redactConfig(entry.config, (serial) => BigInt(this.#number("serial", serial)));
+    const cut = config.length < entry.config.length ? [CONFIG_CUT] : [];
     return {
       ...entry,
       ...(driver === undefined ? {} : { driver: this.#word("driver", driver) }),
@@ -88,8 +90,8 @@ class Redaction {
       ...(cdevAccess === undefined ? {} : { cdevAccess: this.#access(cdevAccess) }),
       ...(groupAccess === undefined ? {} : { groupAccess: this.#access(groupAccess) }),
       ...(openBy === undefined ? {} : { openBy: openBy.map((each) => this.#opener(each)) }),
-      config: redactConfig(config, (serial) => BigInt(this.#number("serial", serial))),
-      unreadable: this.#unreadable(unreadable),
+      config,
+      unreadable: [...this.#unreadable(unreadable), ...cut],
     };
   }
 

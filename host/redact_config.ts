@@ -3,6 +3,9 @@
  * header, and of the capabilities the registers that decisions or people need. All other bytes can
  * hold anything, serial numbers among them, and are 0.
  *
+ * Capabilities that overlap cannot be kept apart: what is hidden of one can be what decides in
+ * another. Of such a function the header alone is kept, by which nothing is decided.
+ *
  * Layouts: include/uapi/linux/pci_regs.h.
  *
  * @module
@@ -42,7 +45,6 @@ const EXTENDED: ReadonlyMap<number, number> = new Map([
 const EXTENDED_HEADER = 4;
 /** Of the function, and of its virtual ones. */
 const CAPS_RESIZABLE: ReadonlySet<number> = new Set([0x15, 0x24]);
-const MOST_BARS = 6;
 
 const CAP_EXPRESS = 0x10;
 const EXPRESS_SLOT = 0x14;
@@ -51,33 +53,46 @@ const SLOT_NUMBER = 0xfff8_0000;
 const CAP_SERIAL = 0x03;
 const SERIAL_BYTES = 8;
 
+/** A capability and how many bytes of it are kept. */
+interface Region extends Capability {
+  readonly length: number;
+}
+
 /**
  * Keeps the registers that are listed.
  *
  * @param config configuration space
  * @param aliasOf what stands for a serial number
- * @returns as many bytes
+ * @returns as many bytes; 64 of them if capabilities overlap
  */
 export function redactConfig(
   config: Uint8Array,
   aliasOf: (serial: bigint) => bigint,
 ): Uint8Array {
+  const standard = standardCapabilities(config)
+    .map((each) => ({ ...each, length: standardLength(config, each) }));
+  const extended = extendedCapabilities(config)
+    .map((each) => ({ ...each, length: extendedLength(config, each) }));
+  const regions = [...standard, ...extended];
+  if (overlap(regions)) return config.slice(0, CONFIG_HEADER_BYTES);
   const kept = new Uint8Array(config.length);
   kept.set(config.subarray(0, CONFIG_HEADER_BYTES));
-  const keep = ({ at }: Capability, length: number) => {
-    kept.set(config.subarray(at, Math.min(at + length, config.length)), at);
-  };
-  for (const each of standardCapabilities(config)) {
-    keep(each, standardLength(config, each));
-    if (each.id === CAP_EXPRESS) hideSlot(kept, each.at + EXPRESS_SLOT);
+  for (const { at, length } of regions) kept.set(config.subarray(at, at + length), at);
+  for (const { id, at, length } of standard) {
+    if (id === CAP_EXPRESS && length > EXPRESS_SLOT) hideSlot(kept, at + EXPRESS_SLOT);
   }
-  const extended = extendedCapabilities(config);
-  for (const each of extended) keep(each, extendedLength(config, each));
-  // After all others, so that no capability that overlaps it brings it back.
   for (const { id, at } of extended) {
     if (id === CAP_SERIAL) hideSerial(kept, config, at + EXTENDED_HEADER, aliasOf);
   }
   return kept;
+}
+
+function overlap(regions: readonly Region[]): boolean {
+  const sorted = [...regions].sort((a, b) => a.at - b.at);
+  return sorted.some(({ at }, index) => {
+    const before = sorted[index - 1];
+    return before !== undefined && before.at + before.length > at;
+  });
 }
 
 function standardLength(config: Uint8Array, { id, at }: Capability): number {
@@ -86,10 +101,10 @@ function standardLength(config: Uint8Array, { id, at }: Capability): number {
   return STANDARD.get(id) ?? STANDARD_HEADER;
 }
 
-/** Resizable BARs are as many as the first of them says. */
+/** Resizable BARs are as many as the first of them says, of which a reader believes any number. */
 function extendedLength(config: Uint8Array, { id, at }: Capability): number {
   if (!CAPS_RESIZABLE.has(id)) return EXTENDED.get(id) ?? EXTENDED_HEADER;
-  const count = Math.min((config[at + 8] ?? 0) >>> 5, MOST_BARS);
+  const count = (config[at + 8] ?? 0) >>> 5;
   return EXTENDED_HEADER + 8 * count;
 }
 

@@ -3,14 +3,17 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { makePlan } from "../../engine/plan.ts";
 import { planJson } from "../../engine/plan_json.ts";
+import { protectedRanges } from "../../engine/protected_ranges.ts";
 import { extendedCapabilities, standardCapabilities } from "../../host/capability_list.ts";
-import { findCapability, msixRanges } from "../../host/config_space.ts";
+import { hasFunctionReset, resizableBars } from "../../host/capabilities.ts";
+import { findCapability, msixRanges, PCI_CAP_ID_MSIX } from "../../host/config_space.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import { printSnapshot } from "../../host/print_snapshot.ts";
 import { redactSnapshot } from "../../host/redact.ts";
 import { redactConfig } from "../../host/redact_config.ts";
 import { serialOf } from "../../host/serial.ts";
 import type { HostSnapshot } from "../../host/snapshot.ts";
+import { redirectBits } from "../../host/topology/acs.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { snapshots } from "./random_snapshots.ts";
 
@@ -50,7 +53,7 @@ const HIDING_PLACES = {
   "bytes that no capability claims": 0x800,
 } as const;
 
-const CHAIN = { 0x40: 0x11, 0x50: 0x10, 0x60: 0x03, 0x70: 0x09 } as const;
+const CHAIN = { 0x40: 0x11, 0x4c: 0x10, 0x60: 0x03, 0x70: 0x09 } as const;
 const EXTENDED_CHAIN = {
   0x100: 0x03,
   0x110: 0x0b,
@@ -216,7 +219,21 @@ Deno.test("an override is kept only if a function is bound to that driver", () =
   ]);
 });
 
-Deno.test("any configuration space is redacted without a fault, and its capabilities stay", () => {
+const HEADER_BYTES = 64;
+const CUT = "config beyond 64 bytes, where capabilities overlap";
+
+/** Whatever decisions are made by. */
+function decisions(config: Uint8Array) {
+  return {
+    redirects: redirectBits(config),
+    protectedRanges: protectedRanges(config, 4096),
+    functionReset: hasFunctionReset(config),
+    resizableBars: resizableBars(config),
+    msix: findCapability(config, PCI_CAP_ID_MSIX),
+  };
+}
+
+Deno.test("any configuration space is redacted without a fault, and decides the same or nothing", () => {
   const config = fc.oneof(
     fc.uint8Array({ minLength: 64, maxLength: 300 }),
     fc.uint8Array({ minLength: 4096, maxLength: 4096, size: "max" }),
@@ -224,10 +241,87 @@ Deno.test("any configuration space is redacted without a fault, and its capabili
   fc.assert(fc.property(config, (config) => {
     config[6] = 0x10;
     const redacted = redactConfig(config, () => 1n);
+    assert.deepEqual(redacted.subarray(0, HEADER_BYTES), config.subarray(0, HEADER_BYTES));
+    if (redacted.length === HEADER_BYTES) return;
     assert.equal(redacted.length, config.length);
-    assert.equal(findCapability(redacted, 0x11), findCapability(config, 0x11));
-    assert.deepEqual(redacted.subarray(0, 64), config.subarray(0, 64));
+    assert.deepEqual(decisions(redacted), decisions(config));
   }));
+});
+
+Deno.test("chains of capabilities decide the same when redacted, or nothing where they overlap", () => {
+  const standard = fc.array(
+    fc.tuple(fc.constantFrom(0x01, 0x03, 0x05, 0x09, 0x0d, 0x10, 0x11, 0x13), fc.nat(17)),
+    { minLength: 1, maxLength: 4 },
+  );
+  const extended = fc.array(
+    fc.tuple(fc.constantFrom(0x01, 0x03, 0x0b, 0x0d, 0x0e, 0x10, 0x15, 0x23, 0x24), fc.nat(30)),
+    { minLength: 1, maxLength: 6 },
+  );
+  const filling = fc.uint8Array({ minLength: 4096, maxLength: 4096, size: "max" });
+  const kept = { whole: 0, cut: 0 };
+  fc.assert(
+    fc.property(filling, standard, extended, (config, standard, extended) => {
+      const view = new DataView(config.buffer);
+      config[6] = 0x10;
+      let at = config[0x34] = 0x40;
+      for (const [index, [id, gap]] of standard.entries()) {
+        const next = index === standard.length - 1 ? 0 : at + 4 + 4 * gap;
+        config.set([id, next < 0xfc ? next : 0], at);
+        if (config[at + 1] === 0) break;
+        at = next;
+      }
+      at = 0x100;
+      for (const [index, [id, gap]] of extended.entries()) {
+        const next = index === extended.length - 1 ? 0 : at + 4 + 4 * gap;
+        view.setUint32(at, (next << 20 | 1 << 16 | id) >>> 0, true);
+        at = next;
+      }
+      const redacted = redactConfig(config, () => 1n);
+      if (redacted.length === HEADER_BYTES) return void kept.cut++;
+      kept.whole++;
+      assert.deepEqual(decisions(redacted), decisions(config));
+      for (const { id, at } of standardCapabilities(redacted)) {
+        if (id !== 0x10 || ((redacted[at + 2] ?? 0) & 0xf) < 2 || at + 0x18 > 256) continue;
+        const slot = new DataView(redacted.buffer).getUint32(at + 0x14, true) >>> 19;
+        assert.equal(slot, 0, "the number of a slot");
+      }
+    }),
+    { numRuns: 1000 },
+  );
+  assert.ok(kept.whole > 0 && kept.cut > 0, JSON.stringify(kept));
+});
+
+Deno.test("hiding a number takes no part of another capability with it", () => {
+  const { functions: [entry] } = parse(
+    Deno.readTextFileSync(new URL("spdk-direct.json", HOSTS)),
+  );
+  assert.ok(entry !== undefined);
+  const serialOverAccessControl = new Uint8Array(4096);
+  const view = new DataView(serialOverAccessControl.buffer);
+  view.setUint32(0x100, 0x104 << 20 | 0x1_0003, true);
+  view.setUint32(0x104, 0x1_000d, true);
+  view.setUint16(0x10a, 0x0c, true);
+  assert.equal(redirectBits(serialOverAccessControl)?.length, 2);
+  const redacted = redactSnapshot({
+    kernel: { release: "7.3.4" },
+    pageSize: 4096,
+    iommu: [],
+    functions: [{ ...entry, config: serialOverAccessControl }],
+  });
+  const [found] = redacted.functions;
+  assert.equal(redirectBits(found?.config ?? serialOverAccessControl), undefined);
+  assert.deepEqual(found?.unreadable, [
+    ...entry.unreadable,
+    { field: CUT, right: "the inventory as it was" },
+  ]);
+  assert.deepEqual(redactSnapshot(redacted).functions, redacted.functions);
+  // The first version of PCI Express can be followed by another capability where a slot would be.
+  const short = new Uint8Array(256);
+  short[6] = 0x10;
+  short[0x34] = 0x40;
+  short.set([0x10, 0x54, 0x01], 0x40);
+  short.set([0x11, 0, 0xff, 0x07, 0, 0x20, 0, 0, 0, 0x30], 0x54);
+  assert.deepEqual(msixRanges(redactConfig(short, () => 1n)), msixRanges(short));
 });
 
 Deno.test("plans of the example hosts are the same when these are redacted", () => {
