@@ -5,6 +5,7 @@
  */
 import { buildCommand } from "@stricli/core";
 import { diffSnapshots, type SnapshotDifference } from "../host/diff_snapshots.ts";
+import { isRedacted } from "../host/redact.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
 import type { Context } from "./context.ts";
 import { ExitStatus } from "./exit_status.ts";
@@ -20,12 +21,17 @@ interface Flags {
 async function diff(this: Context, flags: Flags, old: string, now: string): Promise<void> {
   const [before, after] = [await load(this, old), await load(this, now)];
   if (before === undefined || after === undefined) return this.exitWith(ExitStatus.hostNotReady);
+  if (isRedacted(before) || isRedacted(after)) this.process.stderr.write(`${ALIASES}\n`);
   const differences = diffSnapshots(before, after);
   this.process.stdout.write(
     flags.format === "json" ? `${JSON.stringify({ differences })}\n` : humanText(differences),
   );
   this.exitWith(differences.length === 0 ? ExitStatus.done : ExitStatus.denied);
 }
+
+/** Aliases are counted within one file. */
+const ALIASES =
+  "warning: a redacted inventory has aliases of its own, which cannot be compared with another's: that slots, names, processes, accounts or serial numbers differ, or are the same, says nothing";
 
 /** @returns undefined: it is wrong, and why has been told */
 async function load(context: Context, file: string): Promise<HostSnapshot | undefined> {
@@ -80,6 +86,8 @@ export const diffCommand = buildCommand<Flags, [string, string], Context>({
       "One line for each field of the host or of a function, with both values; of configuration",
       "space for each run of bytes. Exit status: 0 both say the same, 1 they differ, 2 a file cannot",
       "be read, 4 one is no inventory.",
+      "",
+      "Aliases of redacted inventories cannot be compared: redact neither, or expect differences.",
     ].join("\n"),
   },
 });

@@ -46,6 +46,16 @@ export function redactSnapshot(snapshot: HostSnapshot): HostSnapshot {
   return new Redaction(snapshot).snapshot();
 }
 
+/**
+ * Whether a snapshot says of itself that it is redacted. Its aliases are its own: the same value can
+ * have another alias in another one.
+ *
+ * @param snapshot of a host
+ */
+export function isRedacted({ description }: HostSnapshot): boolean {
+  return description === DESCRIPTION;
+}
+
 /** Aliases of one snapshot. */
 class Redaction {
   readonly #names = new Map<string, Map<unknown, number>>();

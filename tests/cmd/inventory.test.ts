@@ -261,6 +261,28 @@ Deno.test("inventory --sim says what the file says, no less and no more, redacte
   });
 });
 
+Deno.test("inventory diff says of redacted files that aliases cannot be compared", async () => {
+  await withFolder(async (folder) => {
+    const [file, redacted] = [`${folder}/host.json`, `${folder}/redacted.json`];
+    await Deno.writeTextFile(file, HOST);
+    await bargate(["inventory", "--redact", "--sim", file, "--out", redacted], ALL);
+    for (
+      const [old, now, told] of [[file, redacted, true], [redacted, redacted, true], [
+        file,
+        file,
+        false,
+      ]] as const
+    ) {
+      const { stdout, stderr } = await bargate(
+        ["inventory", "diff", old, now, "--format", "json"],
+        ALL,
+      );
+      assert.equal(/^warning: .*aliases/m.test(stderr), told, stderr);
+      assert.deepEqual(JSON.parse(stdout), { differences: [] });
+    }
+  });
+});
+
 Deno.test("inventory --owners looks at processes, and --probe not at a simulated host", async () => {
   await withFolder(async (folder) => {
     const file = `${folder}/host.json`;
