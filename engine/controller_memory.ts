@@ -37,7 +37,10 @@ export function controllerMemory(
   const unknown = (code: HostCode, why: string): FoundMemory => ({ is: "unknown", code, why });
   switch (memory?.state) {
     case undefined:
-      return unknown("BG2025", `nobody has asked ${address} where its memory buffer is`);
+      return unknown(
+        "BG2025",
+        `what is known of ${address} does not say where its memory buffer is`,
+      );
     case "none":
       return unknown("BG2027", `${address} has no controller memory buffer`);
     case "disabled":

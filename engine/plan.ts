@@ -22,6 +22,7 @@ import { Denials } from "./plan_denials.ts";
 import { DeviceFinder, type Resolved } from "./plan_device.ts";
 import { ImporterFinder } from "./plan_importer.ts";
 import { RangeFinder } from "./plan_ranges.ts";
+import { regionFindings } from "./region_findings.ts";
 import { type Neighbour, neighboursIn } from "./reset_domain.ts";
 import { FunctionIndex } from "./resolve.ts";
 import { topologyFindings } from "./topology_findings.ts";
@@ -78,7 +79,8 @@ export interface PlanOptions {
  */
 export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOptions = {}): Plan {
   const planner = new Planner(inOrder(set), host, options);
-  const findings = planner.run();
+  const found = planner.run();
+  const findings = [...found, ...regionFindings("BG2030", planner.grants)];
   const failed = findings.some((finding) => finding.diagnostic.severity === "error");
   return {
     host: { release: host.kernel.release, pageSize: host.pageSize },

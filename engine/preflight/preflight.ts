@@ -10,6 +10,7 @@ import type { Diagnostic } from "../../policy/diagnostic.ts";
 import type { PolicySet } from "../../policy/model.ts";
 import type { Finding } from "../host_findings.ts";
 import { examine, type PlannedGrant, type PlanOptions } from "../plan.ts";
+import { regionFindings } from "../region_findings.ts";
 import { deviceStateFindings } from "./device_state_findings.ts";
 import { importerDriverFindings } from "./importer_driver_findings.ts";
 import { kernelOptionFindings } from "./kernel_option_findings.ts";
@@ -66,6 +67,7 @@ export function preflight(
     ...importerDriverFindings(host, grants),
     ...limitFindings(grants, options.limits),
     ...meansFindings(grants),
+    ...regionFindings("BG2043", grants),
   ];
   const diagnostics = findings.map(({ diagnostic }) => diagnostic);
   return {

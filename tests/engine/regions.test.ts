@@ -1,6 +1,7 @@
 /** Regions of NVMe controllers on real ranges: what the host must know, and what it then comes to. */
 import assert from "node:assert/strict";
 import { makePlan } from "../../engine/plan.ts";
+import { preflight } from "../../engine/preflight/preflight.ts";
 import type { ControllerMemory, HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 
@@ -30,7 +31,7 @@ function host(more: Partial<SnapshotFunction> = {}, pageSize = 4096): HostSnapsh
   return { kernel: { release: "7.3.4" }, pageSize, iommu: ["dmar0"], functions: [ssd] };
 }
 
-function plan(exports: string, on: HostSnapshot, device = "", deny = "") {
+function made(exports: string, on: HostSnapshot, device = "", deny = "") {
   const { set, diagnostics } = loadPolicySet([{
     file: "p.yaml",
     text: `apiVersion: bargate/v1
@@ -44,10 +45,16 @@ ${exports}
 ${deny}`,
   }]);
   assert.ok(set !== undefined, JSON.stringify(diagnostics));
-  const made = makePlan(set, on);
-  return made.diagnostics.length > 0
-    ? made.diagnostics.map(({ code }) => code)
-    : made.grants.map(({ bar, ranges }) => [bar, ...ranges]);
+  return { plan: makePlan(set, on), preflight: preflight(set, on, { limits: {} }) };
+}
+
+/** Warnings apart. */
+function plan(...given: Parameters<typeof made>) {
+  const { diagnostics, grants } = made(...given).plan;
+  const errors = diagnostics.filter(({ severity }) => severity === "error");
+  return errors.length > 0
+    ? errors.map(({ code }) => code)
+    : grants.map(({ bar, ranges }) => [bar, ...ranges]);
 }
 
 const BELLS = "  - { name: bells, device: ssd, region: nvme.doorbells, importers: [engine] }";
@@ -107,6 +114,22 @@ Deno.test("a controller memory buffer is where the controller says, if it was as
   assert.deepEqual(plan(CMB, at({ ...FIRST_MIB, size: 0x200_0000n })), ["BG2008"], "hostile");
   assert.deepEqual(plan(CMB, at({ ...FIRST_MIB, offset: 0x800n })), ["BG2009"]);
   assert.deepEqual(plan(CMB, host({ class: "020000", controllerMemory: FIRST_MIB })), ["BG2024"]);
+});
+
+Deno.test("a buffer that an inventory places is planned, with the slices that can be exported", () => {
+  const { plan, preflight } = made(CMB, host({ controllerMemory: FIRST_MIB }));
+  const [warning, ...others] = plan.diagnostics;
+  assert.deepEqual([warning?.code, warning?.severity, others], ["BG2030", "warning", []]);
+  assert.match(
+    warning?.message ?? "",
+    /slices: \[\{ offset: 0x0, length: 0x100000 \}\], .*export asks no controller, and refuses/,
+  );
+  assert.deepEqual([warning?.line, warning?.column], [8, 47]);
+  assert.equal(plan.grants.length, 1);
+  assert.deepEqual(preflight.diagnostics.map(({ code }) => code), ["BG2043"]);
+  assert.equal(preflight.ready, false, "it could never be exported");
+  const bells = made(BELLS, host());
+  assert.deepEqual([bells.plan.diagnostics, bells.preflight.diagnostics], [[], []]);
 });
 
 Deno.test("a buffer that is not enabled is told, with what would enable it", () => {
