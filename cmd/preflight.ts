@@ -7,6 +7,11 @@
 import { buildCommand } from "@stricli/core";
 import { systemClock } from "../engine/clock.ts";
 import {
+  type BeforeOpening,
+  leftUnopened,
+  type WhyLeft,
+} from "../engine/preflight/left_unopened.ts";
+import {
   type NotChecked,
   preflight,
   type PreflightOptions,
@@ -122,7 +127,13 @@ async function reportOn(
   const { set, diagnostics: ofPages } = policies.on(snapshot.pageSize);
   if (set === undefined) return unfitFor(name, snapshot, [...facts.diagnostics, ...ofPages]);
   const found = preflight(set, snapshot, { ...optionsOf(flags), ...process });
-  const live = await lookedAtLive(context, flags, found.grants);
+  const before = {
+    set,
+    host: snapshot,
+    grants: found.grants,
+    diagnostics: [...facts.diagnostics, ...ofPages, ...found.diagnostics],
+  };
+  const live = await lookedAtLive(context, flags, before);
   const diagnostics = [
     ...facts.diagnostics,
     ...ofPages,
@@ -193,9 +204,9 @@ function optionsOf({ importer, route, acceptUnwaitedRevoke }: Flags): PreflightO
 async function lookedAtLive(
   context: Context,
   { live, sim, vfTokenFile }: Flags,
-  grants: HostReport["grants"],
+  before: BeforeOpening,
 ): Promise<{ diagnostics: HostReport["diagnostics"]; notChecked: readonly NotChecked[] }> {
-  if (!live || grants.length === 0) return { diagnostics: [], notChecked: [] };
+  if (!live || before.grants.length === 0) return { diagnostics: [], notChecked: [] };
   const { probeLive } = await import("../engine/preflight/live.ts");
   const { kernel } = await openHost(context, sim);
   kernel.makeNonDumpable();
@@ -204,16 +215,22 @@ async function lookedAtLive(
     : await readVfTokens(vfTokenFile, kernel.uid);
   const { findings, left } = await probeLive(
     { kernel, clock: systemClock, ...(vfTokenFor === undefined ? {} : { vfTokenFor }) },
-    grants,
+    before.grants,
+    leftUnopened(before),
   );
   return {
     diagnostics: findings.map(({ diagnostic }) => diagnostic),
-    notChecked: left.map((address) => ({
+    notChecked: [...left].map(([address, why]) => ({
       what: `whether ${address} can export`,
-      why: "it is borrowed, and only its owner may open it",
+      why: WHY_LEFT[why],
     })),
   };
 }
+
+const WHY_LEFT: Readonly<Record<WhyLeft, string>> = {
+  borrowed: "it is borrowed, and only its owner may open it",
+  faulty: "it is not opened, for nothing could be exported from it anyway",
+};
 
 async function written(
   context: Context,

@@ -15,12 +15,13 @@ import type { PlannedGrant } from "../plan.ts";
 import { DeviceSession } from "../session.ts";
 import { SharedIommufd } from "../shared_iommufd.ts";
 import type { VfTokenSource } from "../vf_token.ts";
+import type { WhyLeft } from "./left_unopened.ts";
 
 /** What was found, and which devices were not opened. */
 export interface LiveFindings {
   readonly findings: readonly Finding[];
-  /** PCI addresses of devices that other processes own. */
-  readonly left: readonly string[];
+  /** PCI addresses of devices that were not opened, each with the reason. */
+  readonly left: ReadonlyMap<string, WhyLeft>;
 }
 
 /** What opening takes. */
@@ -35,30 +36,42 @@ export interface LiveContext {
 const LIMIT_MS = 10_000;
 
 /**
- * Opens the devices of grants, one after the other.
+ * Opens the devices of grants, one after the other. Not one that any of the grants would borrow: it is
+ * another process's, whatever the others call it.
  *
  * @param context what it takes
  * @param grants that would be made
+ * @param leave PCI addresses of devices that are not to be opened besides
  */
 export async function probeLive(
   context: LiveContext,
   grants: readonly PlannedGrant[],
+  leave: ReadonlyMap<string, WhyLeft> = new Map(),
 ): Promise<LiveFindings> {
+  const borrowed = borrowedAmong(grants);
   const first = new Map<string, PlannedGrant>();
   for (const grant of grants) {
     if (!first.has(grant.device.address)) first.set(grant.device.address, grant);
   }
   const findings: Finding[] = [];
-  const left: string[] = [];
+  const left = new Map<string, WhyLeft>();
   for (const [address, { device, rule }] of first) {
-    if (device.owner !== undefined) {
-      left.push(address);
+    const why = borrowed.has(address) ? "borrowed" : leave.get(address);
+    if (why !== undefined) {
+      left.set(address, why);
       continue;
     }
     const trouble = await troubleWith(context, device);
     if (trouble !== undefined) findings.push(hostFinding("BG2042", rule.device.at, trouble));
   }
   return { findings, left };
+}
+
+/** @returns PCI addresses of all devices that some grant borrows */
+function borrowedAmong(grants: readonly PlannedGrant[]): ReadonlySet<string> {
+  return new Set(
+    grants.filter(({ device }) => device.owner !== undefined).map(({ device }) => device.address),
+  );
 }
 
 /** @returns what stands in the way; undefined: nothing */

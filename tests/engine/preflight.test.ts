@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { systemClock } from "../../engine/clock.ts";
 import { descriptorsFor } from "../../engine/preflight/limit_findings.ts";
+import { leftUnopened } from "../../engine/preflight/left_unopened.ts";
 import { probeLive } from "../../engine/preflight/live.ts";
 import {
   type Preflight,
@@ -212,6 +213,70 @@ Deno.test("preflight takes as many descriptors as an export can need", () => {
   assert.ok(descriptorsFor([...grants, ...grants]) > descriptorsFor(grants));
 });
 
+/** Looks live at a simulated device, after all that preflight does beforehand. */
+async function live(text: string, options: PreflightOptions = ROOM, on = WITH_RNIC) {
+  const { set } = loadPolicySet([{ file: "p.yaml", text }]);
+  assert.ok(set !== undefined);
+  const { grants, diagnostics } = preflight(set, on, options);
+  const kernel = new SimKernel({ functions: [simFunction(SSD)] });
+  const left = leftUnopened({ set, host: on, grants, diagnostics });
+  const probed = await probeLive({ kernel, clock: systemClock }, grants, left);
+  return { left: [...probed.left], grants, opened: probed.left.size < grants.length };
+}
+
+const BY_TWO_NAMES = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: demo }
+devices:
+  own: { match: { id: "1b36:0010" } }
+  other: { match: { iommuGroup: 1 }, acquire: borrow, owner: { unit: spdk.service } }
+importers:
+  a: { identity: { user: nobody }, driver: iommufd }
+  b: { identity: { user: daemon }, driver: iommufd }
+exports:
+  - { name: one, device: own, bar: 2, slices: [{ offset: 0, length: 4KiB }], importers: [a] }
+`;
+const BY_BOTH = `${BY_TWO_NAMES}  - name: two
+    device: other
+    bar: 2
+    slices: [{ offset: 8KiB, length: 4KiB }]
+    importers: [b]
+    revocation: cooperative
+`;
+
+Deno.test("what any rule borrows is not opened by another name of it", async () => {
+  assert.deepEqual((await live(BY_BOTH)).left, [[SSD, "borrowed"]]);
+  const only = await live(BY_BOTH, { ...ROOM, importer: "a" });
+  assert.deepEqual(only.grants.map(({ rule }) => rule.name), ["one"]);
+  assert.deepEqual(only.left, [[SSD, "borrowed"]]);
+  assert.deepEqual((await live(BY_TWO_NAMES)).left, [[SSD, "borrowed"]], "declared is enough");
+});
+
+Deno.test("probeLive itself leaves a device that a later grant borrows", async () => {
+  const owner = { unit: { value: "a.service", at: planned().rule.at } };
+  const kernel = new SimKernel({ functions: [simFunction(SSD)] });
+  const grants = [planned(), planned({ name: "more", owner })];
+  const { left } = await probeLive({ kernel, clock: systemClock }, grants);
+  assert.deepEqual([...left], [[SSD, "borrowed"]]);
+});
+
+Deno.test("a device with an error of its own is not opened, and others are", async () => {
+  const account = { uid: 1000, gids: [1000] };
+  const locked = nvme(SSD, { cdevAccess: { uid: 0, gid: 0, mode: "0600" } });
+  const on = host([locked, RNIC]);
+  assert.deepEqual((await live(policy(), { ...ROOM, account }, on)).left, [[SSD, "faulty"]]);
+  assert.deepEqual((await live(policy(), { limits: { openFiles: 70 } })).left, [[SSD, "faulty"]]);
+  assert.deepEqual((await live(policy())).left, []);
+  const elsewhere = `${policy()}  - name: past
+    device: gone
+    bar: 2
+    slices: [{ offset: 0, length: 4KiB }]
+    importers: [engine]
+`.replace("devices: {", `devices: { gone: { match: { address: "0000:77:00.0" } },`);
+  const found = await live(elsewhere);
+  assert.deepEqual([found.left, found.opened], [[], true]);
+});
+
 Deno.test("probeLive opens each device once, asks it, and leaves nothing open", async () => {
   const owner = { unit: { value: "a.service", at: planned().rule.at } };
   const grants = [
@@ -226,7 +291,7 @@ Deno.test("probeLive opens each device once, asks it, and leaves nothing open", 
       ...(feature === "present" ? {} : { feature: { state: "absent", cause: "driver" } }),
     });
     const { findings, left } = await probeLive({ kernel, clock: systemClock }, grants);
-    assert.deepEqual(left, ["0000:03:00.0"]);
+    assert.deepEqual([...left], [["0000:03:00.0", "borrowed"]]);
     const said = findings.map(({ diagnostic: { code, message } }) => `${code} ${message}`);
     assert.match(said.pop() ?? "", /BG2042 .*0000:04:00\.0: the node is not there/);
     if (feature === "absent") {
