@@ -8,6 +8,7 @@
 import { PCI_COMMAND } from "../host/config_space.ts";
 import { BUFFER_EXPORTER } from "./buffer_checks.ts";
 import type { DeviceTarget } from "./device_target.ts";
+import { bufferName } from "./export_name.ts";
 import { CONTAINER_NODE } from "./group_access.ts";
 import type { Delivered, Expectation, FdName, PlanStep } from "./planned_call.ts";
 import type { PlannedGrant } from "./plan.ts";
@@ -190,10 +191,10 @@ class Script {
 
   #export(device: FdName, grant: PlannedGrant): FdName {
     const gives = `dma-buf ${++this.#buffers}`;
-    const { bar: region, ranges, rule, importer } = grant;
+    const { bar: region, ranges, importer } = grant;
     this.#add({ made: { call: "exportDmaBuf", on: device, region, ranges, gives } });
     const list = importer.mapping === "importer" ? this.#delivered : this.#mapped;
-    list.push({ name: rule.name, dmaBuf: gives });
+    list.push({ name: bufferName(grant.export), dmaBuf: gives });
     return gives;
   }
 

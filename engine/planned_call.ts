@@ -81,7 +81,7 @@ export type PlannedCall =
 
 /** A buffer that the importer gets. */
 export interface Delivered {
-  /** The export's name in the policy. */
+  /** What the importer knows it by (`bufferName`). */
   readonly name: string;
   readonly dmaBuf: FdName;
 }

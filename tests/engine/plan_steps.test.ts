@@ -200,6 +200,21 @@ Deno.test("the steps of several devices, grants and ranges are what the engine c
   assert.deepEqual(seen.delivered.map(({ name }) => name), ["a", "c", "b"]);
 });
 
+Deno.test("the buffers of one of many devices have the names that the engine gives them", async () => {
+  const host = read("laboratory");
+  const text = MANY.replace(
+    /other: .*/,
+    `other: { match: { id: "1b36:0010", driver: vfio-pci }, many: true }`,
+  )
+    .replace("[{ offset: 8KiB, length: 8KiB }]", "[{ offset: 8KiB, length: 4KiB }]");
+  const made = plan(text, host);
+  const { delivered } = await run({ plan: made, host, way: "exec" });
+  assert.deepEqual(delivered, expected(stepsOf(made.grants), "with-iommufd").delivered);
+  const names = delivered.map(({ name }) => name);
+  assert.ok(names.includes("b@0000-01-00.0"), names.join(" "));
+  assert.equal(new Set(names).size, names.length);
+});
+
 Deno.test("the steps of a device whose descriptor is taken are what the engine calls", async () => {
   let recording: RecordingKernel | undefined;
   const specs = [{}, { name: "more" }] as const;
