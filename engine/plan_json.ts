@@ -5,6 +5,7 @@
  */
 import type { Diagnostic } from "../policy/diagnostic.ts";
 import { holdsOver } from "./device_hold.ts";
+import type { DeviceTarget } from "./device_target.ts";
 import type { SnapshotFunction } from "../host/snapshot.ts";
 import type { Plan, PlannedGrant, PlanOptions } from "./plan.ts";
 import { ResetDomains } from "./plan_domain.ts";
@@ -107,13 +108,12 @@ function grantJson(
   domains: ResetDomains,
   encode: CallEncoder,
 ): Record<string, unknown> {
-  const { address, id, node } = grant.device;
   const { functions, omitted } = domains.toldOf(grant);
   return {
     export: grant.export,
     importer: grant.importer.name,
     ...importerDevice(grant.importerFunction),
-    device: { address, id, node },
+    device: deviceJson(grant.device),
     bar: grant.bar,
     slices: grant.ranges.map(({ offset, length }) => ({
       offset: hex(offset),
@@ -131,6 +131,21 @@ function grantJson(
     })),
     ...(omitted === undefined ? {} : { resetDomainOmitted: omitted }),
     ioctl: ioctlJson(grant, encode),
+  };
+}
+
+/** All by which the engine tells that it is this device, and no other. */
+function deviceJson(device: DeviceTarget): Record<string, unknown> {
+  const { address, id, node, subsystem, class: classCode, serial, barSizes } = device;
+  return {
+    address,
+    id,
+    node,
+    subsystem,
+    class: classCode,
+    serial,
+    barSizes: [...barSizes].map(([bar, size]) => ({ bar, size: hex(size) })),
+    protectedRanges: withHex(device.protectedRanges),
   };
 }
 

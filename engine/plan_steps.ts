@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { PCI_COMMAND } from "../host/config_space.ts";
+import { EXTENDED_CONFIG_BYTES, PCI_COMMAND } from "../host/config_space.ts";
 import { BUFFER_EXPORTER } from "./buffer_checks.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import { bufferName } from "./export_name.ts";
@@ -148,7 +148,18 @@ class Script {
       },
       expect: { id, subsystem, class: classCode, protected: protectedRanges },
     });
+    this.#identifyBySerial(device, target);
     this.#measure(device, target);
+  }
+
+  /** The number stands in extended configuration space, and only what has that has one. */
+  #identifyBySerial(device: FdName, { serial }: DeviceTarget): void {
+    if (serial === undefined) return;
+    const on = { on: device, region: CONFIG_REGION };
+    this.#add({ made: { call: "regionInfo", ...on } }, {
+      made: { call: "readRegion", ...on, offset: 0n, length: EXTENDED_CONFIG_BYTES },
+      expect: { serial },
+    });
   }
 
   #measure(device: FdName, { barSizes }: DeviceTarget): void {

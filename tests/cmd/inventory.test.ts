@@ -42,7 +42,14 @@ Deno.test("plan --inventory plans on a file, with no right but to read it", asyn
     const plan = JSON.parse(stdout);
     assert.deepEqual(plan.host, { release: "7.3.4", pageSize: 4096 });
     assert.deepEqual(plan.grants.map(({ device }: { device: unknown }) => device), [
-      { address: "0000:01:00.0", id: "1b36:0010", node: "/dev/vfio/devices/vfio0" },
+      {
+        address: "0000:01:00.0",
+        id: "1b36:0010",
+        node: "/dev/vfio/devices/vfio0",
+        class: "010802",
+        barSizes: [{ bar: 2, size: "0x1000000" }],
+        protectedRanges: [],
+      },
     ]);
     assert.match(plan.grants[0].ioctl.bytes, /^[0-9a-f]{80}$/);
     assert.equal(plan.inventory, file);

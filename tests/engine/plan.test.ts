@@ -190,7 +190,21 @@ Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same 
   assert.deepEqual(JSON.parse(JSON.stringify(value)).grants, [{
     export: "demo/data",
     importer: "engine",
-    device: { address: SSD, id: "1b36:0010", node: "/dev/vfio/devices/vfio0" },
+    device: {
+      address: SSD,
+      id: "1b36:0010",
+      node: "/dev/vfio/devices/vfio0",
+      subsystem: "1af4:1100",
+      class: "010802",
+      barSizes: [{ bar: 0, size: "0x4000" }, { bar: 2, size: "0x1000000" }, {
+        bar: 5,
+        size: "0x100",
+      }],
+      protectedRanges: [
+        { what: "msix-table", bar: 0, offset: "0x2000", length: "0x1000" },
+        { what: "msix-pba", bar: 0, offset: "0x3000", length: "0x1000" },
+      ],
+    },
     bar: 2,
     slices: [{ offset: "0x1000", length: "0x2000" }],
     access: "read-write",

@@ -16,6 +16,17 @@ const EXAMPLES = new URL("../../examples/", import.meta.url);
 const SSD = "0000:01:00.0";
 const POLICY = Deno.readTextFileSync(new URL("policies/cmb-to-edu.yaml", EXAMPLES));
 
+/** The same device, of another process. */
+const BORROWED = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: lent }
+devices:
+  ssd: { match: { address: "${SSD}", id: "1b36:0010" }, acquire: borrow, owner: { unit: tgt.service } }
+importers: { engine: { identity: { user: nobody }, driver: iommufd } }
+exports:
+  - { name: data, device: ssd, bar: 2, slices: [{ offset: 4KiB, length: 8KiB }], importers: [engine], revocation: cooperative }
+`;
+
 function laboratory(): HostSnapshot {
   const { snapshot } = parseSnapshot(
     Deno.readFileSync(new URL("hosts/laboratory.json", EXAMPLES)),
@@ -26,14 +37,14 @@ function laboratory(): HostSnapshot {
 
 const HOST = laboratory();
 
-function plan(host: HostSnapshot) {
-  const { set } = loadPolicySet([{ file: "p.yaml", text: POLICY }]);
+function plan(host: HostSnapshot, text = POLICY) {
+  const { set } = loadPolicySet([{ file: "p.yaml", text }]);
   assert.ok(set !== undefined);
   return makePlan(set, host);
 }
 
-function jsonOf(host: HostSnapshot): unknown {
-  return planJson(plan(host), ioctlsOf);
+function jsonOf(host: HostSnapshot, text = POLICY): unknown {
+  return planJson(plan(host, text), ioctlsOf);
 }
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -88,7 +99,7 @@ Deno.test("what has changed on the host is told, with where and both values", ()
     ...entry,
     bars: entry.bars.map((bar) => bar.index === 2 ? { ...bar, size: bar.size * 2n } : bar),
   }));
-  assert.deepEqual(changed(larger), ["BG2311 /runs/0/steps/6/expect/size"]);
+  assert.deepEqual(changed(larger), ["BG2311 /grants/0/device/barSizes/1/size", "BG2312 "]);
   const moved = withSsd((entry) => {
     const config = entry.config.slice();
     const capability = msixAt(config);
@@ -96,13 +107,50 @@ Deno.test("what has changed on the host is told, with where and both values", ()
     return { ...entry, config };
   });
   assert.deepEqual(changed(moved).slice(0, 1), [
-    "BG2311 /runs/0/steps/4/expect/protected/0/offset",
+    "BG2311 /grants/0/device/protectedRanges/0/offset",
   ]);
   assert.deepEqual(changed({ ...HOST, kernel: { release: "7.9.0" } }), ["BG2311 /host/release"]);
   const unbound = withSsd(({ driver: _, ...entry }) => entry);
   const gone = changed(unbound);
   assert.deepEqual(gone.slice(0, 2), ["BG2311 /grants/0", "BG2311 /runs/0"]);
   assert.match(gone[2] ?? "", /BG2311 \/diagnostics/);
+});
+
+Deno.test("another device in the same place is drift, opened or borrowed", () => {
+  const serial = (last: number, entry: SnapshotFunction) => {
+    const config = new Uint8Array(4096);
+    config.set(entry.config);
+    const view = new DataView(config.buffer);
+    [0x0001_0003, last, 0x001b_21ff].forEach((value, at) =>
+      view.setUint32(0x100 + 4 * at, value, true)
+    );
+    return { ...entry, config };
+  };
+  const msix = (entry: SnapshotFunction) => {
+    const config = entry.config.slice();
+    config[msixAt(config) + 5] = 0x10;
+    return { ...entry, config };
+  };
+  const changes: readonly (readonly [string, (entry: SnapshotFunction) => SnapshotFunction])[] = [
+    ["serial", (entry) => serial(2, entry)],
+    ["subsystem", (entry) => ({ ...entry, subsystem: "dead:beef" })],
+    ["class", (entry) => ({ ...entry, class: "ff0000" })],
+    ["protectedRanges/0/offset", msix],
+    ["barSizes/0/size", (entry) => ({
+      ...entry,
+      bars: entry.bars.map((bar) => bar.index === 0 ? { ...bar, size: bar.size * 2n } : bar),
+    })],
+  ];
+  const before = withSsd((entry) => serial(1, entry));
+  for (const policy of [POLICY, BORROWED]) {
+    const file = encode(JSON.stringify(jsonOf(before, policy)));
+    assert.deepEqual(driftOf(file, jsonOf(before, policy)), []);
+    for (const [field, change] of changes) {
+      const now = withSsd((entry) => change(serial(1, entry)));
+      const [first] = driftOf(file, jsonOf(now, policy));
+      assert.equal(first?.pointer, `/grants/0/device/${field}`);
+    }
+  }
 });
 
 function msixAt(config: Uint8Array): number {
@@ -154,11 +202,11 @@ Deno.test("whatever is changed in the file is told", () => {
 
 Deno.test("a field more in the file is told, and one twice", () => {
   const text = new TextDecoder().decode(FILE);
-  const more = text.replace('"bar": 2,', '"bar": 2, "more": true,');
+  const more = text.replace('"slices":', '"more": true, "slices":');
   const [added] = driftOf(encode(more), jsonOf(HOST));
   assert.equal(added?.pointer, "/grants/0/more");
   assert.match(added?.message ?? "", /was planned as true, and is nothing now/);
-  const twice = text.replace('"bar": 2,', '"bar": 3, "bar": 2,');
+  const twice = text.replace('"access":', '"access": 3, "access":');
   assert.deepEqual(driftOf(encode(twice), jsonOf(HOST)).map(({ code }) => code), [
     "BG2311",
     "BG2306",

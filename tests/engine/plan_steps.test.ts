@@ -69,6 +69,21 @@ function plan(text: string, host: HostSnapshot, route?: "cdev" | "group"): Plan 
   return made;
 }
 
+/** The same host; its NVMe controllers have serial numbers. */
+function withSerials(host: HostSnapshot): HostSnapshot {
+  const functions = host.functions.map((entry, index) => {
+    if (entry.class !== "010802") return entry;
+    const config = new Uint8Array(4096);
+    config.set(entry.config);
+    const view = new DataView(config.buffer);
+    view.setUint32(0x100, 0x0001_0003, true);
+    view.setUint32(0x104, index, true);
+    view.setUint32(0x108, 0x001b_21ff, true);
+    return { ...entry, config };
+  });
+  return { ...host, functions };
+}
+
 /** A step in the words of the recording: what a call gives is seen where it is used. */
 function told({ made }: PlanStep): Record<string, unknown> {
   if (made.call === "borrow") {
@@ -192,6 +207,17 @@ Deno.test("the steps by group, with and without iommufd, are what the engine cal
   }
 });
 
+Deno.test("the steps of devices with serial numbers are what the engine calls", async () => {
+  const host = withSerials(read("laboratory"));
+  for (const route of ["cdev", "group"] as const) {
+    const made = plan(MANY, host, route);
+    const seen = await run({ plan: made, host, way: "send" });
+    const steps = stepsOf(made.grants);
+    assert.deepEqual(seen, expected(steps, "with-iommufd"));
+    assert.equal(steps.filter(({ expect }) => expect?.["serial"] !== undefined).length, 2);
+  }
+});
+
 Deno.test("the steps of several devices, grants and ranges are what the engine calls", async () => {
   const host = read("laboratory");
   const made = plan(MANY, host);
@@ -286,7 +312,7 @@ function otherThan({ call }: PlannedCall, answer: unknown): unknown {
 }
 
 Deno.test("another answer than a step expects ends everything, and nothing is delivered", async (t) => {
-  const host = read("laboratory");
+  const host = withSerials(read("laboratory"));
   for (const [route, iommufd] of [["cdev", true], ["group", true], ["group", false]] as const) {
     const made = plan(MANY, host, route);
     const condition = iommufd ? "with-iommufd" : "without-iommufd";
