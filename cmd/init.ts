@@ -8,7 +8,7 @@
 import { buildCommand } from "@stricli/core";
 import { isPciAddress } from "../host/address.ts";
 import { FilesError } from "../host/files.ts";
-import { isVfioDriver } from "../host/group_viability.ts";
+import { IommuGroups, isVfioDriver } from "../host/group_viability.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import { loadPolicySet } from "../policy/load.ts";
 import type { Context } from "./context.ts";
@@ -89,14 +89,15 @@ export function policyFor(
 ): string {
   const found = chosen(host, addresses);
   const entries = found.filter(({ address }) => NAMEABLE.test(address));
-  const remarks = found.filter((entry) => !entries.includes(entry))
+  const remarks = found.filter(({ address }) => !NAMEABLE.test(address))
     .map(({ address }) => `left out: ${address}, for policies know domains of four digits only`);
   if (entries.length === 0) {
     throw new CommandError(`Cannot write a first policy: ${remarks[0]}`, ExitStatus.hostNotReady);
   }
+  const groups = new IommuGroups(host);
   const text = firstPolicy(
     { from, host, remarks },
-    entries.map((entry) => firstDevice(host, entry)),
+    entries.map((entry) => firstDevice(host, groups, entry)),
   );
   // Whoever gets a policy from here must be able to rely on it.
   const { set, diagnostics } = loadPolicySet([{ file: "init", text }], { pageSize: host.pageSize });
@@ -119,8 +120,9 @@ function chosen(
       ExitStatus.hostNotReady,
     );
   }
+  const at = new Map(functions.map((entry) => [entry.address, entry]));
   return [...new Set(addresses)].sort().map((address) => {
-    const entry = functions.find((each) => each.address === address);
+    const entry = at.get(address);
     if (entry !== undefined) return entry;
     throw new CommandError(
       `Cannot write a first policy: the host has no PCI function ${address} (bargate inventory lists them)`,

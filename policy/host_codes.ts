@@ -46,7 +46,7 @@ export const HOST_CODES = {
   ),
   BG2003: fact(
     "Device on another driver",
-    "Only vfio-pci exports BARs as dma-bufs.",
+    "Bargate exports from vfio-pci only.",
     "bind it: write vfio-pci to its driver_override in sysfs, unbind its driver, and write its address to /sys/bus/pci/drivers_probe",
   ),
   BG2004: fact(
@@ -194,7 +194,7 @@ export const HOST_CODES = {
   ),
   BG2032: fact(
     "VFIO driver that does not export",
-    "Variants of vfio-pci for one kind of device do not offer VFIO_DEVICE_FEATURE_DMA_BUF, or have BARs of their own making.",
+    "Bargate exports from vfio-pci only: its variants for one kind of device do not offer VFIO_DEVICE_FEATURE_DMA_BUF, or have BARs of their own making.",
     "bind it to vfio-pci itself: write vfio-pci to its driver_override in sysfs, unbind its driver, and write its address to /sys/bus/pci/drivers_probe",
   ),
   BG2033: fact(

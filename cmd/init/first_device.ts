@@ -1,6 +1,7 @@
 /**
  * What `init` makes of one function: what is denied, what could be exported, and what stands in the
- * way. Where it is not known what a BAR is, it is taken for registers: more denied is safer than less.
+ * way. Only a BAR that is known to be memory has an example; all others are denied, for more denied is
+ * safer than less.
  *
  * @module
  */
@@ -9,19 +10,15 @@ import {
   protectedRanges,
   whyNotKnown,
 } from "../../engine/protected_ranges.ts";
-import { IommuGroups } from "../../host/group_viability.ts";
+import { type IommuGroups, isVfioDriver } from "../../host/group_viability.ts";
 import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../host/snapshot.ts";
 import { formatQuantity } from "../../policy/quantity.ts";
-
-/** Bytes of a BAR; absent: all of them. */
-export interface Range {
-  readonly offset: bigint;
-  readonly length: bigint;
-}
+import { type MemoryUse, type Range, useOfBar } from "./use_of_bar.ts";
 
 /** What must never leave. */
 export interface FirstDeny {
   readonly bar: number;
+  /** Absent: all of the BAR. */
   readonly range?: Range;
   readonly reason: string;
 }
@@ -31,6 +28,8 @@ export interface FirstExample {
   readonly bar: SnapshotBar;
   /** Where the page starts. */
   readonly offset: bigint;
+  /** By what the BAR is taken for memory. */
+  readonly by: string;
 }
 
 /** A device of the policy. */
@@ -59,14 +58,18 @@ const KINDS: readonly (readonly [string, string])[] = [
   ["05", "memory"],
   ["12", "accelerator"],
 ];
-/** The BAR of an NVMe controller's registers. */
-const NVME_REGISTERS = 0;
+const OUTSIDE = "not known to be memory";
 
 /**
  * @param host on which the function is
+ * @param groups of the same host
  * @param entry the function
  */
-export function firstDevice(host: HostSnapshot, entry: SnapshotFunction): FirstDevice {
+export function firstDevice(
+  host: HostSnapshot,
+  groups: IommuGroups,
+  entry: SnapshotFunction,
+): FirstDevice {
   const judge = new Judge(
     BigInt(host.pageSize),
     entry,
@@ -79,7 +82,7 @@ export function firstDevice(host: HostSnapshot, entry: SnapshotFunction): FirstD
     denies: judge.denies,
     examples: judge.examples,
     remarks: judge.remarks,
-    inTheWay: inTheWay(host, entry),
+    inTheWay: inTheWay(host, groups, entry),
     notes: controllerMemory(entry),
   };
 }
@@ -115,59 +118,63 @@ class Judge {
   #bar(bar: SnapshotBar): void {
     const isSmall = bar.kind !== "io" && bar.size < this.page;
     if (isSmall) this.remarks.set(bar.index, "less than a page, so that it cannot be exported");
-    const why = this.#registers(bar);
+    const use = this.guarded === undefined
+      ? { denied: "where its MSI-X table is is not known" }
+      : useOfBar(this.entry, bar, this.guarded);
     if (bar.kind === "io") this.remarks.set(bar.index, "I/O ports cannot be exported");
-    else if (why !== undefined) this.#deny(bar.index, why);
-    else this.#memory(bar);
+    else if ("denied" in use) this.#deny(bar.index, use.denied);
+    else this.#memory(bar, use);
   }
 
-  #deny(bar: number, reason: string): void {
-    this.denies.push({ bar, reason });
+  #deny(bar: number, reason: string, range?: Range): void {
+    this.denies.push({ bar, reason, ...(range === undefined ? {} : { range }) });
   }
 
-  /** @returns why the whole of it is denied; undefined: it is taken for memory */
-  #registers(bar: SnapshotBar): string | undefined {
-    const { class: code, bars } = this.entry;
-    if (code.startsWith("0108") && bar.index === NVME_REGISTERS) {
-      return "controller registers and doorbells";
-    }
-    if (this.guarded === undefined) return "where its MSI-X table is is not known";
-    if (!bar.prefetchable) return "registers, for reads of it can have effects (not prefetchable)";
-    if (code.startsWith("02")) return "registers and doorbells of a network controller";
-    const larger = bars.some((other) => other.prefetchable && other.size > bar.size);
-    const isGuarded = this.guarded.some((range) => range.bar === bar.index);
-    return larger && isGuarded ? "registers, for the MSI-X table is among them" : undefined;
-  }
-
-  #memory(bar: SnapshotBar): void {
-    const guarded = (this.guarded ?? []).filter((range) => range.bar === bar.index);
-    for (const { offset, length, what } of guarded) {
-      const reason = what === "msix-table" ? "MSI-X table" : "MSI-X pending bit array";
-      this.denies.push({ bar: bar.index, range: { offset, length }, reason });
-    }
+  #memory(bar: SnapshotBar, { by, part = { offset: 0n, length: bar.size } }: MemoryUse): void {
     if (bar.size < this.page) return;
-    const offset = this.#freePage(bar, guarded);
+    const start = (part.offset + this.page - 1n) / this.page * this.page;
+    const end = (part.offset + part.length) / this.page * this.page;
+    if (start >= end) return this.#deny(bar.index, "no whole page of it is known to be memory");
+    if (start > 0n) this.#deny(bar.index, OUTSIDE, { offset: 0n, length: start });
+    const guarded = (this.guarded ?? []).filter((range) =>
+      range.bar === bar.index && range.offset < end && start < range.offset + range.length
+    );
+    for (const { offset, length, what } of guarded) {
+      const from = offset < start ? start : offset;
+      const to = offset + length < end ? offset + length : end;
+      const reason = what === "msix-table" ? "MSI-X table" : "MSI-X pending bit array";
+      this.#deny(bar.index, reason, { offset: from, length: to - from });
+    }
+    if (end < bar.size) this.#deny(bar.index, OUTSIDE, { offset: end, length: bar.size - end });
+    const offset = this.#freePage(start, end, guarded);
     if (offset === undefined) this.remarks.set(bar.index, "every page of it is protected");
-    else this.examples.push({ bar, offset });
+    else this.examples.push({ bar, offset, by });
   }
 
   /** The first page that is free: at the start, or behind something protected. */
-  #freePage({ size }: SnapshotBar, guarded: readonly ProtectedRange[]): bigint | undefined {
-    const starts = [0n, ...guarded.map(({ offset, length }) => offset + length)];
+  #freePage(first: bigint, end: bigint, guarded: readonly ProtectedRange[]): bigint | undefined {
+    const starts = [first, ...guarded.map(({ offset, length }) => offset + length)];
     return starts.sort((a, b) => a < b ? -1 : 1).find((start) =>
-      start + this.page <= size &&
+      start >= first && start + this.page <= end &&
       !guarded.some(({ offset, length }) => start < offset + length && offset < start + this.page)
     );
   }
 }
 
 /** The same that `plan` would find, in words for a comment. */
-function inTheWay(host: HostSnapshot, entry: SnapshotFunction): readonly string[] {
+function inTheWay(
+  host: HostSnapshot,
+  groups: IommuGroups,
+  entry: SnapshotFunction,
+): readonly string[] {
   const { driver, cdev, groupNode, config } = entry;
-  const spoilers = new IommuGroups(host).viability(entry)?.spoilers ?? [];
+  const spoilers = groups.viability(entry)?.spoilers ?? [];
+  const code = driver !== undefined && isVfioDriver(driver) ? "BG2032" : "BG2003";
   return [
     ...(driver === VFIO_PCI ? [] : [
-      `it is bound to ${driver ?? "no driver"}, and only vfio-pci exports (BG2003)`,
+      `it is bound to ${
+        driver ?? "no driver"
+      }, and Bargate exports from ${VFIO_PCI} only (${code})`,
     ]),
     ...(driver === VFIO_PCI && cdev === undefined && groupNode === undefined
       ? ["there is no VFIO node to open it by (BG2004)"]
@@ -193,6 +200,6 @@ function controllerMemory(entry: SnapshotFunction): readonly string[] {
     const at = `0x${offset.toString(16)}, ${formatQuantity(size)}`;
     return [`the controller's memory buffer (CMB): BAR ${bar} at ${at}`];
   }
-  const others = entry.bars.some(({ index, kind }) => index !== NVME_REGISTERS && kind !== "io");
+  const others = entry.bars.some(({ index, kind }) => index !== 0 && kind !== "io");
   return others ? [] : ["no BAR could hold a controller memory buffer (CMB)"];
 }

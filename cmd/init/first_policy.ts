@@ -136,12 +136,13 @@ function importerLines(): readonly string[] {
 
 function exampleLines(
   { name, inTheWay }: FirstDevice,
-  { bar, offset }: FirstExample,
+  { bar, offset, by }: FirstExample,
   { pageSize }: HostSnapshot,
 ): readonly string[] {
   const what = `one page of BAR ${bar.index}, which has ${sizeText(bar.size)}`;
   const why = inTheWay.length === 0 ? "" : "; not as the host is now, see the device";
   return [
+    comment("", `taken for memory, for ${by}`),
     comment("", `${what}${why}`),
     `#  - name: ${name}-bar${bar.index}`,
     `#    device: ${name}`,
