@@ -8,7 +8,7 @@
 import type { HostSnapshot, NamedDevice, SnapshotFunction } from "../host/snapshot.ts";
 import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { ImporterDevice, ImporterRule } from "../policy/model.ts";
-import { idOf } from "./resolve.ts";
+import { FunctionIndex, idOf } from "./resolve.ts";
 
 /** The function, or why there is not exactly one. */
 export type ImporterFunction =
@@ -29,90 +29,127 @@ export type NameClass = "rdma" | "drm" | "nvme";
 
 const CLASSES: readonly NameClass[] = ["rdma", "drm", "nvme"];
 
-/**
- * Finds the function that an importer's `device` declares.
- *
- * @param importer of a checked policy
- * @param host what is there
- * @returns undefined if the policy declares none
- *
- * @example
- * ```ts
- * import { importerFunction } from "./importer_device.ts";
- *
- * const at = { file: "p.yaml", line: 1, column: 1, endLine: 1, endColumn: 2 };
- * const importer = {
- *   name: "target",
- *   identity: {},
- *   driver: { value: "mlx5", at },
- *   mapping: "importer" as const,
- *   device: { rdma: "mlx5_0", at },
- *   at,
- * };
- * const host = { kernel: { release: "7.3.4" }, pageSize: 4096, iommu: [], rdma: [], functions: [] };
- * if (importerFunction(importer, host)?.is !== "none") throw new Error("wrong");
- * ```
- */
-export function importerFunction(
-  importer: ImporterRule,
-  host: HostSnapshot,
-): ImporterFunction | undefined {
-  const { device } = importer;
-  if (device === undefined) return undefined;
-  const unknown = CLASSES.find((field) => device[field] !== undefined && host[field] === undefined);
-  if (unknown !== undefined) return { is: "unknown", field: unknown };
-  const entries = host.functions.filter((entry) => holds(device, entry, host));
-  const [entry] = entries;
-  if (entry === undefined) return { is: "none", why: whyNone(device, host) };
-  if (entries.length > 1) return { is: "several", entries };
-  const wanted = IMPORTER_DRIVERS.get(importer.driver.value)?.functionDrivers ?? [];
-  return wanted.some((driver) => isDriver(driver, entry.driver))
-    ? { is: "found", entry }
-    : { is: "other-driver", entry, wanted };
-}
+/** Functions of one host, ready to be asked for by what importers declare. */
+export class ImporterFunctions {
+  readonly #named: ReadonlyMap<NameClass, ReadonlyMap<string, readonly NamedDevice[]>>;
 
-function holds(device: ImporterDevice, entry: SnapshotFunction, host: HostSnapshot): boolean {
-  const named = (field: NameClass) => {
-    const wanted = device[field];
-    return wanted === undefined ||
-      (host[field] ?? []).some((named) =>
-        named.name === wanted && named.function === entry.address
-      );
-  };
-  return (device.address === undefined || device.address === entry.address) &&
-    (device.id === undefined || device.id === idOf(entry)) && CLASSES.every(named);
-}
+  /**
+   * @param host what is there
+   * @param index of its functions
+   *
+   * @example
+   * ```ts
+   * import { ImporterFunctions } from "./importer_device.ts";
+   *
+   * const at = { file: "p.yaml", line: 1, column: 1, endLine: 1, endColumn: 2 };
+   * const importer = {
+   *   name: "target",
+   *   identity: {},
+   *   driver: { value: "mlx5", at },
+   *   mapping: "importer" as const,
+   *   device: { rdma: "mlx5_0", at },
+   *   at,
+   * };
+   * const host = { kernel: { release: "7.3.4" }, pageSize: 4096, iommu: [], rdma: [], functions: [] };
+   * if (new ImporterFunctions(host).of(importer)?.is !== "none") throw new Error("wrong");
+   * ```
+   */
+  constructor(
+    private readonly host: HostSnapshot,
+    private readonly index: FunctionIndex = new FunctionIndex(host),
+  ) {
+    this.#named = new Map(
+      CLASSES.map((field) => [field, Map.groupBy(host[field] ?? [], ({ name }) => name)]),
+    );
+  }
 
-/** Each field that is given, with what the host has for it. */
-function whyNone(device: ImporterDevice, host: HostSnapshot): string {
-  const facts: string[] = [];
-  const at = host.functions.find(({ address }) => address === device.address);
-  if (device.address !== undefined) {
-    facts.push(`${device.address} is ${at === undefined ? "not there" : idOf(at)}`);
+  /**
+   * Finds the function that an importer's `device` declares.
+   *
+   * @param importer of a checked policy
+   * @returns undefined if the policy declares none
+   */
+  of({ device, driver }: ImporterRule): ImporterFunction | undefined {
+    if (device === undefined) return undefined;
+    const unknown = CLASSES.find((field) =>
+      device[field] !== undefined && this.host[field] === undefined
+    );
+    if (unknown !== undefined) return { is: "unknown", field: unknown };
+    const entries = this.#candidates(device).filter((entry) => this.#holds(device, entry));
+    const [entry] = entries;
+    if (entry === undefined) return { is: "none", why: this.#whyNone(device) };
+    if (entries.length > 1) return { is: "several", entries };
+    const wanted = IMPORTER_DRIVERS.get(driver.value)?.functionDrivers ?? [];
+    return wanted.some((each) => isDriver(each, entry.driver))
+      ? { is: "found", entry }
+      : { is: "other-driver", entry, wanted };
   }
-  if (device.id !== undefined && !host.functions.some((entry) => idOf(entry) === device.id)) {
-    facts.push(`no function is a ${device.id}`);
+
+  #namedSo(field: NameClass, name: string): readonly NamedDevice[] {
+    return this.#named.get(field)?.get(name) ?? [];
   }
-  for (const field of CLASSES) {
-    const wanted = device[field];
-    if (wanted !== undefined) facts.push(nameFact(field, wanted, host[field] ?? []));
+
+  /** By what few functions have: a name, an address, and at last an id. */
+  #candidates(device: ImporterDevice): readonly SnapshotFunction[] {
+    const { address, id, at } = device;
+    const field = CLASSES.find((each) => device[each] !== undefined);
+    const name = field === undefined ? undefined : device[field];
+    if (field === undefined || name === undefined) {
+      return this.index.matching({
+        ...(address === undefined ? {} : { address: [address] }),
+        ...(id === undefined ? {} : { id: [id] }),
+        at,
+      }).found;
+    }
+    const addresses = this.#namedSo(field, name).map((named) => named.function);
+    return [...new Set(addresses)].flatMap((each) =>
+      each === undefined ? [] : this.index.at(each) ?? []
+    );
   }
-  return facts.join("; ");
+
+  #holds(device: ImporterDevice, entry: SnapshotFunction): boolean {
+    const named = (field: NameClass) => {
+      const wanted = device[field];
+      return wanted === undefined ||
+        this.#namedSo(field, wanted).some((each) => each.function === entry.address);
+    };
+    return (device.address === undefined || device.address === entry.address) &&
+      (device.id === undefined || device.id === idOf(entry)) && CLASSES.every(named);
+  }
+
+  /** Each field that is given, with what the host has for it. */
+  #whyNone(device: ImporterDevice): string {
+    const { address, id, at } = device;
+    const facts: string[] = [];
+    if (address !== undefined) {
+      const there = this.index.at(address);
+      facts.push(`${address} is ${there === undefined ? "not there" : idOf(there)}`);
+    }
+    if (id !== undefined && this.index.matching({ id: [id], at }).found.length === 0) {
+      facts.push(`no function is a ${id}`);
+    }
+    for (const field of CLASSES) {
+      const wanted = device[field];
+      if (wanted !== undefined) facts.push(this.#nameFact(field, wanted));
+    }
+    return facts.join("; ");
+  }
+
+  #nameFact(field: NameClass, wanted: string): string {
+    const [found] = this.#namedSo(field, wanted);
+    if (found !== undefined) {
+      return `${CLASS_NAMES[field]} device ${wanted} is ${found.function ?? "no PCI function"}`;
+    }
+    const names = this.host[field] ?? [];
+    const others = names.slice(0, 4).map(({ name }) => name).join(", ");
+    const there = names.length === 0 ? "it has none" : `it has ${others}`;
+    return `no ${CLASS_NAMES[field]} device is named ${wanted}, ${there}${
+      names.length > 4 ? ", …" : ""
+    }`;
+  }
 }
 
 const CLASS_NAMES: Readonly<Record<NameClass, string>> = { rdma: "RDMA", drm: "DRM", nvme: "NVMe" };
-
-function nameFact(field: NameClass, wanted: string, names: readonly NamedDevice[]): string {
-  const found = names.find(({ name }) => name === wanted);
-  if (found !== undefined) {
-    return `${CLASS_NAMES[field]} device ${wanted} is ${found.function ?? "no PCI function"}`;
-  }
-  const others = names.slice(0, 4).map(({ name }) => name).join(", ");
-  const there = names.length === 0 ? "it has none" : `it has ${others}`;
-  return `no ${CLASS_NAMES[field]} device is named ${wanted}, ${there}${
-    names.length > 4 ? ", …" : ""
-  }`;
-}
 
 /** Variants of vfio-pci are called after their devices (`mlx5_vfio_pci`). */
 function isDriver(wanted: string, driver: string | undefined): boolean {

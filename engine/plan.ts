@@ -164,7 +164,7 @@ class Planner {
       ranges: new RangeFinder(BigInt(host.pageSize), denials, add),
       resolved: new Map(),
     });
-    this.#importers = new ImporterFinder(host, add);
+    this.#importers = new ImporterFinder(host, this.#index, add);
     this.#telling = findersWith(add);
     this.#silent = findersWith(() => {});
   }

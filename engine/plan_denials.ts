@@ -16,11 +16,12 @@ export interface Denied {
 
 /** Beyond every BAR: BARs are less than 2^63 bytes. */
 const BAR_END = 1n << 64n;
-const BARS = [0, 1, 2, 3, 4, 5];
 
 /** All denies of a set on one host. */
 export class Denials {
-  readonly #byBar = new Map<string, IntervalIndex<Denied>>();
+  /** By address; of each device once, however many functions it is. */
+  readonly #rules = new Map<string, (readonly DenyRule[])[]>();
+  readonly #byBar = new Map<string, IntervalIndex<Denied> | undefined>();
 
   /**
    * A deny falls on every function that its device matches, and on those of which nobody can tell:
@@ -30,30 +31,35 @@ export class Denials {
    * @param index of the host's functions
    */
   constructor(set: PolicySet, index: FunctionIndex) {
-    const lists = new Map<string, Denied[]>();
     for (const policy of set.policies) {
-      for (const rule of policy.deny) {
-        const device = policy.devices.get(rule.device.value);
+      for (const [name, rules] of Map.groupBy(policy.deny, ({ device }) => device.value)) {
+        const device = policy.devices.get(name);
         if (device === undefined) continue;
         const { found, unjudged } = index.matching(device.match);
-        for (const { address } of [...found, ...unjudged]) collect(rule, address, lists);
+        for (const { address } of [...found, ...unjudged]) this.#collect(rules, address);
       }
     }
-    for (const [key, list] of lists) this.#byBar.set(key, new IntervalIndex(list));
   }
 
   /** @returns what is denied of one BAR; absent: nothing */
   on(address: string, bar: number): IntervalIndex<Denied> | undefined {
-    return this.#byBar.get(barKey(address, bar));
+    const key = `${address} ${bar}`;
+    if (!this.#byBar.has(key)) this.#byBar.set(key, this.#indexOf(address, bar));
+    return this.#byBar.get(key);
   }
-}
 
-function collect(rule: DenyRule, address: string, lists: Map<string, Denied[]>): void {
-  for (const bar of rule.bar === undefined ? BARS : [rule.bar]) {
-    const key = barKey(address, bar);
-    const list = lists.get(key) ?? [];
-    list.push(...deniedBy(rule));
-    lists.set(key, list);
+  #collect(rules: readonly DenyRule[], address: string): void {
+    const known = this.#rules.get(address);
+    if (known === undefined) this.#rules.set(address, [rules]);
+    else known.push(rules);
+  }
+
+  /** Only of what is asked for: few of many functions are exported from. */
+  #indexOf(address: string, bar: number): IntervalIndex<Denied> | undefined {
+    const denied = (this.#rules.get(address) ?? []).flat()
+      .filter((rule) => rule.bar === undefined || rule.bar === bar)
+      .flatMap(deniedBy);
+    return denied.length === 0 ? undefined : new IntervalIndex(denied);
   }
 }
 
@@ -64,8 +70,4 @@ function deniedBy(rule: DenyRule): readonly Denied[] {
     end: slice.length === "rest" ? BAR_END : slice.offset + slice.length,
     rule,
   }));
-}
-
-function barKey(address: string, bar: number): string {
-  return `${address} ${bar}`;
 }

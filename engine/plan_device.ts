@@ -5,7 +5,7 @@
  */
 import { serialOf } from "../host/serial.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
-import type { DeviceRule } from "../policy/model.ts";
+import type { DeviceMatch, DeviceRule } from "../policy/model.ts";
 import { holdKinds } from "./device_hold.ts";
 import { placeOf } from "./device_place.ts";
 import type { DeviceTarget } from "./device_target.ts";
@@ -83,10 +83,7 @@ export class DeviceFinder {
   #notThere({ name, match }: DeviceRule): void {
     const there = (match.address ?? []).flatMap((a) => this.index.at(a) ?? [])
       .map((entry) => ({ entry, lacks: mismatches(entry, match) }));
-    const near = this.index.nearly(match)
-      .filter(({ entry }) => !there.some((other) => other.entry === entry))
-      .slice(0, MAX_NEAR_MISSES)
-      .map(({ entry, lacks }) => ({ entry, lacks: [lacks] }));
+    const near = this.#near(match, new Set(there.map(({ entry }) => entry)));
     const drifted = there.some(({ lacks }) => lacks.some(({ field }) => OF_IDENTITY.has(field)));
     const instead = [...there, ...near].map(({ entry, lacks }) =>
       `${entry.address} is ${idOf(entry)}, class ${entry.class}, and fits but for its ${
@@ -97,6 +94,15 @@ export class DeviceFinder {
       instead.length === 0 ? "" : `: ${instead.join("; ")}`
     }`;
     this.add(drifted ? "BG2031" : "BG2001", match.at, message);
+  }
+
+  #near(match: DeviceMatch, told: ReadonlySet<SnapshotFunction>) {
+    const near: { entry: SnapshotFunction; lacks: Mismatch[] }[] = [];
+    for (const { entry, lacks } of this.index.nearly(match)) {
+      if (near.length === MAX_NEAR_MISSES) break;
+      if (!told.has(entry)) near.push({ entry, lacks: [lacks] });
+    }
+    return near;
   }
 
   #usable(device: DeviceRule, entry: SnapshotFunction): Resolved | undefined {

@@ -8,17 +8,23 @@ import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { HostCode } from "../policy/host_codes.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import type { AddFinding } from "./host_findings.ts";
-import { type ImporterFunction, importerFunction } from "./importer_device.ts";
+import { type ImporterFunction, ImporterFunctions } from "./importer_device.ts";
+import type { FunctionIndex } from "./resolve.ts";
 
 /** Finds importers' functions, and tells why there are none. */
 export class ImporterFinder {
   readonly #functions = new Map<ImporterRule, { readonly entry: SnapshotFunction | undefined }>();
 
+  readonly #host: ImporterFunctions;
+
   /**
    * @param host what is there
+   * @param index of its functions
    * @param add takes what is found
    */
-  constructor(private readonly host: HostSnapshot, private readonly add: AddFinding) {}
+  constructor(host: HostSnapshot, index: FunctionIndex, private readonly add: AddFinding) {
+    this.#host = new ImporterFunctions(host, index);
+  }
 
   /**
    * Each importer's declaration is held against the host once, however many rules name it.
@@ -35,7 +41,7 @@ export class ImporterFinder {
   }
 
   #findFunction(importer: ImporterRule): SnapshotFunction | undefined {
-    const found = importerFunction(importer, this.host);
+    const found = this.#host.of(importer);
     if (found === undefined || found.is === "found") return found?.entry;
     const [code, why] = notFound(found);
     this.add(code, importer.device?.at, `the device of importer ${importer.name} ${why}`);

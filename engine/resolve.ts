@@ -22,19 +22,23 @@ export interface Mismatch {
   readonly has: string;
 }
 
+/** Functions by what they have in common. */
+type Groups = ReadonlyMap<string | undefined, readonly SnapshotFunction[]>;
+
+/** Instead of a serial number. */
+const UNREADABLE = "unreadable";
+
 /** Functions of one host, ready to be asked for. */
 export class FunctionIndex {
-  readonly #byAddress = new Map<string, SnapshotFunction>();
-  readonly #byId = new Map<string, SnapshotFunction[]>();
+  readonly #byAddress: ReadonlyMap<string, SnapshotFunction>;
+  readonly #byId: Groups;
+  /** Made when something is missing for the first time: most hosts have all that is wanted. */
+  #bySubsystem: Groups | undefined;
+  #bySerial: Groups | undefined;
 
   constructor(private readonly snapshot: HostSnapshot) {
-    for (const entry of snapshot.functions) {
-      this.#byAddress.set(entry.address, entry);
-      const id = idOf(entry);
-      const same = this.#byId.get(id);
-      if (same === undefined) this.#byId.set(id, [entry]);
-      else same.push(entry);
-    }
+    this.#byAddress = new Map(snapshot.functions.map((entry) => [entry.address, entry]));
+    this.#byId = Map.groupBy(snapshot.functions, idOf);
   }
 
   /**
@@ -54,23 +58,42 @@ export class FunctionIndex {
   }
 
   /**
-   * The functions that are almost a device.
+   * The functions that are almost a device, found one by one: whoever wants few looks at few.
    *
    * @param match what a policy says of a device that is not there
    * @returns those that lack one field only, and are what another says that few functions are
    */
-  nearly(match: DeviceMatch): readonly { entry: SnapshotFunction; lacks: Mismatch }[] {
-    const telling = TELLING.filter((field) => match[field] !== undefined);
-    return this.snapshot.functions.flatMap((entry) => {
+  *nearly(match: DeviceMatch): Iterable<{ entry: SnapshotFunction; lacks: Mismatch }> {
+    const seen = new Set<SnapshotFunction>();
+    for (const entry of this.#sharing(match)) {
+      if (seen.has(entry)) continue;
+      seen.add(entry);
       const [lacks, another] = mismatches(entry, match);
-      if (lacks === undefined || another !== undefined) return [];
-      return telling.some((field) => field !== lacks.field) ? [{ entry, lacks }] : [];
-    });
+      if (lacks !== undefined && another === undefined) yield { entry, lacks };
+    }
   }
 
   /** At a given address, whatever else it is: for saying what stands there instead. */
   at(address: string): SnapshotFunction | undefined {
     return this.#byAddress.get(address);
+  }
+
+  /** Those that have one of the fields that few functions have in common, or may have it. */
+  *#sharing({ address, id, subsystem, serial }: DeviceMatch): Iterable<SnapshotFunction> {
+    const { functions } = this.snapshot;
+    for (const each of address ?? []) {
+      const entry = this.#byAddress.get(each);
+      if (entry !== undefined) yield entry;
+    }
+    yield* among(this.#byId, id);
+    if (subsystem !== undefined) {
+      this.#bySubsystem ??= Map.groupBy(functions, (entry) => entry.subsystem);
+      yield* among(this.#bySubsystem, subsystem);
+    }
+    if (serial !== undefined) {
+      this.#bySerial ??= Map.groupBy(functions, serialKey);
+      yield* among(this.#bySerial, [...serial, UNREADABLE]);
+    }
   }
 
   /** Each once, however often a list names it. */
@@ -111,8 +134,16 @@ function hasSerial(entry: SnapshotFunction, { serial }: DeviceMatch): boolean | 
   return found.is === "known" && serial.includes(found.serial);
 }
 
-/** Fields that few functions have in common. */
-const TELLING = ["address", "id", "subsystem", "serial"] as const;
+/** Who cannot be judged may be the one. */
+function serialKey(entry: SnapshotFunction): string | undefined {
+  const found = serialOf(entry);
+  if (found.is === "unreadable") return UNREADABLE;
+  return found.is === "known" ? found.serial : undefined;
+}
+
+function* among(groups: Groups, keys: readonly string[] = []): Iterable<SnapshotFunction> {
+  for (const key of keys) yield* groups.get(key) ?? [];
+}
 
 const FIELDS = [
   "address",

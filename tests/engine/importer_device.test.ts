@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { importerFunction } from "../../engine/importer_device.ts";
+import { ImporterFunctions } from "../../engine/importer_device.ts";
 import { makePlan } from "../../engine/plan.ts";
 import { planJson } from "../../engine/plan_json.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
@@ -67,10 +67,10 @@ defaults: { collateral: device }
 function found(device: string, driver?: string, on = host()) {
   const importer = policy(device, driver).policies[0]?.importers.get("target");
   assert.ok(importer !== undefined);
-  return importerFunction(importer, on);
+  return new ImporterFunctions(on).of(importer);
 }
 
-Deno.test("importerFunction() finds the function by each field, and by all that are given", () => {
+Deno.test("ImporterFunctions finds the function by each field, and by all that are given", () => {
   const devices = [
     `{ address: "${NIC}" }`,
     "{ rdma: mlx5_0 }",
@@ -84,7 +84,7 @@ Deno.test("importerFunction() finds the function by each field, and by all that 
   }
 });
 
-Deno.test("importerFunction() says why there is not exactly one function", () => {
+Deno.test("ImporterFunctions says why there is not exactly one function", () => {
   assert.deepEqual(found("{ rdma: mlx5_7 }"), {
     is: "none",
     why: "no RDMA device is named mlx5_7, it has mlx5_0, mlx5_1, rxe0",
@@ -105,13 +105,13 @@ Deno.test("importerFunction() says why there is not exactly one function", () =>
   assert.equal(found(`{ id: "15b3:101d" }`)?.is, "several");
 });
 
-Deno.test("importerFunction() does not take what was not looked for as what is not there", () => {
+Deno.test("ImporterFunctions does not take what was not looked for as what is not there", () => {
   const { rdma: _, ...blind } = host();
   assert.deepEqual(found("{ rdma: mlx5_0 }", "mlx5", blind), { is: "unknown", field: "rdma" });
   assert.equal(found(`{ address: "${NIC}" }`, "mlx5", blind)?.is, "found");
 });
 
-Deno.test("importerFunction() wants the function on the importer's driver, or a variant of vfio-pci", () => {
+Deno.test("ImporterFunctions wants the function on the importer's driver, or a variant of vfio-pci", () => {
   assert.equal(found("{ drm: card0 }", "amdgpu")?.is, "other-driver");
   assert.equal(found("{ rdma: mlx5_0 }", "iommufd")?.is, "other-driver");
   assert.equal(found(`{ address: "0000:42:00.0" }`, "mlx5")?.is, "other-driver");

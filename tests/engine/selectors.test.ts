@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { makePlan } from "../../engine/plan.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
-import { FunctionIndex } from "../../engine/resolve.ts";
+import { FunctionIndex, mismatches } from "../../engine/resolve.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 
 const [ONE, TWO, THREE] = ["0000:01:00.0", "0000:02:00.0", "0000:03:00.0"];
@@ -254,4 +254,54 @@ Deno.test("a function is found once where the match was made without a policy's 
   const at = { file: "p.yaml", line: 1, column: 1, endLine: 1, endColumn: 2 };
   const { found } = new FunctionIndex(host()).matching({ id: ["1b36:0010", "1b36:0010"], at });
   assert.equal(found.length, 3);
+});
+
+Deno.test("functions that are almost a device are those that lack one field, whatever it is", () => {
+  const functions = [1, 2, 3, 4, 5, 6, 7, 8].map((last) =>
+    ssd(`0000:0${last}:00.0`, last % 3, {
+      device: last % 2 === 0 ? "0010" : "0011",
+      ...(last % 4 === 0 ? {} : { subsystem: `1af4:110${last % 3}` }),
+      class: last < 5 ? "010802" : "020000",
+      ...(last === 6 ? { config: serialConfig(0, 64) } : {}),
+    })
+  );
+  const index = new FunctionIndex(host(functions));
+  const at = { file: "p.yaml", line: 1, column: 1, endLine: 1, endColumn: 2 };
+  const [none, gone] = ["ffff:ffff", "0000:09:00.0"];
+  const values = {
+    address: [undefined, ["0000:02:00.0"], [gone], ["0000:06:00.0", gone]],
+    id: [undefined, ["1b36:0010"], [none], [none, "1b36:0011"]],
+    subsystem: [undefined, ["1af4:1101"], [none]],
+    serial: [undefined, ["00-1b-21-ff-ff-a0-12-01"], ["00-00-00-00-00-00-00-00"]],
+    class: [undefined, ["0108"], ["0300"]],
+  };
+  let some = 0;
+  for (const address of values.address) {
+    for (const id of values.id) {
+      for (const subsystem of values.subsystem) {
+        for (const serial of values.serial) {
+          for (const classes of values.class) {
+            const match = {
+              ...(address === undefined ? {} : { address }),
+              ...(id === undefined ? {} : { id }),
+              ...(subsystem === undefined ? {} : { subsystem }),
+              ...(serial === undefined ? {} : { serial }),
+              ...(classes === undefined ? {} : { class: classes }),
+              at,
+            };
+            const telling = Object.keys(match).filter((key) => key !== "class" && key !== "at");
+            const wanted = functions.filter((entry) => {
+              const [lacks, another] = mismatches(entry, match);
+              return lacks !== undefined && another === undefined &&
+                telling.some((field) => field !== lacks.field);
+            });
+            const found = [...index.nearly(match)].map(({ entry }) => entry.address);
+            assert.deepEqual(found.toSorted(), wanted.map((entry) => entry.address));
+            some += found.length;
+          }
+        }
+      }
+    }
+  }
+  assert.ok(some > 100, `${some}`);
 });
