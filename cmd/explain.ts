@@ -116,7 +116,7 @@ async function errnoOnHost(
     "./read_inventory.ts",
   );
   const facts = await readInventory(inventory);
-  const host = facts.snapshot(() => true);
+  const host = facts.take(() => true)?.snapshot;
   if (loaded.result.set === undefined || host === undefined) {
     showProblems(context, loaded, facts.diagnostics);
     const status = host === undefined ? ExitStatus.hostNotReady : ExitStatus.invalidPolicy;

@@ -21,7 +21,7 @@ import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { SIM_FLAG } from "./plan_flags.ts";
 import { planningHost } from "./planning_host.ts";
-import { factsOf, type HostFacts } from "./prepare_plan.ts";
+import { factsOf, type HostFacts, type TakenFacts } from "./prepare_plan.ts";
 import { readInventory } from "./read_inventory.ts";
 import { writePrivate } from "./write_private.ts";
 
@@ -38,10 +38,12 @@ interface Flags {
 async function init(this: Context, flags: Flags): Promise<void> {
   const { inventory, sim, device, out } = flags;
   const facts = await factsFor(this, flags);
-  const host = snapshotOf(facts);
-  if (facts.diagnostics.length > 0) {
+  const taken = factsTaken(facts);
+  const host = taken?.snapshot;
+  const diagnostics = [...facts.diagnostics, ...taken?.diagnostics ?? []];
+  if (diagnostics.length > 0) {
     this.process.stderr.write(
-      humanDiagnostics(facts.diagnostics, { textOf: () => undefined, coloured: false }),
+      humanDiagnostics(diagnostics, { textOf: () => undefined, coloured: false }),
     );
   }
   if (host === undefined) return this.exitWith(ExitStatus.hostNotReady);
@@ -63,9 +65,9 @@ async function factsFor(context: Context, { inventory, sim }: Flags): Promise<Ho
 }
 
 /** @throws {CommandError} host not ready: there is no PCI here */
-function snapshotOf(facts: HostFacts): HostSnapshot | undefined {
+function factsTaken(facts: HostFacts): TakenFacts | undefined {
   try {
-    return facts.snapshot(() => true);
+    return facts.take(() => true);
   } catch (error) {
     if (!(error instanceof FilesError)) throw error;
     const message = `Cannot write a first policy: ${error.message}`;

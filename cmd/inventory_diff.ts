@@ -43,7 +43,7 @@ async function load(context: Context, file: string): Promise<HostSnapshot | unde
       coloured: context.colours && stderr.isTerminal,
     }));
   }
-  return facts.snapshot(() => true);
+  return facts.take(() => true)?.snapshot;
 }
 
 function humanText(differences: readonly SnapshotDifference[]): string {

@@ -119,23 +119,25 @@ async function reportOn(
   { name, file }: Source,
 ): Promise<HostReport> {
   const { facts, process } = await hostOf(context, flags, file);
-  const snapshot = facts.snapshot(() => true);
-  if (snapshot === undefined) {
+  const taken = facts.take(() => true);
+  if (taken === undefined) {
     const { diagnostics } = facts;
     return { host: name, ready: false, denied: false, diagnostics, grants: [], notChecked: [] };
   }
+  const { snapshot } = taken;
+  const ofFacts = [...facts.diagnostics, ...taken.diagnostics];
   const { set, diagnostics: ofPages } = policies.on(snapshot.pageSize);
-  if (set === undefined) return unfitFor(name, snapshot, [...facts.diagnostics, ...ofPages]);
+  if (set === undefined) return unfitFor(name, snapshot, [...ofFacts, ...ofPages]);
   const found = preflight(set, snapshot, { ...optionsOf(flags), ...process });
   const before = {
     set,
     host: snapshot,
     grants: found.grants,
-    diagnostics: [...facts.diagnostics, ...ofPages, ...found.diagnostics],
+    diagnostics: [...ofFacts, ...ofPages, ...found.diagnostics],
   };
   const live = await lookedAtLive(context, flags, before);
   const diagnostics = [
-    ...facts.diagnostics,
+    ...ofFacts,
     ...ofPages,
     ...adviceFor(facts, found.diagnostics),
     ...live.diagnostics,

@@ -5,6 +5,7 @@
  */
 import { makePlan, type Plan, type PlanOptions } from "../engine/plan.ts";
 import type { Files } from "../host/files.ts";
+import { leftOutDiagnostics } from "../engine/left_out_findings.ts";
 import { readSnapshot } from "../host/read_snapshot.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
@@ -26,6 +27,13 @@ export interface ThisHost {
   readonly simulated?: HostSnapshot;
 }
 
+/** A snapshot, and what it was taken without. */
+export interface TakenFacts {
+  readonly snapshot: HostSnapshot;
+  /** Warnings: functions and fields that could not be read. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
 /** Where a plan has its facts from. */
 export interface HostFacts {
   /** The file that describes the host; absent if it is the machine that this runs on. */
@@ -38,7 +46,7 @@ export interface HostFacts {
    * @param wanted the functions that matter
    * @returns at least these and what is above them; undefined if there are no facts
    */
-  snapshot(wanted: (address: string) => boolean): HostSnapshot | undefined;
+  take(wanted: (address: string) => boolean): TakenFacts | undefined;
 }
 
 /**
@@ -52,7 +60,10 @@ export function factsOf(host: ThisHost, file?: string): HostFacts {
     ...(file === undefined ? {} : { file }),
     pageSize: host.pageSize,
     diagnostics: [],
-    snapshot: (wanted) => readSnapshot(host.files, host, wanted).snapshot,
+    take(wanted) {
+      const taken = readSnapshot(host.files, host, wanted);
+      return { snapshot: taken.snapshot, diagnostics: leftOutDiagnostics(taken) };
+    },
   };
 }
 
@@ -90,16 +101,16 @@ export async function preparePlan(
   if (loaded.set === undefined) {
     return { files, loaded, diagnostics, status: ExitStatus.invalidPolicy };
   }
-  const snapshot = facts.snapshot(wantedFunctions(loaded.set));
-  if (snapshot === undefined) {
+  const taken = facts.take(wantedFunctions(loaded.set));
+  if (taken === undefined) {
     return { files, loaded, diagnostics, status: ExitStatus.hostNotReady };
   }
-  const plan = forHostOf(facts, makePlan(loaded.set, snapshot, options));
+  const plan = forHostOf(facts, makePlan(loaded.set, taken.snapshot, options));
   return {
     files,
     loaded,
     plan,
-    diagnostics: [...diagnostics, ...plan.diagnostics],
+    diagnostics: [...diagnostics, ...taken.diagnostics, ...plan.diagnostics],
     status: statusOf(plan),
   };
 }

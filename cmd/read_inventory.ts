@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { leftOutOfInventory } from "../engine/left_out_findings.ts";
 import { snapshotDiagnostic } from "../engine/snapshot_findings.ts";
 import { MAX_SNAPSHOT_BYTES, parseSnapshot } from "../host/parse_snapshot.ts";
 import type { HostFacts } from "./prepare_plan.ts";
@@ -23,6 +24,7 @@ export async function readInventory(file: string): Promise<HostFacts> {
     file,
     ...(snapshot === undefined ? {} : { pageSize: snapshot.pageSize }),
     diagnostics: problems.map((problem) => snapshotDiagnostic(problem, file)),
-    snapshot: () => snapshot,
+    take: () =>
+      snapshot === undefined ? undefined : { snapshot, diagnostics: leftOutOfInventory(snapshot) },
   };
 }

@@ -121,8 +121,8 @@ function ownAccount(): Account {
 }
 
 async function readHost(path: string): Promise<HostSnapshot> {
-  const { snapshot, diagnostics } = await readInventory(path);
-  const host = snapshot(() => true);
+  const { take, diagnostics } = await readInventory(path);
+  const host = take(() => true)?.snapshot;
   if (host !== undefined) return host;
   const wrong = diagnostics.map(({ file, line, column, message }) =>
     `${file}:${line}:${column}: ${message}`

@@ -63,15 +63,24 @@ class Topology {
   ofGroup({ rule, device }: PlacedGrant): readonly Finding[] {
     const entry = this.#tree.at(device.address);
     const viability = entry === undefined ? undefined : this.#groups.viability(entry);
-    if (entry === undefined || viability === undefined || viability.spoilers.length === 0) {
-      return [];
-    }
+    if (entry === undefined || viability === undefined) return [];
+    if (viability.spoilers.length === 0) return this.#ofUnknown(rule.device.at, entry, viability);
     const spoilers = viability.spoilers.map(({ address, driver }) => `${address} (${driver})`);
     const message =
       `VFIO cannot own IOMMU group ${viability.group} of ${entry.address}: other drivers hold ${
         someOf(spoilers)
       } in it`;
     return [found("BG2201", rule.device.at, message, this.#groupRemedy(entry, viability))];
+  }
+
+  /** Nothing is seen to hold the group. What could not be read of it may. */
+  #ofUnknown(at: Span, entry: SnapshotFunction, viability: GroupViability): readonly Finding[] {
+    const { group, unknown } = viability;
+    if (unknown.length === 0) return [];
+    const message = `whether VFIO can own IOMMU group ${group} of ${entry.address} is not known: ${
+      someOf(unknown)
+    } in it could not be read`;
+    return [found("BG2206", at, message)];
   }
 
   /** A function that is declared and not found has been told; others are not meant then. */

@@ -6,18 +6,20 @@
  *
  * @module
  */
-import type { HostSnapshot, SnapshotFunction } from "./snapshot.ts";
+import type { HostSnapshot, LeftOutFunction, SnapshotFunction } from "./snapshot.ts";
 
 /** What else is in the group of a function that VFIO is to own. */
 export interface GroupViability {
   readonly group: number;
-  /** Functions whose drivers hold the group; none: VFIO can own it, as far as a snapshot tells. */
+  /** Functions whose drivers hold the group; none: see {@linkcode isViable}. */
   readonly spoilers: readonly SnapshotFunction[];
   /**
    * Other functions bound to VFIO drivers. Who opens one of them owns the group, and all of it must
    * have one owner; whether somebody has is not in a snapshot.
    */
   readonly besides: readonly SnapshotFunction[];
+  /** Addresses of functions in it that could not be read; any of them may hold it. */
+  readonly unknown: readonly string[];
 }
 
 /**
@@ -37,12 +39,25 @@ export function isVfioDriver(driver: string): boolean {
   return VFIO_DRIVER.test(driver);
 }
 
+/**
+ * Whether VFIO can own a group.
+ *
+ * @param viability as a snapshot tells it
+ * @returns undefined: nothing in it is seen to hold it, and not all that is in it could be read
+ */
+export function isViable({ spoilers, unknown }: GroupViability): boolean | undefined {
+  if (spoilers.length > 0) return false;
+  return unknown.length > 0 ? undefined : true;
+}
+
 /** The IOMMU groups of a host. Making it is linear in the number of functions. */
 export class IommuGroups {
   readonly #members: ReadonlyMap<number | undefined, readonly SnapshotFunction[]>;
+  readonly #unknown: ReadonlyMap<number | undefined, readonly LeftOutFunction[]>;
 
   /** @param host its snapshot; devices that are not PCI's are not in it, and so not seen */
   constructor(host: HostSnapshot) {
+    this.#unknown = Map.groupBy(host.leftOut ?? [], ({ iommuGroup }) => iommuGroup);
     this.#members = Map.groupBy(host.functions, ({ iommuGroup }) => iommuGroup);
   }
 
@@ -60,6 +75,7 @@ export class IommuGroups {
       group: entry.iommuGroup,
       spoilers: others.filter(({ driver }) => driver !== undefined && holdsGroup(driver)),
       besides: others.filter(({ driver }) => driver !== undefined && isVfioDriver(driver)),
+      unknown: (this.#unknown.get(entry.iommuGroup) ?? []).map(({ address }) => address),
     };
   }
 }

@@ -35,8 +35,8 @@ export const SNAPSHOT_KIND = "HostSnapshot";
  * ```
  */
 export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> {
-  const { description, kernel, cpu, pageSize, iommu, functions, rdma, drm, nvme, unreadable } =
-    snapshot;
+  const { description, kernel, cpu, pageSize, iommu, functions } = snapshot;
+  const { rdma, drm, nvme, leftOut, unreadable } = snapshot;
   const head = JSON.stringify(
     {
       apiVersion: SNAPSHOT_API_VERSION,
@@ -61,6 +61,7 @@ export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> 
     rdma: rdma?.map(namedJson),
     drm: drm?.map(namedJson),
     nvme: nvme?.map(namedJson),
+    leftOut: leftOut?.map(({ address, iommuGroup }) => ({ address, iommuGroup })),
     unreadable: unreadable?.map(unreadableJson),
   });
 }

@@ -99,15 +99,24 @@ function readOverride(fields: FieldReader, folder: string): string | undefined {
   return text === "(null)" ? undefined : text;
 }
 
+/**
+ * The number of an IOMMU group.
+ *
+ * @param name of its folder
+ * @returns undefined if no group has such a name
+ */
+export function groupNumber(name: string): number | undefined {
+  return /^(?:0|[1-9][0-9]{0,8})$/.test(name) ? Number(name) : undefined;
+}
+
 function groupOf(
   { findings }: FieldReader,
   folder: string,
   group: string | undefined,
 ): Pick<SnapshotFunction, "iommuGroup" | "groupNode"> {
   if (group === undefined) return {};
-  if (/^(?:0|[1-9][0-9]{0,8})$/.test(group)) {
-    return { iommuGroup: Number(group), groupNode: `/dev/vfio/${group}` };
-  }
+  const iommuGroup = groupNumber(group);
+  if (iommuGroup !== undefined) return { iommuGroup, groupNode: `/dev/vfio/${group}` };
   const why = `no IOMMU group has such a number (received ${JSON.stringify(group)})`;
   findings.push({ path: `${folder}/iommu_group`, why });
   return {};

@@ -7,14 +7,15 @@ import { isPciAddress } from "./address.ts";
 import { readDeviceNames } from "./device_names.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
 import { type Files, FilesError } from "./files.ts";
-import { PCI_DEVICES, readFunction, virtualFunctions } from "./read_function.ts";
+import { groupNumber, PCI_DEVICES, readFunction, virtualFunctions } from "./read_function.ts";
 import { readCpu } from "./read_cpu.ts";
-import type { HostSnapshot, NodeAccess, SnapshotFunction } from "./snapshot.ts";
+import type { HostSnapshot, LeftOutFunction, NodeAccess, SnapshotFunction } from "./snapshot.ts";
 import { wholeOf } from "./whole_functions.ts";
 
 const SLOTS = "/sys/bus/pci/slots";
 const IOMMU = "/sys/class/iommu";
 const NODES = "/dev/vfio";
+const GROUPS = "/sys/kernel/iommu_groups";
 
 /** What the kernel tells of itself, from the `Kernel` port. */
 export interface KernelFacts {
@@ -64,8 +65,9 @@ export function readSnapshot(
     if (!isPciAddress(address)) reader.skip(address, "the name is no PCI address");
     else if (wanted(address)) reader.read(address);
   }
-  reader.readTogether(listed.length);
+  reader.readTogether(listed);
   const functions = wholeOf(reader.functions, (address, why) => reader.skip(address, why));
+  const leftOut = leftOutOf(host, functions, reader);
   const cpu = readCpu(host);
   return {
     snapshot: {
@@ -78,11 +80,44 @@ export function readSnapshot(
       iommu: iommuUnits(host),
       functions: [...functions.values()].sort((a, b) => a.address < b.address ? -1 : 1),
       ...readDeviceNames(files, host),
+      ...(leftOut.length === 0 ? {} : { leftOut }),
       ...(host.unreadable.length === 0 ? {} : { unreadable: host.unreadable }),
     },
     skipped: reader.skipped,
     findings: host.findings,
   };
+}
+
+/**
+ * Functions that could not be read, and those whose group says that they are in it while they
+ * themselves do not. Of groups that were not read as a whole nothing is missing.
+ */
+function leftOutOf(
+  host: FieldReader,
+  functions: ReadonlyMap<string, SnapshotFunction>,
+  reader: FunctionReader,
+): readonly LeftOutFunction[] {
+  const found = new Map<string, LeftOutFunction>();
+  const groups = new Set<number>();
+  for (const entry of functions.values()) {
+    const { iommuGroup } = entry;
+    if (iommuGroup === undefined || groups.has(iommuGroup)) continue;
+    groups.add(iommuGroup);
+    // By the group and not by the function, which may have gone since it was read.
+    const members = host.names(`${GROUPS}/${iommuGroup}/devices`, "iommuGroup");
+    for (const address of members.filter(isPciAddress)) {
+      const known = functions.get(address)?.iommuGroup === iommuGroup;
+      if (!known && reader.wasMeant(address)) found.set(address, { address, iommuGroup });
+    }
+  }
+  for (const { address } of reader.skipped) {
+    if (!isPciAddress(address) || found.has(address)) continue;
+    // Why it cannot be read has been told already, if it cannot.
+    const link = new FieldReader(host.files).linkName(`${PCI_DEVICES}/${address}/iommu_group`);
+    const iommuGroup = link === undefined ? undefined : groupNumber(link);
+    found.set(address, { address, ...(iommuGroup === undefined ? {} : { iommuGroup }) });
+  }
+  return [...found.values()].sort((a, b) => a.address < b.address ? -1 : 1);
 }
 
 function iommuUnits(host: FieldReader): string[] {
@@ -98,6 +133,7 @@ class FunctionReader {
   readonly skipped: SkippedFunction[] = [];
   readonly functions = new Map<string, SnapshotFunction>();
   readonly #tried = new Set<string>();
+  #partly = false;
   readonly #groups = new Map<string, NodeAccess | undefined>();
   readonly #slots: ReadonlyMap<string, string>;
   readonly #nodes: ReadonlySet<string>;
@@ -140,9 +176,15 @@ class FunctionReader {
     return this.#groups.get(groupNode);
   }
 
-  /** @param listed how many functions there are: if all were wanted, all have been read */
-  readTogether(listed: number): void {
-    const partly = this.#tried.size + this.skipped.length < listed;
+  /** Whether a function should be in the snapshot. */
+  wasMeant(address: string): boolean {
+    return !this.#partly || this.#tried.has(address);
+  }
+
+  /** @param listed all functions: if all were wanted, all have been read, or could not be */
+  readTogether(listed: readonly string[]): void {
+    const partly = listed.some((name) => isPciAddress(name) && !this.#tried.has(name));
+    this.#partly = partly;
     if (partly) {
       for (const entry of [...this.functions.values()]) {
         for (const address of resetTogether(this.host, entry)) this.read(address);

@@ -117,6 +117,13 @@ export interface SnapshotFunction {
   readonly unreadable: readonly Unreadable[];
 }
 
+/** A function of the host of which a snapshot has nothing, or not that it is in a certain group. */
+export interface LeftOutFunction {
+  readonly address: string;
+  /** The group that it is in; absent: in none, or it is not known. */
+  readonly iommuGroup?: number;
+}
+
 /** The first processor, as an x86 kernel names it; nothing of it where the kernel is not for x86. */
 export interface SnapshotCpu {
   /** `vendor_id` of `/proc/cpuinfo`. */
@@ -147,6 +154,11 @@ export interface HostSnapshot {
   readonly drm?: readonly NamedDevice[];
   /** NVMe controllers in the hands of the kernel's own driver. */
   readonly nvme?: readonly NamedDevice[];
+  /**
+   * Functions that are there and could not be read, sorted by address: what a decision rests on may be
+   * among them. Not those that nobody asked for. Absent: none.
+   */
+  readonly leftOut?: readonly LeftOutFunction[];
   /** What could not be read of the host as a whole. */
   readonly unreadable?: readonly Unreadable[];
 }

@@ -144,6 +144,11 @@ const NAMED_FIELDS: ReadonlyMap<string, Field> = new Map([
   optional("function", placed((values) => values.text(ADDRESS))),
 ]);
 
+const LEFT_OUT_FIELDS: ReadonlyMap<string, Field> = new Map([
+  required("address", (values) => values.text(ADDRESS)),
+  optional("iommuGroup", (values) => values.integer(0, MAX_INT)),
+]);
+
 const MEMORY_STATES = ["none", "disabled", "enabled"] as const;
 const MEMORY_STATE = wordRule(MEMORY_STATES);
 const MEMORY_FIELDS: ReadonlyMap<string, Field> = new Map([
@@ -247,6 +252,7 @@ export function readDraft(values: SnapshotValues): SnapshotDraft | undefined {
       required("iommu", (each) => each.list(name)),
       required("functions", readFunctions),
       ...NAME_KINDS.map((kind) => optional(kind, (each) => readNamed(each, kind, names))),
+      optional("leftOut", (each) => each.list((item) => item.object(LEFT_OUT_FIELDS))),
       optional("unreadable", readUnreadable),
     ]),
   );

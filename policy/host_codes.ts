@@ -258,6 +258,22 @@ export const HOST_CODES = {
     "Only the controller says where its memory buffer is. This version's `export` asks no controller, and refuses the rule on the host itself (BG2025), whatever an inventory says.",
     "write slices: those that the message names, if the controller still says so",
   ),
+  BG2045: {
+    ...fact(
+      "Function left out",
+      "A function of the host could not be read: it vanished, or a file of it holds what the kernel never writes. Nothing is judged by it: neither that it is in a group, nor that it is the device.",
+      "look at the function in /sys/bus/pci/devices, and run again",
+    ),
+    severity: "warning",
+  },
+  BG2046: {
+    ...fact(
+      "Field left out",
+      "A file of sysfs is there and holds what the kernel never writes; what it says is not known, and decisions are made without it.",
+      "look at the file, and run again",
+    ),
+    severity: "warning",
+  },
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",
@@ -394,6 +410,14 @@ export const HOST_CODES = {
     "What decides could not be read, or is not on the host yet. The kernel decides when the importer maps the buffer.",
     "take the inventory as root, with the importer's function bound to its driver",
   ),
+  BG2206: {
+    ...fact(
+      "IOMMU group not known",
+      "VFIO owns an IOMMU group as a whole, and of this one a function could not be read: its driver may hold the group, and opening the device then answers EPERM.",
+      "look at the function in /sys/bus/pci/devices, and run again; take an inventory again",
+    ),
+    severity: "warning",
+  },
   BG2301: fact(
     "Plan is no JSON",
     "Nothing after the place can be read.",

@@ -8,6 +8,7 @@
 import { type Files, FilesError, type FileStatus } from "../host/files.ts";
 import type {
   HostSnapshot,
+  LeftOutFunction,
   NamedDevice,
   NodeAccess,
   SnapshotBar,
@@ -48,6 +49,7 @@ export class SnapshotFiles implements Files {
     for (const root of ["/sys", "/proc", "/dev", `${PCI}/devices`]) this.#folder(root);
     const at = new Map(snapshot.functions.map((fn) => [fn.address, fn]));
     for (const fn of snapshot.functions) this.#addFunction(fn, folderOf(fn, at));
+    for (const each of snapshot.leftOut ?? []) this.#addLeftOut(each);
     for (const kind of snapshot.iommu) this.#folder(`/sys/class/iommu/${kind}`);
     const { rdma = [], drm = [], nvme = [] } = snapshot;
     for (const device of rdma) this.#addNamed("infiniband", device);
@@ -131,6 +133,21 @@ export class SnapshotFiles implements Files {
     this.#folder(`${above}/${kind}/${name}`);
     if (address !== undefined) this.#link(`${above}/${kind}/${name}/device`, above);
     this.#link(`/sys/class/${kind}/${name}`, `${above}/${kind}/${name}`);
+  }
+
+  /** There, and without the files that every function has: as little can be read of it as there was. */
+  #addLeftOut({ address, iommuGroup }: LeftOutFunction): void {
+    const known = this.#entries.get(`${PCI}/devices/${address}`);
+    const bus = address.slice(0, address.lastIndexOf(":"));
+    const folder = known !== undefined && "link" in known
+      ? known.link
+      : `/sys/devices/pci${bus}/${address}`;
+    this.#folder(folder);
+    if (known === undefined) this.#link(`${PCI}/devices/${address}`, folder);
+    if (iommuGroup === undefined) return;
+    const group = `/sys/kernel/iommu_groups/${iommuGroup}`;
+    this.#link(`${group}/devices/${address}`, folder);
+    if (known === undefined) this.#link(`${folder}/iommu_group`, group);
   }
 
   #addFunction(fn: SnapshotFunction, folder: string): void {

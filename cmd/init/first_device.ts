@@ -168,7 +168,7 @@ function inTheWay(
   entry: SnapshotFunction,
 ): readonly string[] {
   const { driver, cdev, groupNode, config } = entry;
-  const spoilers = groups.viability(entry)?.spoilers ?? [];
+  const { spoilers = [], unknown = [] } = groups.viability(entry) ?? {};
   const code = driver !== undefined && isVfioDriver(driver) ? "BG2032" : "BG2003";
   return [
     ...(driver === VFIO_PCI ? [] : [
@@ -186,6 +186,9 @@ function inTheWay(
       `${other.address} of its IOMMU group is bound to ${other.driver}, so that VFIO cannot own the group (BG2201)`
     ),
     ...(spoilers.length > 4 ? [`so are ${spoilers.length - 4} more functions of the group`] : []),
+    ...unknown.slice(0, 4).map((address) =>
+      `${address} of its IOMMU group could not be read, so that whether VFIO can own the group is not known (BG2206)`
+    ),
   ];
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { MatrixExporter, MatrixImporter, PathMatrix } from "../../engine/path_matrix.ts";
+import { isViable } from "../../host/group_viability.ts";
 import type { SnapshotFunction } from "../../host/snapshot.ts";
 import type { PathJudgement } from "../../host/topology/judge.ts";
 import { pathRemedy, pathText } from "../../host/topology/words.ts";
@@ -40,8 +41,10 @@ function exporterJson({ entry, viability }: MatrixExporter): Record<string, unkn
     ...functionJson(entry),
     group: viability === undefined ? undefined : {
       number: viability.group,
-      viable: viability.spoilers.length === 0,
+      // Absent: not known.
+      viable: isViable(viability),
       heldBy: viability.spoilers.map(functionJson),
+      ...(viability.unknown.length === 0 ? {} : { unknown: viability.unknown }),
     },
   };
 }

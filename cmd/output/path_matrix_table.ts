@@ -4,6 +4,7 @@
  * @module
  */
 import type { MatrixExporter, MatrixImporter, PathMatrix } from "../../engine/path_matrix.ts";
+import { isViable } from "../../host/group_viability.ts";
 import type { PathJudgement } from "../../host/topology/judge.ts";
 import { visible } from "./visible.ts";
 
@@ -48,11 +49,12 @@ function rowOf(
   { entry, viability }: MatrixExporter,
   columns: readonly MatrixImporter[],
 ): string[] {
-  const held = (viability?.spoilers.length ?? 0) > 0;
+  const viable = viability === undefined ? true : isViable(viability);
+  const held = viable === undefined ? " ?" : viable ? "" : " held";
   return [
     entry.address,
     visible(entry.driver ?? "-"),
-    `${entry.iommuGroup ?? "-"}${held ? " held" : ""}`,
+    `${entry.iommuGroup ?? "-"}${held}`,
     ...columns.map((importer) => cellText(judge(entry, importer.entry))),
   ];
 }

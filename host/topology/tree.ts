@@ -36,6 +36,8 @@ const STANDARD_BYTES = 256;
 export class PciTree {
   readonly #byAddress = new Map<string, SnapshotFunction>();
   readonly #firsts = new Map<string, SnapshotFunction>();
+  /** Addresses of functions that the snapshot does not have, the first of each bus, by bus. */
+  readonly #holes = new Map<string, string>();
   readonly #redirects = new Map<SnapshotFunction, readonly RedirectBit[] | undefined>();
 
   /** @param host its snapshot */
@@ -47,6 +49,11 @@ export class PciTree {
       if (first === undefined || entry.address < first.address) {
         this.#firsts.set(entry.parent, entry);
       }
+    }
+    for (const { address } of host.leftOut ?? []) {
+      const bus = `pci${address.slice(0, address.lastIndexOf(":"))}`;
+      const first = this.#holes.get(bus);
+      if (first === undefined || address < first) this.#holes.set(bus, address);
     }
   }
 
@@ -88,10 +95,13 @@ export class PciTree {
    * not tell.
    *
    * @param rootBus its name
-   * @returns the function; `none` if the first is neither; `unread` if its bytes do not tell
+   * @returns the function; `none` if the first is neither; `unread` if its bytes do not tell, or one
+   *   before it could not be read
    */
   rootFunction(rootBus: string): RootFunction | "none" | "unread" {
     const first = this.#firsts.get(rootBus);
+    const hole = this.#holes.get(rootBus);
+    if (hole !== undefined && (first === undefined || hole <= first.address)) return "unread";
     if (first === undefined) return "none";
     const { address, vendor, device } = first;
     if (!address.endsWith(":00.0")) {

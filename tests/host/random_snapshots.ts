@@ -127,6 +127,11 @@ const address = fc.tuple(
   `${domain}:${bus.toString(16).padStart(2, "0")}:${device.toString(16).padStart(2, "0")}.${fn}`
 );
 
+const leftOut = fc.record({ address, iommuGroup: fc.nat(2 ** 31 - 1) }, {
+  requiredKeys: ["address"],
+  noNullPrototype: true,
+});
+
 const planned: fc.Arbitrary<readonly Planned[]> = fc.uniqueArray(
   fc.record({
     address,
@@ -167,8 +172,10 @@ export const snapshots: fc.Arbitrary<HostSnapshot> = fc.record({
   functions: planned,
   config: fc.option(kernelConfig, { nil: undefined }),
   names: fc.option(fc.record({ rdma: named, drm: named, nvme: named }), { nil: undefined }),
+  leftOut: fc.option(fc.array(leftOut, { maxLength: 2 }), { nil: undefined }),
   unreadable: fc.option(unreadable, { nil: undefined }),
-}).map(({ description, release, cpu, functions, config, names, unreadable, ...rest }) => {
+}).map(({ description, release, cpu, functions, config, names, ...more }) => {
+  const { leftOut, unreadable, ...rest } = more;
   const made = functionsOf(functions);
   return {
     ...(description === undefined ? {} : { description }),
@@ -181,6 +188,7 @@ export const snapshots: fc.Arbitrary<HostSnapshot> = fc.record({
       drm: namedOf(names.drm, made),
       nvme: namedOf(names.nvme, made),
     }),
+    ...(leftOut === undefined ? {} : { leftOut }),
     ...(unreadable === undefined ? {} : { unreadable }),
   };
 });
