@@ -6,7 +6,7 @@
  * @module
  */
 import type { SnapshotFunction } from "./snapshot.ts";
-import { findCapability } from "./config_space.ts";
+import { capabilityPlace } from "./config_space.ts";
 
 /** What is known of a function's serial number. */
 export type Serial =
@@ -55,7 +55,7 @@ export function serialOf({ config }: Pick<SnapshotFunction, "config">): Serial {
   if (config.length < CONVENTIONAL_BYTES) return unreadable;
   if (config.length === CONVENTIONAL_BYTES) {
     // Only PCI Express has more, and there is a reader who did not see it.
-    return findCapability(config, PCI_CAP_ID_EXP) === undefined ? { is: "none" } : unreadable;
+    return capabilityPlace(config, PCI_CAP_ID_EXP) === "absent" ? { is: "none" } : unreadable;
   }
   const view = new DataView(config.buffer, config.byteOffset, config.byteLength);
   let at = CONVENTIONAL_BYTES;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { accessControl, redirectBits } from "../../../host/topology/acs.ts";
+import { serialOf } from "../../../host/serial.ts";
 import { findExtendedCapability } from "../../../host/topology/extended_capability.ts";
 
 /** Configuration space with these extended headers. */
@@ -38,6 +39,22 @@ Deno.test("how much was read decides what is known", () => {
   assert.deepEqual(redirectBits(config.subarray(0, 256)), []);
   assert.equal(redirectBits(config.subarray(0, 260)), undefined);
   assert.equal(redirectBits(new Uint8Array(4096).fill(0xff)), undefined, "a function that is gone");
+});
+
+Deno.test("without its extended space a function of PCI Express says nothing of it", () => {
+  const config = withHeaders({}, 256);
+  assert.equal(findExtendedCapability(config, 0x0d), "absent", "conventional PCI");
+  config[0x06] = 0x10;
+  config[0x34] = 0x40;
+  config[0x40] = 0x05;
+  assert.equal(findExtendedCapability(config, 0x0d), "absent", "with other capabilities");
+  config[0x40] = 0x10;
+  assert.equal(findExtendedCapability(config, 0x0d), "unread");
+  assert.equal(redirectBits(config), undefined);
+  assert.equal(serialOf({ config }).is, "unreadable", "and the serial number is there");
+  const gone = new Uint8Array(256).fill(0xff);
+  assert.equal(findExtendedCapability(gone, 0x0d), "unread");
+  assert.equal(serialOf({ config: gone }).is, "unreadable");
 });
 
 Deno.test("any bytes of any length are read without a fault", () => {
