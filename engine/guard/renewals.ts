@@ -6,6 +6,7 @@
  */
 import type { EndReason } from "../end.ts";
 import { HostNotReadyError, RefusedError } from "../errors.ts";
+import type { Cause } from "../event.ts";
 import { grantedPacket } from "../granted_packet.ts";
 import type { GuardedDevice } from "../guard_context.ts";
 import { type HeldGrant, isActive, type Mapping } from "../held_grant.ts";
@@ -146,20 +147,36 @@ export class Renewals {
   /** A grant that cannot be renewed has its own end; the others go on. */
   async #exportAgain({ held: old, mapping }: Renewal): Promise<void> {
     if (this.grants.sealed !== undefined) return;
-    const { plan } = old.grant;
-    let held: HeldGrant;
-    try {
-      held = await this.grants.export(plan);
-      if (mapping !== undefined) {
-        const { iommufd, ioas, iova } = mapping;
-        await this.mappings.dropArea(mapping);
-        held.mapping = await this.mappings.map(held, iommufd, ioas, iova);
-      }
-    } catch (error) {
-      if (lossOf(error) === undefined) throw error;
-      return;
-    }
-    await this.#handOver(held, mapping);
+    const held = await unlessRefused(() => this.grants.export(old.grant.plan));
+    // Then its end was recorded with why.
+    if ("loss" in held) return;
+    const mapped = mapping === undefined
+      ? undefined
+      : await unlessRefused(() => this.#mapAgain(held, mapping));
+    if (mapped !== undefined && "loss" in mapped) await this.#giveUp(held, mapped.loss.detail);
+    else await this.#handOver(held, mapping);
+  }
+
+  async #mapAgain(held: HeldGrant, old: Mapping): Promise<Mapping> {
+    const { iommufd, ioas, iova } = old;
+    await this.mappings.dropArea(old);
+    return held.mapping = await this.mappings.map(held, iommufd, ioas, iova);
+  }
+
+  /**
+   * The importer has changed its address space: nobody would ever have what was exported for it. It
+   * is told of the grant first, for of one that it has not heard of the end would tell it nothing.
+   */
+  async #giveUp(held: HeldGrant, detail: string): Promise<void> {
+    this.device.context.notify(grantedPacket(held));
+    // Whatever errno it was, it says nothing of the device.
+    await this.#end(held, "failed", { source: "renewal", detail });
+  }
+
+  /** Ends what nobody has got. */
+  async #end(held: HeldGrant, reason: EndReason, cause: Cause): Promise<void> {
+    this.grants.begin([held], reason, cause);
+    await this.ends.precisely(held);
   }
 
   async #handOver(held: HeldGrant, mapping: Mapping | undefined): Promise<void> {
@@ -169,8 +186,7 @@ export class Renewals {
     if (told === "nobody-yet") return;
     if (handsOver && told === "gone") {
       const cause = { source: "channel", detail: "the importer does not read" };
-      this.grants.begin([held], "importer-gone", cause);
-      await this.ends.precisely(held);
+      await this.#end(held, "importer-gone", cause);
     } else if (handsOver || mapping !== undefined) {
       this.grants.delivered(held);
     }
@@ -184,6 +200,17 @@ function takeMappings(keepers: readonly HeldGrant[]): readonly Renewal[] {
     delete held.mapping;
     return { held, mapping };
   });
+}
+
+/** @returns what the step gives, or what its refusal means; what is no refusal is thrown on */
+async function unlessRefused<T>(step: () => Promise<T>): Promise<T | { loss: RenewalLoss }> {
+  try {
+    return await step();
+  } catch (error) {
+    const loss = lossOf(error);
+    if (loss === undefined) throw error;
+    return { loss };
+  }
 }
 
 function isLocked(error: unknown): boolean {

@@ -107,3 +107,36 @@ Deno.test("a reset that needs a new generation says why there is none", async ()
   await settle();
   await assertNotLate(scene);
 });
+
+Deno.test("what cannot be mapped again for its importer ends, and the importer is told", async () => {
+  const scene = new Scene([
+    { name: "gone" },
+    { name: "kept", mapping: "bargate", onReset: "restore" },
+  ]);
+  await scene.start();
+  const { iommufd, ioas } = scene.kernelIommufd();
+  const number = scene.kernel.table.install(iommufd);
+  (scene.child.fds as Map<string, number>).set("iommufd", number);
+  await scene.send({ type: "request", export: "kept", ioas }, [number]);
+  scene.importBuffer("gone");
+  scene.packets();
+  // The importer's own doing: then there is nothing to map into.
+  iommufd.destroy(ioas);
+  await release(scene);
+  assert.deepEqual(ends(scene), [
+    ["demo/gone", "released", "new-generation"],
+    ["demo/kept", "released", "new-generation"],
+    ["demo/kept", "failed", "release"],
+  ]);
+  const cause = scene.events.findLast(({ type }) => type === "revoking")?.cause;
+  assert.match(cause?.detail ?? "", /^Cannot map demo\/kept for importer engine: /);
+  const { grant } = scene.events.at(-2) ?? {};
+  assert.deepEqual(scene.events.slice(-2).map(({ type }) => type), ["ended", "device-closed"]);
+  assert.deepEqual(
+    scene.packets().filter((packet) => packet["grant"] === grant)
+      .map(({ type, export: of, reason }) => [type, of, reason]),
+    [["granted", "demo/kept", undefined], ["revoked", undefined, "failed"]],
+  );
+  assert.ok([...scene.kernel.devices.values()].every(({ isOpen }) => !isOpen));
+  await assertNotLate(scene);
+});

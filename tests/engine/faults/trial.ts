@@ -258,7 +258,7 @@ export class Trial {
   #checkStories(): void {
     const { events } = this.scene;
     const states = new Map<string, string>();
-    for (const { type, grant, reason, cause } of events) {
+    for (const { type, grant, reason, means, cause } of events) {
       if (BARE_ERRNO.test(cause?.detail ?? "")) {
         this.#violated(`the audit says a bare errno: ${type} ${cause?.detail}`);
       }
@@ -266,7 +266,9 @@ export class Trial {
       const before = states.get(grant) ?? "";
       if (FOLLOWS[before]?.includes(type) !== true) this.#violated(`${before} → ${type}`);
       if (type === "ended" && reason === undefined) this.#violated("an end without a reason");
-      if (type === "ended" && reason === "failed" && before !== "planned" && !this.#troubleTold) {
+      // With a means it was seen, and `failed` says only why it had to be.
+      const unseen = type === "ended" && reason === "failed" && means === undefined;
+      if (unseen && before !== "planned" && !this.#troubleTold) {
         this.#violated("an end that failed was not told");
       }
       states.set(grant, type);
