@@ -15,8 +15,6 @@ const LONGEST = 200;
 const NOT_COMPARED = new Set(["inventory", "simulated", "options", "policy"]);
 /** Findings about the host: those about policies are the policies' own, and have their paths. */
 const HOST_FINDING = /^BG2/;
-/** Findings of a file that are kept to compare. */
-const MAX_FINDINGS = 1000;
 
 /** A JSON value: what `JSON.parse` gives. */
 type Json = unknown;
@@ -81,16 +79,13 @@ class Walk {
     const seen = new Set<string>();
     json.object((key) => {
       const name = json.keyText(key);
-      if (atRoot && NOT_COMPARED.has(name)) return json.skip();
-      if (atRoot && name === "diagnostics") return this.#diagnostics(now[name], seen);
-      if (!Object.hasOwn(now, name)) return this.#differs(undefined);
-      if (seen.has(name)) {
-        const message = `Cannot accept ${json.pointer()} of the plan: it stands here a second time`;
-        this.#add("BG2306", json.pointer(), json.offset, message);
-        return json.skip();
-      }
+      if (seen.has(name)) return this.#twice();
+      const known = (atRoot && NOT_COMPARED.has(name)) || Object.hasOwn(now, name);
+      if (!known) return this.#differs(undefined);
       seen.add(name);
-      this.#value(now[name]);
+      if (atRoot && NOT_COMPARED.has(name)) json.skip();
+      else if (atRoot && name === "diagnostics") this.#diagnostics(now[name]);
+      else this.#value(now[name]);
     });
     for (const name of Object.keys(now)) {
       if (seen.has(name) || (atRoot && NOT_COMPARED.has(name))) continue;
@@ -156,22 +151,29 @@ class Walk {
       : `${pointer} (${grant.export} of ${grant.device.address})`;
   }
 
+  /** Of two values under one name nobody can say which counts. */
+  #twice(): void {
+    const json = this.#json;
+    const message = `Cannot accept ${json.pointer()} of the plan: it stands here a second time`;
+    this.#add("BG2306", json.pointer(), json.offset, message);
+    json.skip();
+  }
+
   /** Where in the policies a finding is, and in which order they are told, is no difference. */
-  #diagnostics(now: Json, seen: Set<string>): void {
+  #diagnostics(now: Json): void {
     const json = this.#json;
     const offset = json.offset;
-    seen.add("diagnostics");
-    const planned = this.#findingTexts();
-    const found = (Array.isArray(now) ? now : []).flatMap((each) => {
-      const { code, severity, message } = each as Record<string, Json>;
-      return HOST_FINDING.test(String(code)) ? [findingText([code, severity, message])] : [];
+    if (json.peek() !== "array") return this.#differs(now);
+    const fresh = hostFindings(now);
+    const known = new Set(fresh);
+    json.array(() => {
+      const text = this.#findingText();
+      if (text === undefined) return;
+      fresh.delete(text);
+      if (!known.has(text)) this.#finding(offset, `a finding of then is gone: ${text}`);
     });
-    if (planned === undefined) return this.#tell(offset, now);
-    for (const text of found.filter((each) => !planned.includes(each))) {
+    for (const text of fresh) {
       this.#finding(offset, `the host's finding was not there: ${text}`);
-    }
-    for (const text of planned.filter((each) => !found.includes(each))) {
-      this.#finding(offset, `a finding of then is gone: ${text}`);
     }
   }
 
@@ -180,33 +182,40 @@ class Walk {
     this.#add("BG2311", "/diagnostics", offset, message);
   }
 
-  /** @returns those about the host; undefined: they are none */
-  #findingTexts(): readonly string[] | undefined {
+  /** @returns undefined: it is none about the host */
+  #findingText(): string | undefined {
     const json = this.#json;
-    if (json.peek() !== "array") {
+    if (json.peek() !== "object") {
       json.skip();
       return undefined;
     }
-    const texts: string[] = [];
-    json.array(() => {
-      const fields = new Map<string, string>();
-      if (json.peek() !== "object") return json.skip();
-      json.object((key) => {
-        const name = json.keyText(key);
-        const wanted = name === "code" || name === "severity" || name === "message";
-        if (!wanted || json.peek() !== "string") return json.skip();
-        fields.set(name, json.decode(json.string()) ?? "");
-      });
-      if (!HOST_FINDING.test(fields.get("code") ?? "") || texts.length >= MAX_FINDINGS) return;
-      texts.push(findingText(["code", "severity", "message"].map((name) => fields.get(name))));
+    const seen = new Set<string>();
+    const fields = new Map<string, string>();
+    json.object((key) => {
+      const name = json.keyText(key);
+      if (seen.has(name)) return this.#twice();
+      seen.add(name);
+      const wanted = name === "code" || name === "severity" || name === "message";
+      if (!wanted || json.peek() !== "string") return json.skip();
+      fields.set(name, json.decode(json.string()) ?? "");
     });
-    return texts;
+    if (!HOST_FINDING.test(fields.get("code") ?? "")) return undefined;
+    return findingText(["code", "severity", "message"].map((name) => fields.get(name)));
   }
 }
 
 interface GrantName {
   readonly export: string;
   readonly device: { readonly address: string };
+}
+
+/** Those of a plan that are about the host, as text. */
+function hostFindings(diagnostics: Json): Set<string> {
+  const all = Array.isArray(diagnostics) ? diagnostics as readonly Record<string, Json>[] : [];
+  return new Set(
+    all.filter(({ code }) => HOST_FINDING.test(String(code)))
+      .map(({ code, severity, message }) => findingText([code, severity, message])),
+  );
 }
 
 function findingText([code, severity, message]: readonly Json[]): string {

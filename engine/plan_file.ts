@@ -14,6 +14,7 @@ import { PLAN_API_VERSION, PLAN_KIND } from "./plan_json.ts";
 export const MAX_PLAN_BYTES = 64 * 1024 * 1024;
 /** Options that a plan can have been made with; nobody has so many. */
 const MAX_OPTIONS = 16;
+const TWICE = "it stands here a second time";
 const HEAD = ["apiVersion", "kind", "policy", "options"] as const;
 
 /** What is wrong with the file, or differs. */
@@ -141,7 +142,7 @@ class HeadReader {
   #field(name: string): void {
     const json = this.#json;
     const known = ["simulated", ...HEAD].includes(name);
-    if (known && this.#seen.has(name)) this.#find("BG2306", "it stands here a second time");
+    if (known && this.#seen.has(name)) this.#find("BG2306", TWICE);
     this.#seen.add(name);
     if (name === "simulated") {
       const at = json.offset;
@@ -171,9 +172,13 @@ class HeadReader {
       return json.skip();
     }
     const options = this.#options = new Map();
+    const seen = new Set<string>();
     json.object((key) => {
+      const name = json.keyText(key);
+      if (seen.has(name)) this.#find("BG2306", TWICE);
+      seen.add(name);
       const text = this.#optionText();
-      if (options.size < MAX_OPTIONS) options.set(json.keyText(key), text);
+      if (options.size < MAX_OPTIONS) options.set(name, text);
     });
   }
 

@@ -84,6 +84,44 @@ Deno.test("a finding about the host that was not there, or is gone, is drift", (
   assert.deepEqual(driftOf(encode(JSON.stringify(withFinding)), withFinding), []);
 });
 
+Deno.test("a plan with thousands of findings has not drifted from itself", () => {
+  const value = JSON.parse(new TextDecoder().decode(FILE));
+  const finding = (at: number) => {
+    return { code: "BG2204", severity: "note", message: `way ${at}` };
+  };
+  const many = (count: number) => ({
+    ...value,
+    diagnostics: Array.from({ length: count }, (_, at) => finding(at)),
+  });
+  const file = encode(JSON.stringify(many(30_000)));
+  assert.deepEqual(driftOf(file, many(30_000)), []);
+  const fresh = driftOf(file, many(30_001));
+  assert.deepEqual(fresh.map(({ code }) => code), ["BG2311"]);
+  assert.match(fresh[0]?.message ?? "", /finding was not there: note BG2204, way 30000/);
+  const gone = driftOf(file, many(29_999));
+  assert.deepEqual(gone.map(({ code }) => code), ["BG2311"]);
+  assert.match(gone[0]?.message ?? "", /of then is gone: note BG2204, way 29999/);
+});
+
+Deno.test("a name that stands twice is told, also where only some of it counts", () => {
+  const now = jsonOf(HOST);
+  const text = new TextDecoder().decode(FILE);
+  const item = `{"code":"BG1803","code":"BG1803","line":1,"line":2}`;
+  const twice: readonly (readonly [string, readonly string[]])[] = [
+    [text.replace('"diagnostics": []', `"diagnostics": [${item}]`), [
+      "/diagnostics/0/code",
+      "/diagnostics/0/line",
+    ]],
+    [text.replace('"diagnostics": []', `"diagnostics": [], "diagnostics": []`), ["/diagnostics"]],
+    [text.replace('"grants"', `"inventory": "a", "inventory": "b", "grants"`), ["/inventory"]],
+  ];
+  for (const [file, pointers] of twice) {
+    const found = driftOf(encode(file), now);
+    assert.deepEqual(found.map(({ code }) => code), pointers.map(() => "BG2306"), file);
+    assert.deepEqual(found.map(({ pointer }) => pointer), pointers);
+  }
+});
+
 Deno.test("what has changed on the host is told, with where and both values", () => {
   const { functions } = HOST;
   const ssd = functions.find(({ address }) => address === SSD);
@@ -233,6 +271,9 @@ Deno.test("a file that is no plan is refused, each with its code", () => {
     [text.replace("ExportPlan", "HostSnapshot"), ["BG2304"]],
     [text.replace('"policy": "', '"policy": 1, "x": "'), ["BG2307"]],
     [text.replace('"options": {}', '"options": []'), ["BG2307"]],
+    [text.replace('"options": {}', '"options": {"importer": "x", "\\u0069mporter": "a"}'), [
+      "BG2306",
+    ]],
     [text.replace('"policy":', '"policy": "sha256:0", "policy":'), ["BG2306"]],
     [`\ufeff${text}`, ["BG2302"]],
   ];
