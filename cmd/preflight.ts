@@ -11,11 +11,8 @@ import {
   leftUnopened,
   type WhyLeft,
 } from "../engine/preflight/left_unopened.ts";
-import {
-  type NotChecked,
-  preflight,
-  type PreflightOptions,
-} from "../engine/preflight/preflight.ts";
+import { BORROWED, type NotChecked } from "../engine/preflight/not_checked.ts";
+import { preflight, type PreflightOptions } from "../engine/preflight/preflight.ts";
 import { type Files, FilesError } from "../host/files.ts";
 import { readOwnAccount, readOwnLimits } from "../host/own_process.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
@@ -24,6 +21,7 @@ import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { openHost } from "./host.ts";
+import { namesOfThisHost } from "./host_names.ts";
 import { kernelConfigOf } from "./kernel_config_of.ts";
 import { junitCases } from "./output/junit.ts";
 import {
@@ -166,37 +164,52 @@ function unfitFor(
   return { host, release, ready: false, denied: false, diagnostics, grants: [], notChecked };
 }
 
-/** Of this process, which says something only of the host that it runs on. */
-type OfProcess = Pick<PreflightOptions, "account" | "limits">;
+/** Of this process and its host, and where the other facts are from. */
+type OfProcess = Pick<PreflightOptions, "account" | "limits" | "unread" | "names" | "source">;
 
 async function hostOf(
   context: Context,
   { sim }: Flags,
   file: string | undefined,
 ): Promise<{ facts: HostFacts; process: OfProcess }> {
-  if (file !== undefined) return { facts: await readInventory(file), process: {} };
+  if (file !== undefined) {
+    return { facts: await readInventory(file), process: { source: "inventory" } };
+  }
   const bare = await planningHost(context, sim);
   const { config } = kernelConfigOf(bare);
   const host = { ...bare, ...(config === undefined ? {} : { config }) };
-  return { facts: factsOf(host, sim), process: sim === undefined ? ofProcess(host.files) : {} };
+  const process = sim === undefined ? ofThisHost(host.files) : { source: "simulated" as const };
+  return { facts: factsOf(host, sim), process };
 }
 
 /** What cannot be read is told as not checked. */
-function ofProcess(files: Files): OfProcess {
+function ofThisHost(files: Files): OfProcess {
+  const account = readIfAllowed(() => readOwnAccount(files));
+  const limits = readIfAllowed(() => readOwnLimits(files));
+  return {
+    source: "this-host",
+    names: namesOfThisHost(files),
+    ...(account.value === undefined ? {} : { account: account.value }),
+    ...(limits.value === undefined ? {} : { limits: limits.value }),
+    unread: {
+      ...(account.why === undefined ? {} : { account: account.why }),
+      ...(limits.why === undefined ? {} : { limits: limits.why }),
+    },
+  };
+}
+
+function readIfAllowed<T>(read: () => T): { readonly value?: T; readonly why?: string } {
   try {
-    const [account, limits] = [readOwnAccount(files), readOwnLimits(files)];
-    return {
-      ...(account === undefined ? {} : { account }),
-      ...(limits === undefined ? {} : { limits }),
-    };
+    return { value: read() };
   } catch (error) {
-    if (error instanceof FilesError) return {};
+    if (error instanceof FilesError) return { why: error.message };
     throw error;
   }
 }
 
-function optionsOf({ importer, route, acceptUnwaitedRevoke }: Flags): PreflightOptions {
+function optionsOf({ importer, route, acceptUnwaitedRevoke, live }: Flags): PreflightOptions {
   return {
+    live,
     ...(importer === undefined ? {} : { importer }),
     ...(route === undefined ? {} : { route }),
     acceptUnwaitedRevoke,
@@ -220,9 +233,14 @@ async function lookedAtLive(
     before.grants,
     leftUnopened(before),
   );
+  const borrowed = new Set(
+    before.grants.filter(({ device }) => device.owner !== undefined)
+      .map(({ device }) => device.address),
+  );
   return {
     diagnostics: findings.map(({ diagnostic }) => diagnostic),
-    notChecked: [...left].map(([address, why]) => ({
+    // Borrowed devices of grants have been told of.
+    notChecked: [...left].filter(([address]) => !borrowed.has(address)).map(([address, why]) => ({
       what: `whether ${address} can export`,
       why: WHY_LEFT[why],
     })),
@@ -230,7 +248,7 @@ async function lookedAtLive(
 }
 
 const WHY_LEFT: Readonly<Record<WhyLeft, string>> = {
-  borrowed: "it is borrowed, and only its owner may open it",
+  borrowed: BORROWED,
   faulty: "it is not opened, for nothing could be exported from it anyway",
 };
 

@@ -258,6 +258,11 @@ export const HOST_CODES = {
     "Only the controller says where its memory buffer is. This version's `export` asks no controller, and refuses the rule on the host itself (BG2025), whatever an inventory says.",
     "write slices: those that the message names, if the controller still says so",
   ),
+  BG2044: fact(
+    "Importer's name not on this host",
+    "An importer is who its policy says if it runs as that account, in that group, from that file. What this host does not have is nobody.",
+    "make the account or the group, install the program, or correct the policy",
+  ),
   BG2045: {
     ...fact(
       "Function left out",

@@ -4,7 +4,7 @@
  * @module
  */
 import type { PlannedGrant } from "../../engine/plan.ts";
-import type { NotChecked } from "../../engine/preflight/preflight.ts";
+import type { NotChecked } from "../../engine/preflight/not_checked.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
 import { humanDiagnostics, type HumanOptions } from "./human.ts";
 import { diagnosticLine, type JunitCase } from "./junit.ts";

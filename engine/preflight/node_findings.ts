@@ -7,6 +7,7 @@ import type { ProcessAccount } from "../../host/own_process.ts";
 import type { HostSnapshot, NodeAccess } from "../../host/snapshot.ts";
 import { type Finding, hostFinding } from "../host_findings.ts";
 import type { PlannedGrant } from "../plan.ts";
+import type { NotChecked } from "./not_checked.ts";
 
 /** Reading and writing, of one class of the permission bits. */
 const READ_WRITE = 0o6;
@@ -14,15 +15,15 @@ const READ_WRITE = 0o6;
 /**
  * @param host what is there
  * @param grants that would be made
- * @param account who will export; absent: root, who may open everything
- * @returns nodes that it may not open
+ * @param account who will export; absent: not known
+ * @returns nodes that it may not open, and those of which nobody can tell
  */
 export function nodeFindings(
   host: HostSnapshot,
   grants: readonly PlannedGrant[],
   account: ProcessAccount | undefined,
-): readonly Finding[] {
-  if (account === undefined || account.uid === 0) return [];
+): { readonly findings: readonly Finding[]; readonly notChecked: readonly NotChecked[] } {
+  if (account === undefined || account.uid === 0) return { findings: [], notChecked: [] };
   const functions = new Map(host.functions.map((entry) => [entry.address, entry]));
   const nodes = new Map(
     grants.filter(({ device }) => device.owner === undefined).map((grant) => [
@@ -30,19 +31,29 @@ export function nodeFindings(
       grant,
     ]),
   );
-  return [...nodes].flatMap(([node, { device, rule }]) => {
+  const findings: Finding[] = [];
+  const notChecked: NotChecked[] = [];
+  for (const [node, { device, rule }] of nodes) {
     const entry = functions.get(device.address);
     const access = device.route === "cdev" ? entry?.cdevAccess : entry?.groupAccess;
-    if (access === undefined || mayOpen(access, account)) return [];
-    const { uid, gid, mode } = access;
-    return [
-      hostFinding(
-        "BG2035",
-        rule.device.at,
-        `${node} of ${device.address} is of uid ${uid}, gid ${gid}, mode ${mode}: uid ${account.uid} may not open it`,
-      ),
-    ];
-  });
+    if (access === undefined) {
+      notChecked.push({
+        what: `whether uid ${account.uid} may open ${node} of ${device.address}`,
+        why: "whose the node is could not be read",
+      });
+    } else if (!mayOpen(access, account)) {
+      findings.push(hostFinding("BG2035", rule.device.at, refusal(device, access, account)));
+    }
+  }
+  return { findings, notChecked };
+}
+
+function refusal(
+  { node, address }: PlannedGrant["device"],
+  { uid, gid, mode }: NodeAccess,
+  account: ProcessAccount,
+): string {
+  return `${node} of ${address} is of uid ${uid}, gid ${gid}, mode ${mode}: uid ${account.uid} may not open it`;
 }
 
 /** The first class that fits decides, as in the kernel (`fs/namei.c`, `acl_permission_check`). */

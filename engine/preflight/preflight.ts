@@ -13,17 +13,33 @@ import { examine, type PlannedGrant, type PlanOptions } from "../plan.ts";
 import { regionFindings } from "../region_findings.ts";
 import { deviceStateFindings } from "./device_state_findings.ts";
 import { importerDriverFindings } from "./importer_driver_findings.ts";
+import { type HostNames, importerIdentityFindings } from "./importer_identity_findings.ts";
 import { kernelOptionFindings } from "./kernel_option_findings.ts";
 import { limitFindings } from "./limit_findings.ts";
-import { nodeFindings } from "./node_findings.ts";
 import { meansFindings } from "./means_findings.ts";
+import { nodeFindings } from "./node_findings.ts";
+import {
+  type FactSource,
+  type Looking,
+  type NotChecked,
+  notChecked,
+  type ProcessFact,
+} from "./not_checked.ts";
 
 /** What to look for, and for whom. */
 export interface PreflightOptions extends PlanOptions {
-  /** Who will export; absent: root. */
+  /** Who will export; absent: not known, and listed so where it matters. */
   readonly account?: ProcessAccount;
-  /** Of the process that will export; absent: not known, for the host is a file. */
+  /** Of the process that will export; absent: not known. */
   readonly limits?: ProcessLimits;
+  /** Where the facts are from; absent: a file. */
+  readonly source?: FactSource;
+  /** Why something of the process could not be read. */
+  readonly unread?: NonNullable<Looking["unread"]>;
+  /** Of the host; absent: nobody can look them up. */
+  readonly names?: HostNames;
+  /** Devices are opened and asked afterwards. */
+  readonly live?: boolean;
 }
 
 /** What is known of one host beforehand. */
@@ -40,12 +56,6 @@ export interface Preflight {
   readonly notChecked: readonly NotChecked[];
 }
 
-/** Something that nobody could look at. */
-export interface NotChecked {
-  readonly what: string;
-  readonly why: string;
-}
-
 /**
  * Checks beforehand.
  *
@@ -59,12 +69,16 @@ export function preflight(
   options: PreflightOptions = {},
 ): Preflight {
   const { findings: planned, grants } = examine(set, host, options);
+  const nodes = nodeFindings(host, grants, options.account);
+  const states = deviceStateFindings(host, grants);
+  const identities = importerIdentityFindings(grants, options.names, options.source);
   const findings: readonly Finding[] = [
     ...planned,
     ...kernelOptionFindings(host, grants),
-    ...nodeFindings(host, grants, options.account),
-    ...deviceStateFindings(host, grants),
+    ...nodes.findings,
+    ...states.findings,
     ...importerDriverFindings(host, grants),
+    ...identities.findings,
     ...limitFindings(grants, options.limits),
     ...meansFindings(grants),
     ...regionFindings("BG2043", grants),
@@ -76,20 +90,16 @@ export function preflight(
     denied: findings.some(({ denied }) => denied),
     grants,
     diagnostics,
-    notChecked: notChecked(host, options),
+    notChecked: [
+      ...notChecked(host, grants, { ...options, known: knownOf(options) }),
+      ...nodes.notChecked,
+      ...states.notChecked,
+      ...identities.notChecked,
+    ],
   };
 }
 
-function notChecked(host: HostSnapshot, { limits }: PreflightOptions): readonly NotChecked[] {
-  const unknown: NotChecked[] = [];
-  if (host.kernel.config === undefined) {
-    unknown.push({ what: "kernel options", why: "the kernel's configuration could not be read" });
-  }
-  if (limits === undefined) {
-    unknown.push({
-      what: "limits of the exporting process",
-      why: "an inventory does not have them",
-    });
-  }
-  return unknown;
+function knownOf(options: PreflightOptions): ReadonlySet<ProcessFact> {
+  const facts = ["account", "limits"] as const;
+  return new Set(facts.filter((fact) => options[fact] !== undefined));
 }

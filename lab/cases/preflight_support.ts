@@ -1,5 +1,6 @@
 /** What `preflight` would say of a policy at this moment, without the command line. @module */
 import assert from "node:assert/strict";
+import { namesOfThisHost } from "../../cmd/host_names.ts";
 import { type Preflight, preflight } from "../../engine/preflight/preflight.ts";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 import { kernelRelease, pageSize } from "../../ffi/process.ts";
@@ -32,6 +33,8 @@ export function preflightHere(
   return preflight(set, readSnapshot(files, host).snapshot, {
     account,
     limits,
+    source: "this-host",
+    names: namesOfThisHost(files),
     ...(importer === undefined ? {} : { importer }),
     ...(route === "group" || route === "cdev" ? { route } : {}),
   });

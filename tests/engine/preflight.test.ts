@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { systemClock } from "../../engine/clock.ts";
 import { descriptorsFor } from "../../engine/preflight/limit_findings.ts";
+import type { HostNames } from "../../engine/preflight/importer_identity_findings.ts";
 import { leftUnopened } from "../../engine/preflight/left_unopened.ts";
 import { probeLive } from "../../engine/preflight/live.ts";
 import {
@@ -62,7 +63,12 @@ Deno.test("preflight finds nothing where everything is there", () => {
     "hold",
     "close",
   ]]);
-  assert.deepEqual(found.notChecked.map(({ what }) => what), ["kernel options"]);
+  assert.deepEqual(found.notChecked.map(({ what }) => what), [
+    "kernel options",
+    "whether the account that exports may open the devices",
+    "whether the devices can export",
+    "whether importer demo/engine is there (user nobody)",
+  ]);
 });
 
 interface Finding {
@@ -127,6 +133,13 @@ const FINDINGS: readonly Finding[] = [
     at: [8, 13],
   },
   {
+    what: "a borrowed device of which the kernel does not know whether it is awake",
+    text: borrowed(),
+    on: host([{ ...MEMORY_ON, powerState: "unknown" }, RNIC]),
+    codes: ["BG2036", "BG2041"],
+    says: /does not know the power state/,
+  },
+  {
     what: "a borrowed device that decodes nothing",
     text: borrowed(),
     on: host([{ ...withCommand(nvme(SSD), 0), powerState: "D0" }, RNIC]),
@@ -177,6 +190,62 @@ Deno.test("preflight finds what stands in the way, where the policy says so", as
       assert.equal(checked.ready, first?.severity !== "error");
     });
   }
+});
+
+Deno.test("preflight lists what nobody could look at, and why", () => {
+  const listed = (text: string, on: HostSnapshot, options: PreflightOptions) =>
+    check(text, { ...on, kernel: { release: "7.3.4", config: {} } }, options)
+      .notChecked.map(({ what, why }) => `${what}: ${why}`);
+  const names: HostNames = {
+    user: () => ({ unknown: "the name service is away" }),
+    group: () => "there",
+    executable: () => "there",
+  };
+  const here = { ...ROOM, source: "this-host", live: true, names } as const;
+  const account = { uid: 1000, gids: [1000] };
+  assert.deepEqual(listed(policy(), WITH_RNIC, { ...here, account }), [
+    `whether uid 1000 may open /dev/vfio/devices/vfio0 of ${SSD}: whose the node is could not be read`,
+    "whether importer demo/engine is there (user nobody): the name service is away",
+  ]);
+  const unread = { account: "Cannot read /proc/self/status: not allowed" };
+  assert.deepEqual(listed(policy(), WITH_RNIC, { ...here, unread }).slice(0, 1), [
+    `whether the account that exports may open the devices: ${unread.account}`,
+  ]);
+  assert.deepEqual(listed(borrowed(), host([MEMORY_ON, RNIC]), { ...here, account }), [
+    `whether its owner (unit a.service) has ${SSD} open: owners are looked for when a device is borrowed`,
+    `whether ${SSD} can export: it is borrowed, and only its owner may open it`,
+    `whether ${SSD} is awake: its power state could not be read; nothing is exported from it but in D0`,
+    "whether importer demo/engine is there (user nobody): the name service is away",
+  ]);
+  assert.deepEqual(listed(policy(), WITH_RNIC, { source: "simulated" }).slice(0, 3), [
+    "whether the account that exports may open the devices: nodes of simulated devices have no owner",
+    "limits of the exporting process: a simulated host does not have them",
+    "whether the devices can export: no device is opened without --live",
+  ]);
+});
+
+Deno.test("preflight looks up who importers are where it can", () => {
+  const text = policy().replace(
+    "{ user: nobody }",
+    "{ user: nobody, group: gone, unit: a.service, executable: /usr/bin/gone }",
+  );
+  const names: HostNames = {
+    user: () => "there",
+    group: () => "absent",
+    executable: () => "absent",
+  };
+  const { diagnostics, notChecked, ready } = check(text, WITH_RNIC, {
+    ...ROOM,
+    names,
+    account: { uid: 0, gids: [0] },
+    source: "this-host",
+  });
+  assert.equal(ready, false);
+  assert.deepEqual(diagnostics.map(({ code, message }) => `${code} ${message}`), [
+    "BG2044 importer demo/engine: this host has no group gone",
+    "BG2044 importer demo/engine: this host has no executable /usr/bin/gone",
+  ]);
+  assert.match(notChecked.at(-1)?.what ?? "", /\(unit a\.service\)/);
 });
 
 Deno.test("preflight judges nodes as the kernel does: the first class that fits decides", () => {

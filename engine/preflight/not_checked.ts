@@ -1,0 +1,114 @@
+/**
+ * What nobody could look at beforehand. It is told, and never taken for good.
+ *
+ * @module
+ */
+import type { HostSnapshot } from "../../host/snapshot.ts";
+import type { OwnerIdentity } from "../../policy/model.ts";
+import type { PlannedGrant } from "../plan.ts";
+
+/** Something that nobody could look at. */
+export interface NotChecked {
+  readonly what: string;
+  readonly why: string;
+}
+
+/** Where facts of a host are from. */
+export type FactSource = "this-host" | "simulated" | "inventory";
+
+/** Facts of the process that will export; those that are absent are not known. */
+export type ProcessFact = "account" | "limits";
+
+/** What decides what could be looked at. */
+export interface Looking {
+  /** Absent: a file. */
+  readonly source?: FactSource;
+  readonly known: ReadonlySet<ProcessFact>;
+  /** Why something of this process could not be read. */
+  readonly unread?: Partial<Readonly<Record<ProcessFact, string>>>;
+  /** Devices are opened and asked afterwards. */
+  readonly live?: boolean;
+}
+
+const WHAT: Readonly<Record<ProcessFact, string>> = {
+  account: "whether the account that exports may open the devices",
+  limits: "limits of the exporting process",
+};
+
+const WHY: Readonly<Record<Exclude<FactSource, "this-host">, Record<ProcessFact, string>>> = {
+  inventory: {
+    account: "an inventory does not say which account that will be; root may",
+    limits: "an inventory does not have them",
+  },
+  simulated: {
+    account: "nodes of simulated devices have no owner",
+    limits: "a simulated host does not have them",
+  },
+};
+
+/**
+ * @param host what is there
+ * @param grants that would be made
+ * @param looking what could be looked at
+ * @returns what could not
+ */
+export function notChecked(
+  host: HostSnapshot,
+  grants: readonly PlannedGrant[],
+  looking: Looking,
+): readonly NotChecked[] {
+  const options = host.kernel.config === undefined
+    ? [{ what: "kernel options", why: "the kernel's configuration could not be read" }]
+    : [];
+  return [...options, ...ofProcess(grants, looking), ...ofDevices(grants, looking)];
+}
+
+function ofProcess(
+  grants: readonly PlannedGrant[],
+  { source = "inventory", known, unread }: Looking,
+): readonly NotChecked[] {
+  const opened = grants.some(({ device }) => device.owner === undefined);
+  const facts = [...(opened ? ["account" as const] : []), "limits" as const];
+  return facts.filter((fact) => !known.has(fact)).map((fact) => ({
+    what: WHAT[fact],
+    why: source === "this-host"
+      ? unread?.[fact] ?? "procfs does not have the form that is known"
+      : WHY[source][fact],
+  }));
+}
+
+function ofDevices(
+  grants: readonly PlannedGrant[],
+  { source = "inventory", live = false }: Looking,
+): readonly NotChecked[] {
+  const own = grants.some(({ device }) => device.owner === undefined);
+  const asked = own && !live
+    ? [{
+      what: "whether the devices can export",
+      why: source === "inventory"
+        ? "devices of an inventory cannot be asked"
+        : "no device is opened without --live",
+    }]
+    : [];
+  const borrowed = new Map(grants.map(({ device }) => [device.address, device.owner]));
+  return [
+    ...asked,
+    ...[...borrowed].flatMap(([address, owner]) =>
+      owner === undefined ? [] : ofBorrowed(address, owner)
+    ),
+  ];
+}
+
+function ofBorrowed(address: string, owner: OwnerIdentity): readonly NotChecked[] {
+  const fields = Object.entries(owner).map(([field, { value }]) => `${field} ${value}`).join(", ");
+  return [
+    {
+      what: `whether its owner (${fields}) has ${address} open`,
+      why: "owners are looked for when a device is borrowed",
+    },
+    { what: `whether ${address} can export`, why: BORROWED },
+  ];
+}
+
+/** Why a device of another process is not asked. */
+export const BORROWED = "it is borrowed, and only its owner may open it";
