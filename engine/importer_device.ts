@@ -6,8 +6,8 @@
  * @module
  */
 import type { HostSnapshot, NamedDevice, SnapshotFunction } from "../host/snapshot.ts";
-import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { ImporterDevice, ImporterRule } from "../policy/model.ts";
+import { functionWords, isOfDriver } from "./importer_functions.ts";
 import { FunctionIndex, idOf } from "./resolve.ts";
 
 /** The function, or why there is not exactly one. */
@@ -20,8 +20,8 @@ export type ImporterFunction =
   | {
     readonly is: "other-driver";
     readonly entry: SnapshotFunction;
-    /** Any of them would do. */
-    readonly wanted: readonly string[];
+    /** What would do, in words. */
+    readonly wanted: string;
   };
 
 /** Classes of the kernel that name devices. */
@@ -79,10 +79,9 @@ export class ImporterFunctions {
     const [entry] = entries;
     if (entry === undefined) return { is: "none", why: this.#whyNone(device) };
     if (entries.length > 1) return { is: "several", entries };
-    const wanted = IMPORTER_DRIVERS.get(driver.value)?.functionDrivers ?? [];
-    return wanted.some((each) => isDriver(each, entry.driver))
+    return isOfDriver(entry, driver.value)
       ? { is: "found", entry }
-      : { is: "other-driver", entry, wanted };
+      : { is: "other-driver", entry, wanted: functionWords(driver.value) };
   }
 
   #namedSo(field: NameClass, name: string): readonly NamedDevice[] {
@@ -150,9 +149,3 @@ export class ImporterFunctions {
 }
 
 const CLASS_NAMES: Readonly<Record<NameClass, string>> = { rdma: "RDMA", drm: "DRM", nvme: "NVMe" };
-
-/** Variants of vfio-pci are called after their devices (`mlx5_vfio_pci`). */
-function isDriver(wanted: string, driver: string | undefined): boolean {
-  if (driver === undefined) return false;
-  return driver === wanted || (wanted === "vfio-pci" && /vfio[-_]pci$/.test(driver));
-}

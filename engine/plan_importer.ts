@@ -9,7 +9,7 @@ import type { HostCode } from "../policy/host_codes.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import type { AddFinding } from "./host_findings.ts";
 import { type ImporterFunction, ImporterFunctions } from "./importer_device.ts";
-import type { FunctionIndex } from "./resolve.ts";
+import { type FunctionIndex, idOf } from "./resolve.ts";
 
 /** Finds importers' functions, and tells why there are none. */
 export class ImporterFinder {
@@ -61,12 +61,12 @@ function notFound(found: Exclude<ImporterFunction, { is: "found" }>): [HostCode,
         `has a name (${found.field}) that cannot be looked up: the inventory says nothing of such names`,
       ];
     case "other-driver": {
-      const { entry: { address, driver }, wanted } = found;
+      const { entry, wanted } = found;
       return [
         "BG2019",
-        `is ${address}, which is bound to ${driver ?? "no driver"} and not to ${
-          wanted.join(" or ")
-        }`,
+        `is ${entry.address} (${idOf(entry)}), bound to ${
+          entry.driver ?? "no driver"
+        }, and not ${wanted}`,
       ];
     }
   }

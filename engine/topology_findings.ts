@@ -15,7 +15,7 @@ import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { ExportRule, ImporterRule } from "../policy/model.ts";
 import type { Span } from "../policy/position.ts";
 import { type Finding, hostFinding } from "./host_findings.ts";
-import { functionsOfDriver } from "./importer_functions.ts";
+import { functionsOfDriver, functionWords } from "./importer_functions.ts";
 
 /** What matters of a planned grant. */
 export interface PlacedGrant {
@@ -96,8 +96,8 @@ class Topology {
       : [importerFunction];
     if (functions.length === 0) {
       const message =
-        `importer ${importer.name}, to ${device.address}: the path is not checked, for no function of the host is bound to ${
-          driver.functionDrivers.join(" or ")
+        `importer ${importer.name}, to ${device.address}: the path is not checked, for no function of the host is ${
+          functionWords(driver.name)
         }`;
       return [found("BG2205", placeOf(grant), message)];
     }

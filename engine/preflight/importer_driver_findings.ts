@@ -7,6 +7,7 @@ import type { HostSnapshot } from "../../host/snapshot.ts";
 import { IMPORTER_DRIVERS, type ImporterDriver } from "../../policy/importer_drivers.ts";
 import type { ImporterRule } from "../../policy/model.ts";
 import { type Finding, hostFinding } from "../host_findings.ts";
+import { functionsOfDriver, functionWords } from "../importer_functions.ts";
 import { isBefore, parseRelease } from "../kernel_version.ts";
 import type { PlannedGrant } from "../plan.ts";
 
@@ -23,11 +24,10 @@ export function importerDriverFindings(
   grants: readonly PlannedGrant[],
 ): readonly Finding[] {
   const importers = new Map(grants.map(({ importer, importerName }) => [importerName, importer]));
-  const bound = new Set(host.functions.map(({ driver }) => driver));
   return [...importers].flatMap(([name, importer]) => {
     const driver = IMPORTER_DRIVERS.get(importer.driver.value);
     if (driver === undefined) return [];
-    return [...tooOld(name, importer, driver, host), ...notThere(name, importer, driver, bound)];
+    return [...tooOld(name, importer, driver, host), ...notThere(name, importer, driver, host)];
   });
 }
 
@@ -47,11 +47,11 @@ function tooOld(
 function notThere(
   name: string,
   { driver: { at }, device }: ImporterRule,
-  { name: driver, functionDrivers }: ImporterDriver,
-  bound: ReadonlySet<string | undefined>,
+  { name: driver }: ImporterDriver,
+  host: HostSnapshot,
 ): Finding[] {
   if (device !== undefined || driver === IOMMUFD) return [];
-  if (functionDrivers.some((wanted) => bound.has(wanted))) return [];
-  const what = `importer ${name}: no PCI function is bound to ${functionDrivers.join(" or ")}`;
+  if (functionsOfDriver(host, driver).length > 0) return [];
+  const what = `importer ${name}: no PCI function is ${functionWords(driver)}`;
   return [hostFinding("BG2034", at, what)];
 }

@@ -22,6 +22,13 @@ const RNIC: SnapshotFunction = {
   driver: "mlx5_core",
   iommuGroup: 2,
 };
+const VIRTIO_NET: SnapshotFunction = {
+  ...nvme("0000:00:05.0"),
+  vendor: "1af4",
+  device: "1041",
+  driver: "virtio-pci",
+  iommuGroup: 3,
+};
 const WITH_RNIC = host([nvme(SSD), RNIC]);
 const ROOM: PreflightOptions = { limits: { openFiles: 1024 } };
 
@@ -117,6 +124,21 @@ const FINDINGS: readonly Finding[] = [
     at: [5, 60],
   },
   {
+    what: "functions of virtio, none of them a GPU",
+    text: policy({ driver: "virtio-gpu" }),
+    on: host([nvme(SSD), VIRTIO_NET]),
+    codes: ["BG2034"],
+    says: /no PCI function is a virtio GPU \(1af4:1050\) bound to virtio-pci/,
+    at: [5, 60],
+  },
+  {
+    what: "a network function that is declared to be the GPU",
+    text: policy({ driver: `virtio-gpu, device: { address: "0000:00:05.0" }` }),
+    on: host([nvme(SSD), VIRTIO_NET]),
+    codes: ["BG2019"],
+    says: /is 0000:00:05\.0 \(1af4:1041\), bound to virtio-pci, and not a virtio GPU/,
+  },
+  {
     what: "a node of root's",
     on: host([nvme(SSD, { cdevAccess: { uid: 0, gid: 7, mode: "0660" } }), RNIC]),
     options: { ...ROOM, account: { uid: 1000, gids: [1000, 8] } },
@@ -190,6 +212,20 @@ Deno.test("preflight finds what stands in the way, where the policy says so", as
       assert.equal(checked.ready, first?.severity !== "error");
     });
   }
+});
+
+Deno.test("a path to a GPU that is not there is not said to lack its driver", () => {
+  const text = policy({ driver: "virtio-gpu" });
+  const { diagnostics } = check(text, host([nvme(SSD), VIRTIO_NET]));
+  const [path] = diagnostics.filter(({ code }) => code === PATH_NOT_CHECKED);
+  assert.match(path?.message ?? "", /no function of the host is a virtio GPU \(1af4:1050\)/);
+  const gpu = { ...VIRTIO_NET, device: "1050" };
+  const there = check(text, host([nvme(SSD), gpu])).diagnostics;
+  assert.ok(!there.some(({ code }) => code === "BG2034"));
+  const named = policy({ driver: `virtio-gpu, device: { address: "0000:00:05.0" }` });
+  assert.ok(
+    !check(named, host([nvme(SSD), gpu])).diagnostics.some(({ code }) => code === "BG2019"),
+  );
 });
 
 Deno.test("preflight lists what nobody could look at, and why", () => {
