@@ -3,11 +3,9 @@
  *
  * @module
  */
-import { functionJson } from "./print_snapshot.ts";
-import type { HostSnapshot, NamedDevice, SnapshotFunction } from "./snapshot.ts";
-
-/** A value as a snapshot's file has it. */
-export type FieldValue = string | number | boolean;
+import { type FieldValue, type ValueDifference, valueDifferences } from "./diff_values.ts";
+import { functionJson, hostJson } from "./print_snapshot.ts";
+import type { HostSnapshot, SnapshotFunction } from "./snapshot.ts";
 
 /** One difference. */
 export interface SnapshotDifference {
@@ -21,10 +19,9 @@ export interface SnapshotDifference {
   readonly new?: FieldValue;
 }
 
-type Fields = ReadonlyMap<string, FieldValue>;
-
 /**
- * Compares two snapshots. Their descriptions are for people, and are not compared.
+ * Compares two snapshots. There is no difference exactly if the files are the same byte for byte, but for
+ * their descriptions, which are for people, and are not compared.
  *
  * @param old the first
  * @param now the second
@@ -43,7 +40,7 @@ export function diffSnapshots(
   old: HostSnapshot,
   now: HostSnapshot,
 ): readonly SnapshotDifference[] {
-  return [...diffFields(hostFields(old), hostFields(now)), ...diffFunctions(old, now)];
+  return [...valueDifferences(hostFields(old), hostFields(now)), ...diffFunctions(old, now)];
 }
 
 function diffFunctions(old: HostSnapshot, now: HostSnapshot): readonly SnapshotDifference[] {
@@ -63,28 +60,19 @@ function diffFunction(
     return [{ function: entry.address, [side]: `${entry.vendor}:${entry.device}` }];
   }
   const fields = [
-    ...diffFields(functionFields(old), functionFields(now)),
+    ...valueDifferences(functionFields(old), functionFields(now)),
     ...diffConfig(old.config, now.config),
   ];
   return fields.map((difference) => ({ function: old.address, ...difference }));
 }
 
-function diffFields(old: Fields, now: Fields): readonly SnapshotDifference[] {
-  const names = [...new Set([...old.keys(), ...now.keys()])];
-  return names.filter((field) => old.get(field) !== now.get(field)).map((field) => ({
-    field,
-    ...side("old", old.get(field)),
-    ...side("new", now.get(field)),
-  }));
-}
-
-function side(name: "old" | "new", value: FieldValue | undefined): Partial<SnapshotDifference> {
+function side(name: "old" | "new", value: FieldValue | undefined): Partial<ValueDifference> {
   return value === undefined ? {} : { [name]: value };
 }
 
 /** Bytes that differ, each run of them once; what only one of them has is one run too. */
-function diffConfig(old: Uint8Array, now: Uint8Array): readonly SnapshotDifference[] {
-  const runs: SnapshotDifference[] = [];
+function diffConfig(old: Uint8Array, now: Uint8Array): readonly ValueDifference[] {
+  const runs: ValueDifference[] = [];
   const length = Math.max(old.length, now.length);
   for (let at = 0; at < length; at++) {
     if (old[at] === now[at]) continue;
@@ -104,54 +92,16 @@ function hexOf(bytes: Uint8Array): string | undefined {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function functionFields(entry: SnapshotFunction): Fields {
-  const { address: _address, config: _config, ...json } = functionJson({
+/** Configuration space is compared byte by byte. */
+function functionFields(entry: SnapshotFunction): Record<string, unknown> {
+  const { address: _address, config: _config, ...fields } = functionJson({
     ...entry,
     config: new Uint8Array(),
   });
-  return flat(json);
+  return fields;
 }
 
-function hostFields({ kernel, pageSize, iommu, rdma, drm, nvme, ...rest }: HostSnapshot): Fields {
-  const { description: _description, functions: _functions, ...others } = rest;
-  return flat({
-    kernel,
-    pageSize,
-    iommu: [...iommu],
-    rdma: named(rdma),
-    drm: named(drm),
-    nvme: named(nvme),
-    ...others,
-  });
-}
-
-/** By name: `rdma.mlx5_0` is the address of its function. */
-function named(devices: readonly NamedDevice[] | undefined): unknown {
-  if (devices === undefined) return undefined;
-  return Object.fromEntries(
-    devices.map((device) => [device.name, device.function ?? "no PCI function"]),
-  );
-}
-
-/** What an item of a list is known by: the first of these fields that it has. */
-const KEYS = ["index", "field", "pid"] as const;
-
-/** Every single value with the way to it. */
-function flat(value: unknown, path = "", found = new Map<string, FieldValue>()): Fields {
-  if (Array.isArray(value)) {
-    const simple = value.every((item) => typeof item !== "object");
-    if (simple && value.length > 0) found.set(path, value.join(" "));
-    else if (!simple) { for (const item of value) flatItem(item, path, found); }
-  } else if (typeof value === "object" && value !== null) {
-    for (const [key, below] of Object.entries(value)) {
-      flat(below, path === "" ? key : `${path}.${key}`, found);
-    }
-  } else if (value !== undefined) found.set(path, value as FieldValue);
-  return found;
-}
-
-function flatItem(item: Record<string, unknown>, path: string, found: Map<string, FieldValue>) {
-  const key = KEYS.find((name) => item[name] !== undefined) ?? "";
-  const { [key]: name, ...rest } = item;
-  flat(rest, `${path}.${name}`, found);
+function hostFields(snapshot: HostSnapshot): Record<string, unknown> {
+  const { description: _description, ...fields } = hostJson(snapshot);
+  return fields;
 }

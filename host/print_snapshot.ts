@@ -35,18 +35,9 @@ export const SNAPSHOT_KIND = "HostSnapshot";
  * ```
  */
 export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> {
-  const { description, kernel, cpu, pageSize, iommu, functions } = snapshot;
-  const { rdma, drm, nvme, leftOut, unreadable } = snapshot;
+  const { functions } = snapshot;
   const head = JSON.stringify(
-    {
-      apiVersion: SNAPSHOT_API_VERSION,
-      kind: SNAPSHOT_KIND,
-      description,
-      kernel: { release: kernel.release, config: kernel.config && sorted(kernel.config) },
-      cpu: cpu === undefined ? undefined : { vendor: cpu.vendor, family: cpu.family },
-      pageSize,
-      iommu,
-    },
+    { apiVersion: SNAPSHOT_API_VERSION, kind: SNAPSHOT_KIND, ...beforeFunctions(snapshot) },
     null,
     2,
   );
@@ -57,13 +48,41 @@ export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> 
     separator = ",\n    ";
   }
   yield functions.length === 0 ? "]" : "\n  ]";
-  yield tail({
+  yield tail(behindFunctions(snapshot));
+}
+
+/**
+ * What a file says of the host as a whole: keys in order, those that are undefined are left out.
+ *
+ * @param snapshot of the host
+ * @returns what `JSON.stringify` takes
+ */
+export function hostJson(snapshot: HostSnapshot): Record<string, unknown> {
+  return { ...beforeFunctions(snapshot), ...behindFunctions(snapshot) };
+}
+
+function beforeFunctions(
+  { description, kernel, cpu, pageSize, iommu }: HostSnapshot,
+): Record<string, unknown> {
+  return {
+    description,
+    kernel: { release: kernel.release, config: kernel.config && sorted(kernel.config) },
+    cpu: cpu === undefined ? undefined : { vendor: cpu.vendor, family: cpu.family },
+    pageSize,
+    iommu,
+  };
+}
+
+function behindFunctions(
+  { rdma, drm, nvme, leftOut, unreadable }: HostSnapshot,
+): Record<string, unknown> {
+  return {
     rdma: rdma?.map(namedJson),
     drm: drm?.map(namedJson),
     nvme: nvme?.map(namedJson),
     leftOut: leftOut?.map(({ address, iommuGroup }) => ({ address, iommuGroup })),
     unreadable: unreadable?.map(unreadableJson),
-  });
+  };
 }
 
 /** What follows the functions, and the end. */
