@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { visible } from "../cmd/output/visible.ts";
+import { visibleLines } from "../cmd/output/visible.ts";
 import { type Code, type CodeEntry, CODES } from "../policy/codes.ts";
 import { CODE_EXAMPLES, type Example, EXAMPLE_POLICY } from "../policy/code_examples.ts";
 import { EXAMPLE_PARTS } from "../policy/example_text.ts";
@@ -27,7 +27,7 @@ ${shown(EXAMPLE_POLICY, EXAMPLE_POLICY)}
 
 /** The lines of an example that take the place of those of the valid policy. */
 function shown(example: Example, like: Example): string {
-  if (example.text !== undefined) return visible(example.text);
+  if (example.text !== undefined) return visibleLines(example.text);
   const parts = EXAMPLE_PARTS.flatMap((part) =>
     like[part] === undefined
       ? []
@@ -36,7 +36,7 @@ function shown(example: Example, like: Example): string {
   const second = example.second === undefined
     ? []
     : [`# and a second document with\n${example.second}`];
-  return visible([...parts, ...second].join("\n"));
+  return visibleLines([...parts, ...second].join("\n"));
 }
 
 function fenced(text: string): string {

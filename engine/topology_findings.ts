@@ -9,12 +9,13 @@ import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import { accessControl } from "../host/topology/acs.ts";
 import { judgePath, type PathJudgement } from "../host/topology/judge.ts";
 import { PciTree } from "../host/topology/tree.ts";
-import { isolate, pathRemedy, pathText, someOf } from "../host/topology/words.ts";
+import { isolate, MOST_NAMED, pathRemedy, pathText, someOf } from "../host/topology/words.ts";
 import type { HostCode } from "../policy/host_codes.ts";
 import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { ExportRule, ImporterRule } from "../policy/model.ts";
 import type { Span } from "../policy/position.ts";
 import { type Finding, hostFinding } from "./host_findings.ts";
+import { ImporterClasses, type JudgedClass } from "./importer_classes.ts";
 import { functionsOfDriver, functionWords } from "./importer_functions.ts";
 
 /** What matters of a planned grant. */
@@ -53,7 +54,7 @@ export function topologyFindings(
 class Topology {
   readonly #tree: PciTree;
   readonly #groups: IommuGroups;
-  readonly #candidates = new Map<string, readonly SnapshotFunction[]>();
+  readonly #candidates = new Map<string, ImporterClasses>();
 
   constructor(private readonly host: HostSnapshot) {
     this.#tree = new PciTree(host);
@@ -64,11 +65,12 @@ class Topology {
     const entry = this.#tree.at(device.address);
     const viability = entry === undefined ? undefined : this.#groups.viability(entry);
     if (entry === undefined || viability === undefined) return [];
-    if (viability.spoilers.length === 0) return this.#ofUnknown(rule.device.at, entry, viability);
-    const spoilers = viability.spoilers.map(({ address, driver }) => `${address} (${driver})`);
+    if (viability.spoilerCount === 0) return this.#ofUnknown(rule.device.at, entry, viability);
+    const spoilers = viability.spoilers(MOST_NAMED)
+      .map(({ address, driver }) => `${address} (${driver})`);
     const message =
       `VFIO cannot own IOMMU group ${viability.group} of ${entry.address}: other drivers hold ${
-        someOf(spoilers)
+        someOf(spoilers, viability.spoilerCount)
       } in it`;
     return [found("BG2201", rule.device.at, message, this.#groupRemedy(entry, viability))];
   }
@@ -93,28 +95,29 @@ class Topology {
     if (importer.device !== undefined && importerFunction === undefined) return [];
     const functions = importerFunction === undefined
       ? this.#functionsOf(driver.name)
-      : [importerFunction];
-    if (functions.length === 0) {
+      : new ImporterClasses(this.#tree, [importerFunction]);
+    if (functions.count === 0) {
       const message =
         `importer ${importer.name}, to ${device.address}: the path is not checked, for no function of the host is ${
           functionWords(driver.name)
         }`;
       return [found("BG2205", placeOf(grant), message)];
     }
-    return pathFindings(functions.map((each) => judgePath(this.#tree, exporter, each)), grant);
+    return pathFindings(functions.from(exporter), grant);
   }
 
-  #functionsOf(driver: string): readonly SnapshotFunction[] {
+  #functionsOf(driver: string): ImporterClasses {
     const known = this.#candidates.get(driver);
     if (known !== undefined) return known;
-    const functions = functionsOfDriver(this.host, driver);
+    const functions = new ImporterClasses(this.#tree, functionsOfDriver(this.host, driver));
     this.#candidates.set(driver, functions);
     return functions;
   }
 
   /** Ports between the device and the others that could redirect, and do not, make one group of all. */
-  #groupRemedy(entry: SnapshotFunction, { spoilers }: GroupViability): string {
+  #groupRemedy(entry: SnapshotFunction, viability: GroupViability): string {
     const ports = new Set<string>();
+    const spoilers = viability.spoilers(MOST_NAMED);
     for (const spoiler of spoilers) {
       const { exporterSide, importerSide } = judgePath(this.#tree, entry, spoiler).path;
       for (const each of [...exporterSide.slice(1), ...importerSide.slice(1)]) {
@@ -124,38 +127,45 @@ class Topology {
       }
     }
     const unbind = `bind ${
-      someOf(spoilers.map(({ address }) => address))
+      someOf(spoilers.map(({ address }) => address), viability.spoilerCount)
     } to vfio-pci or to no driver`;
-    return ports.size === 0
-      ? `${unbind}; or put the device where it has a group of its own`
-      : `${unbind}; or ${isolate([...ports].sort())}`;
+    if (ports.size === 0) return `${unbind}; or put the device where it has a group of its own`;
+    const more = viability.spoilerCount > spoilers.length ? ", and so for the others" : "";
+    return `${unbind}; or ${isolate([...ports].sort())}${more}`;
   }
 }
 
 /** At most one of each kind: what cannot be reached, what only through the host bridge, what is not known. */
 function pathFindings(
-  judgements: readonly PathJudgement[],
+  judgements: readonly JudgedClass[],
   grant: PlacedGrant,
 ): readonly Finding[] {
-  const tell = (code: HostCode, kind: PathJudgement["kind"]): Finding[] => {
-    const told = judgements.filter((each) => each.kind === kind)
-      .sort((a, b) => a.path.distance - b.path.distance);
-    const [nearest] = told;
+  const tell = (code: HostCode, wanted: PathJudgement["kind"]): Finding[] => {
+    const told = judgements.filter(({ judgement }) => judgement.kind === wanted);
+    const nearest = told[0]?.judgement;
     if (nearest === undefined) return [];
-    const from = someOf(told.map(({ importer }) => importer));
-    const which = told.length === 1 ? "" : ` of ${nearest.importer}`;
+    const count = told.reduce((sum, each) => sum + each.count, 0);
+    const from = someOf(nearestOf(told), count);
+    const which = count === 1 ? "" : ` of ${nearest.importer}`;
     const message =
       `importer ${grant.importer.name}, ${from} to ${nearest.exporter}: the path${which} is ${
         pathText(nearest)
       }`;
     return [found(code, placeOf(grant), message, pathRemedy(nearest))];
   };
-  const never = judgements.every(({ kind }) => kind === "not-supported");
+  const never = judgements.every(({ judgement }) => judgement.kind === "not-supported");
   return [
     ...tell(never ? "BG2202" : "BG2203", "not-supported"),
     ...tell("BG2204", "through-host-bridge"),
     ...tell("BG2205", "not-known"),
   ];
+}
+
+/** The first of all classes together. */
+function nearestOf(classes: readonly JudgedClass[]): readonly string[] {
+  return classes.flatMap(({ first, judgement }) =>
+    first.map((member) => ({ ...member, distance: judgement.path.distance }))
+  ).sort((a, b) => a.distance - b.distance || a.place - b.place).map(({ address }) => address);
 }
 
 /** Where the rule names the importer. */

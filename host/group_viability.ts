@@ -6,20 +6,25 @@
  *
  * @module
  */
-import type { HostSnapshot, LeftOutFunction, SnapshotFunction } from "./snapshot.ts";
+import type { HostSnapshot, SnapshotFunction } from "./snapshot.ts";
 
 /** What else is in the group of a function that VFIO is to own. */
 export interface GroupViability {
   readonly group: number;
-  /** Functions whose drivers hold the group; none: see {@linkcode isViable}. */
-  readonly spoilers: readonly SnapshotFunction[];
   /**
-   * Other functions bound to VFIO drivers. Who opens one of them owns the group, and all of it must
-   * have one owner; whether somebody has is not in a snapshot.
+   * Functions whose drivers hold the group, the one that is asked about among them if its driver
+   * does. There is one list for all functions of a group.
    */
-  readonly besides: readonly SnapshotFunction[];
+  readonly holders: readonly SnapshotFunction[];
+  /** How many of them are others; none: see {@linkcode isViable}. */
+  readonly spoilerCount: number;
   /** Addresses of functions in it that could not be read; any of them may hold it. */
   readonly unknown: readonly string[];
+  /**
+   * @param most how many are wanted
+   * @returns the first of the others
+   */
+  readonly spoilers: (most?: number) => readonly SnapshotFunction[];
 }
 
 /**
@@ -45,37 +50,49 @@ export function isVfioDriver(driver: string): boolean {
  * @param viability as a snapshot tells it
  * @returns undefined: nothing in it is seen to hold it, and not all that is in it could be read
  */
-export function isViable({ spoilers, unknown }: GroupViability): boolean | undefined {
-  if (spoilers.length > 0) return false;
+export function isViable(
+  { spoilerCount, unknown }: Pick<GroupViability, "spoilerCount" | "unknown">,
+): boolean | undefined {
+  if (spoilerCount > 0) return false;
   return unknown.length > 0 ? undefined : true;
 }
 
-/** The IOMMU groups of a host. Making it is linear in the number of functions. */
+/** The IOMMU groups of a host. Making it is linear in the number of functions, judging is not. */
 export class IommuGroups {
-  readonly #members: ReadonlyMap<number | undefined, readonly SnapshotFunction[]>;
-  readonly #unknown: ReadonlyMap<number | undefined, readonly LeftOutFunction[]>;
+  readonly #holders: ReadonlyMap<number | undefined, readonly SnapshotFunction[]>;
+  readonly #unknown: ReadonlyMap<number | undefined, readonly string[]>;
 
   /** @param host its snapshot; devices that are not PCI's are not in it, and so not seen */
   constructor(host: HostSnapshot) {
-    this.#unknown = Map.groupBy(host.leftOut ?? [], ({ iommuGroup }) => iommuGroup);
-    this.#members = Map.groupBy(host.functions, ({ iommuGroup }) => iommuGroup);
+    const holders = host.functions.filter(({ driver }) =>
+      driver !== undefined && holdsGroup(driver)
+    );
+    const unknown = Map.groupBy(host.leftOut ?? [], ({ iommuGroup }) => iommuGroup);
+    this.#unknown = new Map(
+      [...unknown].map(([group, all]) => [group, all.map(({ address }) => address)]),
+    );
+    this.#holders = Map.groupBy(holders, ({ iommuGroup }) => iommuGroup);
   }
 
   /**
-   * Judges the group of a function that is to be opened by VFIO.
+   * Judges the group of a function that is to be opened by VFIO, in constant time.
    *
    * @param entry of this host
-   * @returns what else is in its group; undefined if it has none
+   * @returns who else holds its group; undefined if it has none
    */
   viability(entry: SnapshotFunction): GroupViability | undefined {
-    if (entry.iommuGroup === undefined) return undefined;
-    const others = (this.#members.get(entry.iommuGroup) ?? [])
-      .filter(({ address }) => address !== entry.address);
+    const { iommuGroup: group, driver } = entry;
+    if (group === undefined) return undefined;
+    const holders = this.#holders.get(group) ?? [];
+    const own = driver !== undefined && holdsGroup(driver) ? 1 : 0;
     return {
-      group: entry.iommuGroup,
-      spoilers: others.filter(({ driver }) => driver !== undefined && holdsGroup(driver)),
-      besides: others.filter(({ driver }) => driver !== undefined && isVfioDriver(driver)),
-      unknown: (this.#unknown.get(entry.iommuGroup) ?? []).map(({ address }) => address),
+      group,
+      holders,
+      spoilerCount: Math.max(0, holders.length - own),
+      unknown: this.#unknown.get(group) ?? [],
+      spoilers: (most = Infinity) =>
+        holders.slice(0, most + own).filter(({ address }) => address !== entry.address)
+          .slice(0, most),
     };
   }
 }

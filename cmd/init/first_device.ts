@@ -58,6 +58,8 @@ const KINDS: readonly (readonly [string, string])[] = [
   ["05", "memory"],
   ["12", "accelerator"],
 ];
+/** What holds a group is named so often. */
+const MOST_SPOILERS = 4;
 const OUTSIDE = "not known to be memory";
 
 /**
@@ -168,7 +170,9 @@ function inTheWay(
   entry: SnapshotFunction,
 ): readonly string[] {
   const { driver, cdev, groupNode, config } = entry;
-  const { spoilers = [], unknown = [] } = groups.viability(entry) ?? {};
+  const viability = groups.viability(entry);
+  const spoilers = viability?.spoilers(MOST_SPOILERS) ?? [];
+  const more = (viability?.spoilerCount ?? 0) - spoilers.length;
   const code = driver !== undefined && isVfioDriver(driver) ? "BG2032" : "BG2003";
   return [
     ...(driver === VFIO_PCI ? [] : [
@@ -182,11 +186,11 @@ function inTheWay(
     ...(protectedRanges(config, host.pageSize) === undefined
       ? [`${whyNotKnown(entry.address, config)}; run as root (BG2011)`]
       : []),
-    ...spoilers.slice(0, 4).map((other) =>
+    ...spoilers.map((other) =>
       `${other.address} of its IOMMU group is bound to ${other.driver}, so that VFIO cannot own the group (BG2201)`
     ),
-    ...(spoilers.length > 4 ? [`so are ${spoilers.length - 4} more functions of the group`] : []),
-    ...unknown.slice(0, 4).map((address) =>
+    ...(more > 0 ? [`so are ${more} more functions of the group`] : []),
+    ...(viability?.unknown ?? []).slice(0, MOST_SPOILERS).map((address) =>
       `${address} of its IOMMU group could not be read, so that whether VFIO can own the group is not known (BG2206)`
     ),
   ];

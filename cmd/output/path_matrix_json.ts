@@ -24,6 +24,7 @@ export function* pathMatrixJson(matrix: PathMatrix, release: string): Generator<
     kernel: { release },
     exporters: exporters.map(exporterJson),
     importers: importers.map(importerJson),
+    groups: groupsJson(exporters),
   };
   yield `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "paths": [`;
   let separator = "\n    ";
@@ -43,10 +44,22 @@ function exporterJson({ entry, viability }: MatrixExporter): Record<string, unkn
       number: viability.group,
       // Absent: not known.
       viable: isViable(viability),
-      heldBy: viability.spoilers.map(functionJson),
-      ...(viability.unknown.length === 0 ? {} : { unknown: viability.unknown }),
     },
   };
+}
+
+/** What holds a group stands once, however many of it could export. */
+function groupsJson(exporters: readonly MatrixExporter[]): readonly Record<string, unknown>[] {
+  const groups = new Map(
+    exporters.flatMap(({ viability }) =>
+      viability === undefined ? [] : [[viability.group, viability] as const]
+    ),
+  );
+  return [...groups].map(([number, { holders, unknown }]) => ({
+    number,
+    heldBy: holders.map(functionJson),
+    ...(unknown.length === 0 ? {} : { unknown }),
+  }));
 }
 
 function importerJson({ entry, names }: MatrixImporter): Record<string, unknown> {

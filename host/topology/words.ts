@@ -7,7 +7,7 @@ import type { PathJudgement, PathReason } from "./judge.ts";
 import type { RootFunction } from "./tree.ts";
 
 /** The most functions that are named one by one. */
-const MOST_NAMED = 4;
+export const MOST_NAMED = 4;
 /** Redirects and egress control off, the rest as it is; the first bit is the last. */
 const REDIRECT_OFF = "x0x00xx";
 /** Source validation, both redirects and upstream forwarding on: what Linux sets where it isolates. */
@@ -17,11 +17,12 @@ const REDIRECT_ON = "xx111x1";
  * Names some functions.
  *
  * @param names addresses, or what stands for functions
+ * @param total how many there are, of which these are the first
  * @returns up to four of them, and how many more there are
  */
-export function someOf(names: readonly string[]): string {
+export function someOf(names: readonly string[], total = names.length): string {
   const named = names.slice(0, MOST_NAMED);
-  const more = names.length - named.length;
+  const more = total - named.length;
   if (more > 0) return `${named.join(", ")} and ${more} more`;
   const last = named.pop();
   return named.length === 0 ? last ?? "none" : `${named.join(", ")} and ${last}`;

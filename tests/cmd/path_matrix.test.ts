@@ -40,15 +40,16 @@ Deno.test("inventory --matrix --format json has the way, what redirects, why, an
   const sim = `${HOSTS}spdk-redirected.json`;
   const args = ["inventory", "--matrix", "--format", "json", "--device", "0000:03:00.0"];
   const { stdout } = await bargate([...args, "--sim", sim], ALL);
-  const { kind, exporters, importers, paths } = JSON.parse(stdout);
+  const { kind, exporters, importers, groups, paths } = JSON.parse(stdout);
   assert.equal(kind, "PathMatrix");
   assert.deepEqual(exporters, [{
     address: "0000:03:00.0",
     id: "144d:a80a",
     driver: "vfio-pci",
-    group: { number: 4, viable: true, heldBy: [] },
+    group: { number: 4, viable: true },
   }]);
   assert.equal(importers.length, 2);
+  assert.deepEqual(groups, [{ number: 4, heldBy: [] }]);
   const [{ why, fix, ...first }] = paths;
   const bits = ["request-redirect", "completion-redirect"];
   assert.deepEqual(first, {

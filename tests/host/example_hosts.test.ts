@@ -136,7 +136,7 @@ function pathsOf(host: HostSnapshot): readonly string[] {
     })
   );
   const held = exporters.flatMap(({ entry, viability }) =>
-    (viability?.spoilers ?? []).map(({ address, driver }) =>
+    (viability?.spoilers() ?? []).map(({ address, driver }) =>
       `${entry.address} held by ${address} ${driver}`
     )
   );

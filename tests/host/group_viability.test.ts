@@ -14,20 +14,20 @@ function judged(...others: Partial<Spec>[]) {
   const found = new IommuGroups(host).viability(entry);
   const names = (list: readonly { readonly address: string }[] = []) =>
     list.map(({ address }) => address);
-  return [found?.group, names(found?.spoilers), names(found?.besides)];
+  return [found?.group, names(found?.spoilers())];
 }
 
 Deno.test("a function alone in its group can be owned", () => {
-  assert.deepEqual(judged(), [7, [], []]);
-  assert.deepEqual(judged({ group: 8, driver: "nvme" }), [7, [], []]);
+  assert.deepEqual(judged(), [7, []]);
+  assert.deepEqual(judged({ group: 8, driver: "nvme" }), [7, []]);
 });
 
 Deno.test("bridges, stubs and functions without a driver do not hold a group", () => {
   const none = { address: "0000:05:00.0", parent: "pci0000:00", group: 7 };
   const host = hostOf([SSD, none]);
   const [entry = functionOf(SSD)] = host.functions;
-  assert.deepEqual(new IommuGroups(host).viability(entry)?.spoilers, []);
-  assert.deepEqual(judged({ driver: "pcieport" }, { driver: "pci-stub" }), [7, [], []]);
+  assert.deepEqual(new IommuGroups(host).viability(entry)?.spoilers(), []);
+  assert.deepEqual(judged({ driver: "pcieport" }, { driver: "pci-stub" }), [7, []]);
 });
 
 Deno.test("native drivers do, each of them", () => {
@@ -36,10 +36,10 @@ Deno.test("native drivers do, each of them", () => {
   assert.equal(Array.isArray(spoilers) && spoilers.length, natives.length);
 });
 
-Deno.test("variants of vfio-pci are VFIO's, and need the same owner", () => {
+Deno.test("variants of vfio-pci are VFIO's, and do not hold a group", () => {
   for (const driver of ["vfio-pci", "mlx5_vfio_pci", "nvgrace_gpu_vfio_pci", "xe-vfio-pci"]) {
     assert.ok(isVfioDriver(driver), driver);
-    assert.deepEqual(judged({ driver }), [7, [], ["0000:04:00.0"]]);
+    assert.deepEqual(judged({ driver }), [7, []]);
   }
 });
 
@@ -47,4 +47,22 @@ Deno.test("a function without a group has none to judge", () => {
   const { group: _group, ...bare } = SSD;
   const host = hostOf([bare]);
   assert.equal(new IommuGroups(host).viability(functionOf(bare)), undefined);
+});
+
+Deno.test("who holds a group is listed once for all of it, and nobody spoils his own", () => {
+  const driver = "nvme";
+  const natives = [0, 1, 2].map((at) => ({ ...SSD, address: `0000:04:00.${at}`, driver }));
+  const { functions, ...rest } = hostOf([SSD, ...natives]);
+  const groups = new IommuGroups({ ...rest, functions });
+  const [own, ...others] = functions.map((entry) => groups.viability(entry));
+  assert.ok(own !== undefined);
+  for (const other of others) assert.equal(other?.holders, own.holders);
+  assert.deepEqual([own.spoilerCount, ...others.map((each) => each?.spoilerCount)], [3, 2, 2, 2]);
+  const names = own.spoilers().map(({ address }) => address);
+  assert.deepEqual(names, natives.map(({ address }) => address));
+  for (const [at, other] of others.entries()) {
+    const rest = names.filter((_, index) => index !== at);
+    assert.deepEqual(other?.spoilers().map(({ address }) => address), rest);
+    assert.deepEqual(other?.spoilers(1).map(({ address }) => address), rest.slice(0, 1));
+  }
 });
