@@ -4,7 +4,7 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
-import { type Difference, diffPolicies } from "../policy/diff.ts";
+import { type Difference, diffPolicies, diffTerms, type TermDifference } from "../policy/diff.ts";
 import type { PolicySet } from "../policy/model.ts";
 import type { Context } from "./context.ts";
 import { ExitStatus } from "./exit_status.ts";
@@ -22,7 +22,7 @@ async function diff(this: Context, flags: Flags, old: string, now: string): Prom
   if (before === undefined || after === undefined) {
     return this.exitWith(ExitStatus.invalidPolicy);
   }
-  const differences = diffPolicies(before, after);
+  const differences = [...diffPolicies(before, after), ...diffTerms(before, after)];
   const text = flags.format === "json" ? jsonText(differences) : humanText(differences);
   this.process.stdout.write(text);
   const more = differences.some(({ kind }) => kind === "gained" || kind === "widened");
@@ -35,15 +35,20 @@ async function loadSet(context: Context, path: string): Promise<PolicySet | unde
   return loaded.result.set;
 }
 
-function humanText(differences: readonly Difference[]): string {
+function humanText(differences: readonly (Difference | TermDifference)[]): string {
   if (differences.length === 0) return "both allow the same\n";
-  return differences.map(({ kind, importer, device, bar, level, region, bytes }) => {
-    const what = region === undefined ? bytes.map(rangeText).join(", ") : `its ${region}`;
-    return `${visible(`${kind}: ${importer} may ${level} ${device} BAR ${bar}: ${what}`)}\n`;
-  }).join("");
+  return differences.map((each) => `${visible(lineOf(each))}\n`).join("");
 }
 
-function jsonText(differences: readonly Difference[]): string {
+function lineOf(each: Difference | TermDifference): string {
+  const { kind, importer, device, bar, region, bytes } = each;
+  const what = region === undefined ? bytes.map(rangeText).join(", ") : `its ${region}`;
+  return "level" in each
+    ? `${kind}: ${importer} may ${each.level} ${device} BAR ${bar}: ${what}`
+    : `${kind}: ${importer} has ${device} BAR ${bar} with ${each.term} ${each.new}, not ${each.old}: ${what}`;
+}
+
+function jsonText(differences: readonly (Difference | TermDifference)[]): string {
   const hex = (value: bigint) => `0x${value.toString(16)}`;
   const values = differences.map(({ bytes, ...rest }) => ({
     ...rest,

@@ -1,10 +1,11 @@
 /**
  * What two policy sets allow differently, computed on what they mean: who may have which bytes of
- * which device, after all denies.
+ * which device, after all denies, and on which terms.
  *
  * @module
  */
 import { deviceKey } from "./device_key.ts";
+import { compareTerms, HeldTerms, type TermChange } from "./diff_terms.ts";
 import { type Interval, normalized, subtract } from "./interval.ts";
 import type { DeviceRule, ExportRule, ImporterRule, Policy, PolicySet } from "./model.ts";
 import { QUANTITY_LIMIT } from "./quantity.ts";
@@ -33,6 +34,11 @@ export interface Difference {
   readonly bytes: readonly Interval[];
 }
 
+/** Bytes of one BAR that one importer holds on other terms. */
+export type TermDifference =
+  & TermChange
+  & Pick<Difference, "importer" | "device" | "bar" | "region">;
+
 /** One importer on one BAR of one device: by name and by what the names stand for. */
 interface Holding {
   readonly importer: string;
@@ -40,18 +46,38 @@ interface Holding {
   readonly bar: number;
   readonly region?: "nvme.cmb";
   readonly levels: ReadonlyMap<Level, readonly Interval[]>;
+  readonly terms: HeldTerms;
 }
 
 /**
  * Compares two policy sets.
  *
  * @returns differences in order of names; none exactly when no request tells the two apart. A name
- * that stands for somebody else (another identity, another match) is another importer or device
+ * that stands for somebody else (another identity, another match, another owner that it is borrowed
+ * from) is another importer or device
  */
 export function diffPolicies(before: PolicySet, after: PolicySet): readonly Difference[] {
   const [old, now] = [holdings(before), holdings(after)];
   const keys = [...new Set([...old.keys(), ...now.keys()])].sort();
   return keys.flatMap((key) => compare(old.get(key), now.get(key)));
+}
+
+/**
+ * Compares the terms of what both sets allow.
+ *
+ * @returns differences in order of names
+ */
+export function diffTerms(before: PolicySet, after: PolicySet): readonly TermDifference[] {
+  const [old, now] = [holdings(before), holdings(after)];
+  return [...now].sort(([a], [b]) => a < b ? -1 : 1).flatMap(([key, is]) => {
+    const was = old.get(key);
+    if (was === undefined) return [];
+    const { importer, device, bar, region } = is;
+    const place = { importer, device, bar, ...(region === undefined ? {} : { region }) };
+    const [had, has] = [was, is].map(({ levels }) => levels.get("read") ?? []);
+    const kept = subtract(has ?? [], subtract(has ?? [], had ?? []));
+    return compareTerms(was.terms, is.terms, kept).map((change) => ({ ...change, ...place }));
+  });
 }
 
 function compare(old: Holding | undefined, now: Holding | undefined): readonly Difference[] {
@@ -113,6 +139,7 @@ function collect(policy: Policy, rule: ExportRule, collected: Map<string, Collec
     const importer = policy.importers.get(value);
     if (importer === undefined) continue;
     const holding = holdingOf(policy, importer, device, rule.bar.value, hidden, collected);
+    holding.terms.add(rule, device, intervals);
     for (const level of levelsOf(rule)) {
       const list = holding.slices.get(level) ?? [];
       for (const interval of intervals) list.push(interval);
@@ -131,14 +158,26 @@ function holdingOf(
 ): Collected {
   const names = [`${policy.name}/${importer.name}`, `${policy.name}/${device.name}`] as const;
   const key = deviceKey(device.match);
-  const { acquire, many } = device;
-  const full = JSON.stringify([...names, bar, region, importerKey(importer), acquire, many, key]);
+  const way = [device.acquire, ownerKey(device), device.many];
+  const full = JSON.stringify([...names, bar, region, importerKey(importer), way, key]);
   const known = collected.get(full);
   if (known !== undefined) return known;
   const where = { bar, ...(region === undefined ? {} : { region }) };
-  const made = { importer: names[0], device: names[1], ...where, key, slices: new Map() };
+  const made = {
+    importer: names[0],
+    device: names[1],
+    ...where,
+    key,
+    slices: new Map(),
+    terms: new HeldTerms(),
+  };
   collected.set(full, made);
   return made;
+}
+
+/** Equal for owners that are the same process, found in the same way. */
+function ownerKey({ owner }: DeviceRule): readonly string[] {
+  return Object.entries(owner ?? {}).map(([field, { value }]) => `${field}=${value}`).sort();
 }
 
 /** Equal for importers that are the same processes, reached in the same way. */

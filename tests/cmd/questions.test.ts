@@ -193,6 +193,43 @@ Deno.test("diff: what is gained is status 1, what is lost is not", async () => {
   });
 });
 
+Deno.test("diff: looser terms are a gain, tighter and neutral ones are not", async () => {
+  await withFolder(async (folder) => {
+    const [old, now] = [`${folder}/old.yaml`, `${folder}/new.yaml`];
+    const low = (term: string) => POLICY.replace("[engine]\n", `[engine]\n    ${term}\n`);
+    await Deno.writeTextFile(old, POLICY);
+    await Deno.writeTextFile(now, low("onReset: restore"));
+    const looser = await bargate(["diff", old, now]);
+    assert.equal(looser.status, ExitStatus.denied);
+    assert.equal(
+      looser.stdout,
+      "widened: site/engine has site/ssd BAR 2 with onReset restore, not revoke: 0x0 to 0x2000\n",
+    );
+    const tighter = await bargate(["diff", "--format=json", now, old]);
+    assert.equal(tighter.status, ExitStatus.done);
+    assert.deepEqual(JSON.parse(tighter.stdout).differences, [{
+      kind: "narrowed",
+      term: "onReset",
+      old: "restore",
+      new: "revoke",
+      importer: "site/engine",
+      device: "site/ssd",
+      bar: 2,
+      slices: [{ offset: "0x0", length: "0x2000" }],
+    }]);
+    const plain = POLICY.replace("defaults: { collateral: device }\n", "")
+      .replace(/ {2}- \{ name: .*\n/g, "");
+    await Deno.writeTextFile(old, plain);
+    await Deno.writeTextFile(
+      now,
+      plain.replace("[engine]\n", "[engine]\n    collateral: device\n"),
+    );
+    const neutral = await bargate(["diff", old, now]);
+    assert.equal(neutral.status, ExitStatus.done, neutral.stderr);
+    assert.match(neutral.stdout, /^changed: .* with collateral device, not none: 0x0 to 0x2000\n$/);
+  });
+});
+
 Deno.test("schema: prints each schema as it is checked in", async () => {
   const files = {
     ExportPolicy: "schema",

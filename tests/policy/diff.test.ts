@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Decider } from "../../policy/decide.ts";
-import { diffPolicies } from "../../policy/diff.ts";
+import { diffPolicies, diffTerms } from "../../policy/diff.ts";
 import { normalized, subtract } from "../../policy/interval.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import type { PolicySet } from "../../policy/model.ts";
@@ -109,6 +109,83 @@ Deno.test("diffPolicies() takes an importer for another when its DMA is done els
   assert.deepEqual(kinds(POLICY, here).toSorted(), both);
   assert.deepEqual(kinds(here, there).toSorted(), both);
   assert.deepEqual(kinds(here, here), []);
+});
+
+const BORROWED = POLICY.replace(
+  `"1b36:0010" } }`,
+  `"1b36:0010" }, acquire: borrow, owner: { unit: spdk.service } }`,
+).replace("[engine] }", "[engine], revocation: cooperative }");
+
+Deno.test("diffPolicies() takes a device for another when it is borrowed from somebody else", () => {
+  const both = ["gained read", "gained write", "lost read", "lost write"];
+  const changes = [
+    "{ unit: evil.service }",
+    "{ unit: spdk.service, user: spdk }",
+    "{ unit: spdk.service, executable: /usr/bin/spdk_tgt }",
+    "{ unit: spdk.service, pidFile: /run/spdk.pid }",
+    "{ unit: spdk.service, socket: /run/spdk.sock }",
+  ];
+  for (const owner of changes) {
+    const other = BORROWED.replace("{ unit: spdk.service }", owner);
+    assert.deepEqual(kinds(BORROWED, other).toSorted(), both, owner);
+  }
+  assert.deepEqual(kinds(BORROWED, BORROWED), []);
+});
+
+function terms(before: string, after: string): readonly string[] {
+  const [old, now] = [before, after].map((text) => {
+    const { set, diagnostics } = loadPolicySet([{ file: "p.yaml", text }]);
+    assert.ok(set !== undefined, JSON.stringify(diagnostics));
+    return set;
+  });
+  assert.ok(old !== undefined && now !== undefined);
+  return diffTerms(old, now).map((each) =>
+    `${each.kind} ${each.term} ${each.old} ${each.new} ${
+      each.bytes.map(({ start, end }) => `${start}-${end}`).join()
+    }`
+  );
+}
+
+Deno.test("diffTerms() tells how long bytes are held, and how they are taken back", () => {
+  const withTerm = (term: string) => POLICY.replace("[engine] }", `[engine], ${term} }`);
+  const cases = [
+    ["expires: 1h", "narrowed", "widened", "expires never 3600000 ms", "expires 3600000 ms never"],
+    ["grace: 9s", "widened", "narrowed", "grace 2000 ms 9000 ms", "grace 9000 ms 2000 ms"],
+    ["onReset: restore", "widened", "narrowed", "onReset revoke restore", "onReset restore revoke"],
+    [
+      "collateral: device",
+      "changed",
+      "changed",
+      "collateral none device",
+      "collateral device none",
+    ],
+  ] as const;
+  for (const [term, there, back, forth, home] of cases) {
+    assert.deepEqual(kinds(POLICY, withTerm(term)), [], "the bytes are the same");
+    assert.deepEqual(terms(POLICY, withTerm(term)), [`${there} ${forth} 0-8192`]);
+    assert.deepEqual(terms(withTerm(term), POLICY), [`${back} ${home} 0-8192`]);
+    assert.deepEqual(terms(withTerm(term), withTerm(term)), []);
+  }
+});
+
+Deno.test("diffTerms() is about the bytes that both allow, and the loosest rule counts", () => {
+  const half = POLICY.replace("8KiB }]", "4KiB }], onReset: restore");
+  assert.deepEqual(terms(POLICY, half), ["widened onReset revoke restore 0-4096"]);
+  const rules = (first: string, second: string) =>
+    POLICY.replace(/ {2}- .*\n/, "") +
+    [first, second].map((term, at) =>
+      `  - { name: r${at}, device: ssd, bar: 2, slices: [{ offset: ${
+        at * 4096
+      }, length: 8KiB }], importers: [engine], shared: true, collateral: device, ${term} }\n`
+    ).join("");
+  const [short, long] = [rules("expires: 1h", "expires: 1h"), rules("expires: 1h", "expires: 2h")];
+  assert.deepEqual(terms(short, long), ["widened expires 3600000 ms 7200000 ms 4096-12288"]);
+});
+
+Deno.test("what changes the digest is told, but for names, layout and words", () => {
+  const cmb = POLICY.replace("slices: [{ offset: 0, length: 8KiB }]", "region: nvme.cmb");
+  const enabled = cmb.replace(`"1b36:0010" } }`, `"1b36:0010" }, enableCmb: true }`);
+  assert.match(terms(cmb, enabled).join(), /^widened enableCmb false true /);
 });
 
 Deno.test("diffPolicies() tells a region of which only the host knows where it is", () => {
