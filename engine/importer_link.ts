@@ -90,10 +90,22 @@ export class ImporterLink {
     );
   }
 
-  /** It has the buffer by now. Its end may have begun meanwhile; then it learns of that instead. */
+  /**
+   * It has the buffer by now. If the end of the grant began meanwhile, nobody was told of that: it is
+   * told here, for it must hold no descriptor of which it was never told that it is over.
+   */
   #tell(held: HeldGrant): void {
-    this.devices.of(held).delivered(held);
+    const delivered = this.devices.of(held).delivered(held);
     this.notify(grantedPacket(held, fdNameOf(held)));
+    if (delivered) return;
+    const { graceUntil, askedInVain } = held;
+    const { id: grant, end, reason = "failed" } = held.grant;
+    if (end !== undefined) {
+      this.notify({ type: "revoked", grant, reason: end.reason, after: "dead" });
+    } else if (graceUntil !== undefined || askedInVain) {
+      const withinMs = Math.max(0, (graceUntil ?? 0) - this.context.clock.now());
+      this.notify({ type: "revoking", grant, reason, withinMs });
+    }
   }
 
   #hand(importer: ImporterProcess, held: HeldGrant): void {
