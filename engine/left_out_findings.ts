@@ -23,9 +23,8 @@ const MOST_TOLD = 20;
  * ```ts
  * import { leftOutDiagnostics } from "./left_out_findings.ts";
  *
- * const snapshot = { kernel: { release: "7.3.4" }, pageSize: 4096, iommu: [], functions: [] };
  * const skipped = [{ address: "0000:03:00.0", why: "it has gone" }];
- * const [found] = leftOutDiagnostics({ snapshot, skipped, findings: [] });
+ * const [found] = leftOutDiagnostics({ skipped, findings: [] });
  * if (found?.code !== "BG2045") throw new Error("a function is missing");
  * ```
  */
