@@ -14,6 +14,9 @@ export type DeviceNames = Required<Pick<HostSnapshot, "rdma" | "drm" | "nvme">>;
 
 const NAME = /^(?!\.{1,2}$)[!-.0-~]{1,255}$/;
 
+/** Buses of devices that are a part, or the face, of the function that they sit on. */
+const DIVISIONS: ReadonlySet<string> = new Set(["virtio", "auxiliary"]);
+
 /** Where the kernel lists them, and which of the entries are devices. */
 const CLASSES = {
   rdma: { folder: "/sys/class/infiniband", name: NAME },
@@ -63,9 +66,16 @@ function devicesOf(
   return devices;
 }
 
-/** The device itself can be of another bus: a virtio device, an auxiliary one. */
+/**
+ * The function that does the device's DMA: the device itself, or what a device of a bus that is only
+ * the kernel's own division sits on. One of any other bus (a USB display) does no DMA of a function.
+ */
 function functionBehind(fields: FieldReader, path: string, field: string): string | undefined {
-  return fields.realPath(path, field)?.split("/").findLast(isPciAddress);
+  const [parent = "", device = ""] = fields.realPath(path, field)?.split("/").slice(-2) ?? [];
+  if (isPciAddress(device)) return device;
+  if (!isPciAddress(parent)) return undefined;
+  const bus = fields.linkName(`${path}/subsystem`, field);
+  return bus !== undefined && DIVISIONS.has(bus) ? parent : undefined;
 }
 
 /**

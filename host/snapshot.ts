@@ -53,7 +53,7 @@ export type KernelSwitch = "y" | "m" | "n";
 export interface NamedDevice {
   /** `mlx5_0`, `card0`, `renderD128`, `nvme0`. */
   readonly name: string;
-  /** The nearest PCI function above; absent: there is none (`rxe0`, a controller over a network). */
+  /** The PCI function that it is of; absent: of none (`rxe0`, a controller over a network, a USB display). */
   readonly function?: string;
 }
 

@@ -10,12 +10,22 @@ import { MemoryFiles } from "../support/memory_files.ts";
 
 const BRIDGE = "/sys/devices/pci0000:00/0000:00:01.0";
 
-Deno.test("names lead to the nearest PCI function above, or to none", () => {
+Deno.test("names lead to the PCI function that does the DMA, or to none", () => {
   const files = new MemoryFiles({
     "/sys/class/infiniband/mlx5_0/device": `->${BRIDGE}/0000:01:00.0`,
     "/sys/class/infiniband/rxe0/node_guid": "0\n",
     "/sys/class/drm/card0/device": `->${BRIDGE}/0000:02:00.0/virtio0`,
+    "/sys/class/drm/card0/device/subsystem": "->../../../../../bus/virtio",
     "/sys/class/drm/renderD128/device": `->${BRIDGE}/0000:02:00.0/virtio0`,
+    "/sys/class/drm/renderD128/device/subsystem": "->../../../../../bus/virtio",
+    "/sys/class/drm/card1/device": `->${BRIDGE}/0000:04:00.0/usb1/1-2/1-2:1.0`,
+    "/sys/class/drm/card1/device/subsystem": "->../../../../../../../bus/usb",
+    "/sys/class/drm/card2/device": `->${BRIDGE}/0000:02:00.0/simple-framebuffer.0`,
+    "/sys/class/drm/card2/device/subsystem": "->../../../../../bus/platform",
+    "/sys/class/drm/card3/device": `->${BRIDGE}/0000:04:00.0/usb1/virtio7`,
+    "/sys/class/drm/card3/device/subsystem": "->../../../../../../bus/virtio",
+    "/sys/class/infiniband/irdma0/device": `->${BRIDGE}/0000:01:00.1/ice.roce.0`,
+    "/sys/class/infiniband/irdma0/device/subsystem": "->../../../../../bus/auxiliary",
     "/sys/class/drm/card0-DP-1/device": "->/sys/class/drm/card0",
     "/sys/class/drm/version": "drm 1.1.0\n",
     "/sys/class/nvme/nvme0/device": `->${BRIDGE}/0000:03:00.0`,
@@ -23,9 +33,16 @@ Deno.test("names lead to the nearest PCI function above, or to none", () => {
   });
   const fields = new FieldReader(files);
   assert.deepEqual(readDeviceNames(files, fields), {
-    rdma: [{ name: "mlx5_0", function: "0000:01:00.0" }, { name: "rxe0" }],
+    rdma: [
+      { name: "irdma0", function: "0000:01:00.1" },
+      { name: "mlx5_0", function: "0000:01:00.0" },
+      { name: "rxe0" },
+    ],
     drm: [
       { name: "card0", function: "0000:02:00.0" },
+      { name: "card1" },
+      { name: "card2" },
+      { name: "card3" },
       { name: "renderD128", function: "0000:02:00.0" },
     ],
     nvme: [{ name: "nvme0", function: "0000:03:00.0" }, { name: "nvme1" }],
