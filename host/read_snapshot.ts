@@ -154,10 +154,12 @@ class FunctionReader {
     try {
       const entry = readFunction(this.host.files, address, this.host.findings);
       const slot = this.#slots.get(address.replace(/\.[0-7]$/, ""));
-      const groupAccess = this.#groupAccess(entry);
+      const groupNode = this.#groupNode(entry);
+      const groupAccess = this.#groupAccess(groupNode);
       this.functions.set(address, {
         ...entry,
         ...(slot === undefined ? {} : { slot }),
+        ...(groupNode === undefined ? {} : { groupNode }),
         ...(groupAccess === undefined ? {} : { groupAccess }),
       });
     } catch (error) {
@@ -166,8 +168,16 @@ class FunctionReader {
     }
   }
 
+  /** Without an IOMMU the kernel gives the node another name (`vfio_create_group`). */
+  #groupNode({ iommuGroup, groupNode }: SnapshotFunction): string | undefined {
+    const other = `noiommu-${iommuGroup}`;
+    return this.#nodes.has(other) && !this.#nodes.has(`${iommuGroup}`)
+      ? `${NODES}/${other}`
+      : groupNode;
+  }
+
   /** The node is there only if something of the group is bound to a VFIO driver. */
-  #groupAccess({ groupNode }: SnapshotFunction): NodeAccess | undefined {
+  #groupAccess(groupNode: string | undefined): NodeAccess | undefined {
     const name = groupNode?.slice(NODES.length + 1) ?? "";
     if (groupNode === undefined || !this.#nodes.has(name)) return undefined;
     if (!this.#groups.has(groupNode)) {

@@ -169,8 +169,10 @@ export class SnapshotFiles implements Files {
     }
     if (fn.groupNode !== undefined && fn.groupAccess !== undefined) {
       this.#access.set(fn.groupNode, fn.groupAccess);
-      this.#file(fn.groupNode, "");
     }
+    // The name of such a node is known from the node only.
+    const isSeen = fn.groupAccess !== undefined || fn.groupNode?.includes("/noiommu-") === true;
+    if (fn.groupNode !== undefined && isSeen) this.#file(fn.groupNode, "");
     if (fn.class.startsWith(BRIDGE)) this.#file(`${folder}/reset_subordinate`, "");
     if (fn.driver !== undefined) {
       this.#file(`${PCI}/drivers/${fn.driver}/unbind`, "");

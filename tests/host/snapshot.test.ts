@@ -159,6 +159,19 @@ Deno.test("readSnapshot has no cdev for a kernel that makes none, and marks shor
   ]);
 });
 
+Deno.test("readSnapshot takes the group node that is there: without an IOMMU it has another name", () => {
+  const nodeWith = (...nodes: readonly string[]) => {
+    const tree = nvmeTree(Object.fromEntries(nodes.map((name) => [`/dev/vfio/${name}`, ""])));
+    const [fn] = readSnapshot(new MemoryFiles(tree), KERNEL).snapshot.functions;
+    return [fn?.groupNode, fn?.groupAccess?.mode];
+  };
+  assert.deepEqual(nodeWith(), ["/dev/vfio/3", undefined]);
+  assert.deepEqual(nodeWith("vfio", "3"), ["/dev/vfio/3", "0600"]);
+  assert.deepEqual(nodeWith("vfio", "noiommu-3"), ["/dev/vfio/noiommu-3", "0600"]);
+  assert.deepEqual(nodeWith("noiommu-3", "3"), ["/dev/vfio/3", "0600"]);
+  assert.deepEqual(nodeWith("noiommu-4"), ["/dev/vfio/3", undefined]);
+});
+
 Deno.test("parseResource refuses what the kernel never writes", () => {
   assert.throws(() => parseResource("0x0 0x1\n"), /BAR 0/);
   assert.throws(() => parseResource("0x00000000000000000 0x1 0x200\n"), /BAR 0/);

@@ -33,7 +33,7 @@ const snapshot: HostSnapshot = {
       parent: "pci0000:00",
       cdev: "/dev/vfio/devices/vfio3",
       iommuGroup: 9,
-      groupNode: "/dev/vfio/9",
+      groupNode: "/dev/vfio/noiommu-9",
     }),
   ]),
   rdma: [{ name: "mlx5_0", function: SSD }, { name: "rxe0" }],
