@@ -52,7 +52,7 @@ export const amdZen: MachineSpec = {
     numaNode: 0,
     memory: [0xc000_0000n, 0x100_0000_0000n],
     functions: [
-      { address: "0000:00:00.0", group: 0, id: "1022:1480", class: "060000" },
+      { address: "0000:00:00.0", group: 0, id: "1022:1480", class: "060000", multifunction: true },
       { address: "0000:00:00.2", group: 0, id: "1022:1481", class: "080600" },
       { address: "0000:00:01.0", group: 1, id: "1022:1482", class: "060000", multifunction: true },
       rootPort("0000:00:01.1", 2, [
