@@ -103,9 +103,13 @@ function entryOf(id: string): ReturnType<typeof listedHostBridge> {
   return listedHostBridge(vendor, device);
 }
 
+/** What is on the way to a release (`7.2.0-rc1`) may not have yet what the release surely has. */
 function isBefore(release: string, since: readonly [number, number] | undefined): boolean {
   if (since === undefined) return false;
-  const [, major, minor] = /^(\d+)\.(\d+)/.exec(release) ?? [];
-  const first = Number(major ?? 0);
-  return first < since[0] || (first === since[0] && Number(minor ?? 0) < since[1]);
+  const [, major, minor, candidate] = /^(\d+)\.(\d+)((?:\.0)?-rc\d)?/.exec(release) ?? [];
+  const [first, second] = [Number(major ?? 0), Number(minor ?? 0)];
+  if (first !== since[0] || second !== since[1]) {
+    return first < since[0] || (first === since[0] && second < since[1]);
+  }
+  return candidate !== undefined;
 }

@@ -281,3 +281,14 @@ Deno.test("a way that leads out of the snapshot, or round, is not known", () => 
     assert.equal(judge(alone, {}, [address, "0000:05:00.0"]).path.distance > 0, true);
   }
 });
+
+Deno.test("a release candidate may lack what its release has", () => {
+  const accelerator = below({ ...LISTED, id: "8086:0b25" }, REDIRECT);
+  const by = (release: string) => judge(accelerator, { kernel: { release } }).reason.code;
+  for (const release of ["7.1.9", "7.2.0-rc1", "7.2-rc7-custom", "7.2.0-rc1+"]) {
+    assert.equal(by(release), "listed-later", release);
+  }
+  for (const release of ["7.2.0", "7.2.3-rc1", "7.2.0-19-generic", "7.3.0-rc1", "8.0-rc1"]) {
+    assert.equal(by(release), "listed", release);
+  }
+});
