@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Interval, normalized, subtract } from "./interval.ts";
+import { type Interval, normalized } from "./interval.ts";
 import type { DeviceRule, ExportRule } from "./model.ts";
 
 /** What can be looser or tighter, in the order in which it is told. */
@@ -59,34 +59,54 @@ function either(value: string | true | undefined, absent: string): Said {
 
 /** Terms of the bytes that one importer holds of one BAR. */
 export class HeldTerms {
-  readonly #bytes = new Map<Term, Map<number, { readonly text: string; list: Interval[] }>>();
+  readonly #held: { readonly rule: ExportRule; readonly device: DeviceRule; at: Interval }[] = [];
 
   /** @param intervals that the rule gives, before denies */
   add(rule: ExportRule, device: DeviceRule, intervals: readonly Interval[]): void {
-    for (const term of TERMS) {
-      const { rank, text } = SAYS[term](rule, device);
-      const ranks = this.#bytes.get(term) ?? new Map();
-      this.#bytes.set(term, ranks);
-      const known = ranks.get(rank) ?? { text, list: [] };
-      ranks.set(rank, known);
-      for (const interval of intervals) known.list.push(interval);
-    }
+    for (const at of intervals) this.#held.push({ rule, device, at });
   }
 
-  /** @returns each byte under the loosest of what is said of it */
+  /** @returns each byte under the loosest of what is said of it, in order */
   of(term: Term): readonly Held[] {
-    const ranks = [...this.#bytes.get(term) ?? []].sort(([a], [b]) => a > b ? -1 : 1);
-    let covered: readonly Interval[] = [];
-    return ranks.map(([rank, { text, list }]) => {
-      const bytes = subtract(normalized(list), covered);
-      covered = normalized([...covered, ...bytes]);
-      return { rank, text, bytes };
-    });
+    return loosest(this.#held.map(({ rule, device, at: { start, end } }) => ({
+      start,
+      end,
+      said: SAYS[term](rule, device),
+    })));
   }
 }
 
-interface Held extends Said {
-  readonly bytes: readonly Interval[];
+interface Held extends Interval {
+  readonly said: Said;
+}
+
+/** The loosest goes first, and what it has covered is passed over by all that follow. */
+function loosest(held: readonly Held[]): readonly Held[] {
+  const points = [...new Set(held.flatMap(({ start, end }) => [start, end]))].sort((a, b) =>
+    a < b ? -1 : 1
+  );
+  const at = new Map(points.map((point, index) => [point, index]));
+  const said = new Array<Said | undefined>(points.length).fill(undefined);
+  const free = points.map((_, index) => index);
+  const nextFree = (from: number): number => {
+    let index = from;
+    while (free[index] !== undefined && free[index] !== index) {
+      free[index] = free[free[index] ?? index] ?? points.length;
+      index = free[index] ?? points.length;
+    }
+    return index;
+  };
+  for (const each of held.toSorted((a, b) => looserFirst(a.said.rank, b.said.rank))) {
+    const end = at.get(each.end) ?? 0;
+    for (let index = nextFree(at.get(each.start) ?? end); index < end; index = nextFree(index)) {
+      said[index] = each.said;
+      free[index] = index + 1;
+    }
+  }
+  return points.flatMap((start, index) => {
+    const [end, mine] = [points[index + 1], said[index]];
+    return end === undefined || mine === undefined ? [] : [{ start, end, said: mine }];
+  });
 }
 
 /**
@@ -102,19 +122,53 @@ export function compareTerms(
   kept: readonly Interval[],
 ): readonly TermChange[] {
   return TERMS.flatMap((term) => {
-    const after = now.of(term);
-    return old.of(term).flatMap((was) =>
-      after.filter(({ rank }) => rank !== was.rank).map((is): TermChange => ({
-        kind: NEUTRAL.has(term) ? "changed" : is.rank > was.rank ? "widened" : "narrowed",
+    const was = overlaps(kept, old.of(term)).map(({ start, end, b: { said } }) => ({
+      start,
+      end,
+      said,
+    }));
+    const changes = overlaps(was, now.of(term)).filter(({ a, b }) => a.said.rank !== b.said.rank);
+    const alike = Map.groupBy(changes, ({ a, b }) => `${a.said.rank} ${b.said.rank}`);
+    return [...alike.values()].flatMap((bytes): TermChange[] => {
+      const [first] = bytes;
+      if (first === undefined) return [];
+      const { a: { said: { rank, text } }, b: { said: is } } = first;
+      return [{
+        kind: NEUTRAL.has(term) ? "changed" : is.rank > rank ? "widened" : "narrowed",
         term,
-        old: was.text,
+        old: text,
         new: is.text,
-        bytes: both(kept, both(was.bytes, is.bytes)),
-      }))
-    ).filter(({ bytes }) => bytes.length > 0);
+        bytes: normalized(bytes.map(({ start, end }) => ({ start, end }))),
+      }];
+    });
   });
 }
 
-function both(a: readonly Interval[], b: readonly Interval[]): readonly Interval[] {
-  return subtract(a, subtract(a, b));
+/** An absent limit is infinite, and no difference of two such is a number. */
+function looserFirst(a: number, b: number): number {
+  if (a === b) return 0;
+  return a > b ? -1 : 1;
+}
+
+interface Overlap<A, B> extends Interval {
+  readonly a: A;
+  readonly b: B;
+}
+
+/** In one walk over both lists, each of which is in order and does not overlap itself. */
+function overlaps<A extends Interval, B extends Interval>(
+  first: readonly A[],
+  second: readonly B[],
+): readonly Overlap<A, B>[] {
+  const found: Overlap<A, B>[] = [];
+  let [i, j] = [0, 0];
+  for (;;) {
+    const [a, b] = [first[i], second[j]];
+    if (a === undefined || b === undefined) return found;
+    const start = a.start > b.start ? a.start : b.start;
+    const end = a.end < b.end ? a.end : b.end;
+    if (start < end) found.push({ start, end, a, b });
+    if (a.end < b.end) i++;
+    else j++;
+  }
 }

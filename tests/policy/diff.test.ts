@@ -182,6 +182,49 @@ Deno.test("diffTerms() is about the bytes that both allow, and the loosest rule 
   assert.deepEqual(terms(short, long), ["widened expires 3600000 ms 7200000 ms 4096-12288"]);
 });
 
+Deno.test("diffTerms() agrees with asking for each byte", () => {
+  const anyRules = fc.array(
+    fc.record({ offset: fc.nat(5), length: fc.integer({ min: 1, max: 3 }), hours: fc.nat(2) }),
+    { minLength: 1, maxLength: 5 },
+  );
+  type Rules = typeof anyRules extends fc.Arbitrary<infer T> ? T : never;
+  const textOf = (rules: Rules) =>
+    POLICY.replace(/ {2}- .*\n/, "") +
+    rules.map(({ offset, length, hours }, at) =>
+      `  - { name: r${at}, device: ssd, bar: 2, slices: [{ offset: ${offset * 4}KiB, length: ${
+        length * 4
+      }KiB }], importers: [engine], shared: true, collateral: device${
+        hours === 0 ? "" : `, expires: ${hours}h`
+      } }\n`
+    ).join("");
+  const longest = (rules: Rules, page: number) =>
+    rules.filter(({ offset, length }) => offset <= page && page < offset + length)
+      .reduce((most, { hours }) => Math.max(most, hours === 0 ? 9 : hours), 0);
+  fc.assert(
+    fc.property(anyRules, anyRules, (before, after) => {
+      const told = new Set(
+        terms(textOf(before), textOf(after)).flatMap((line) => {
+          const ranges = line.split(" ").at(-1) ?? "";
+          return ranges.split(",").flatMap((range) => {
+            const [start = 0, end = 0] = range.split("-").map((bytes) => Number(bytes) / 4096);
+            const pages = Array.from({ length: end - start }, (_, page) => start + page);
+            return pages.map((page) => `${line.split(" ")[0]} ${page}`);
+          });
+        }),
+      );
+      const seen = new Set(
+        Array.from({ length: 9 }, (_, page) => page).flatMap((page) => {
+          const [had, has] = [longest(before, page), longest(after, page)];
+          if (had === 0 || has === 0 || had === has) return [];
+          return [`${has > had ? "widened" : "narrowed"} ${page}`];
+        }),
+      );
+      assert.deepEqual([...told].sort(), [...seen].sort());
+    }),
+    { numRuns: 150 },
+  );
+});
+
 Deno.test("what changes the digest is told, but for names, layout and words", () => {
   const cmb = POLICY.replace("slices: [{ offset: 0, length: 8KiB }]", "region: nvme.cmb");
   const enabled = cmb.replace(`"1b36:0010" } }`, `"1b36:0010" }, enableCmb: true }`);
