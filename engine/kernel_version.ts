@@ -40,13 +40,17 @@ export function kernelFindings(release: string, acceptUnwaitedRevoke: boolean): 
   return [];
 }
 
+/** A release candidate comes between the release before and its own: nobody knows what it has already. */
+const HALF_A_STEP = 0.5;
+
 /**
  * @param release as `uname -r` prints it
  * @returns 0.0 for what is no release
  */
 export function parseRelease(release: string): Release {
-  const found = /^(\d+)\.(\d+)/.exec(release);
-  return [Number(found?.[1] ?? 0), Number(found?.[2] ?? 0)];
+  const found = /^(\d+)\.(\d+)(?:(?:\.0)?-(rc\d+))?/.exec(release);
+  const minor = Number(found?.[2] ?? 0);
+  return [Number(found?.[1] ?? 0), found?.[3] === undefined ? minor : minor - HALF_A_STEP];
 }
 
 /** @returns whether the one release came before the other */
