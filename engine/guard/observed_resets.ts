@@ -24,6 +24,8 @@ export class ObservedResets {
   #revokedBy: Cause | undefined;
   /** The device decodes nothing, and that has been told. */
   #isDark = false;
+  /** The look that waits for its turn. */
+  #nextLook: Promise<void> | undefined;
 
   /**
    * @param device that is reset
@@ -133,9 +135,13 @@ export class ObservedResets {
     if (this.device.session.isOpen) this.device.record.device(type, { cause });
   }
 
-  /** Compares what should be with what is: a revoke or un-revoke that nothing told of is found late. */
+  /**
+   * Compares what should be with what is: a revoke or un-revoke that nothing told of is found late.
+   * Behind something that takes long one look waits, however often it was asked for.
+   */
   reconcile(): Promise<void> {
-    return this.turns.take(async () => {
+    return this.#nextLook ??= this.turns.take(async () => {
+      this.#nextLook = undefined;
       await this.enforcement.enforce();
       const { session } = this.device;
       if (!session.isOpen || session.held !== undefined) return;

@@ -284,3 +284,21 @@ Deno.test("with traceRevokes a revoke by others is found at once", async () => {
   await scene.finish();
   assertNothingLeft(scene);
 });
+
+Deno.test("a device on which something takes long is looked at once after it, not once for each time", async () => {
+  const scene = new Scene([{}]);
+  await scene.start();
+  const goOn = scene.kernel.stall("IOMMU_IOAS_MAP_FILE");
+  await scene.clock.advance(60_000);
+  const probes: string[] = [];
+  const check = scene.kernel.check.bind(scene.kernel);
+  scene.kernel.check = (call, subject) => {
+    if (call === "IOMMU_IOAS_MAP_FILE") probes.push(subject);
+    check(call, subject);
+  };
+  goOn();
+  await settle();
+  assert.equal(probes.length, 2, "the one that waited for the kernel, and one more");
+  await scene.finish();
+  assertNothingLeft(scene);
+});
