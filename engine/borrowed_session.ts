@@ -6,10 +6,9 @@
  *
  * @module
  */
-import { EXTENDED_CONFIG_BYTES } from "../host/config_space.ts";
 import { FilesError } from "../host/files.ts";
 import { PCI_DEVICES } from "../host/read_function.ts";
-import { readIdentity } from "../host/read_identity.ts";
+import { type FunctionIdentity, readIdentity } from "../host/read_identity.ts";
 import type { OwnerIdentity } from "../policy/model.ts";
 import { closeOnLane } from "./close_on_lane.ts";
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
@@ -206,7 +205,7 @@ export class BorrowedSession implements GuardedSession {
   ): Promise<Fd> {
     const { lane } = this.owner;
     const { address, barSizes } = this.target;
-    this.#checkIdentity();
+    await this.#checkIdentity();
     for (const [bar, expected] of barSizes) {
       const { size } = await explained(
         `ask for BAR ${bar} of ${address}`,
@@ -225,31 +224,26 @@ export class BorrowedSession implements GuardedSession {
    * descriptor is open, none takes its place. sysfs is asked, not the owner's descriptor: that one is
    * for calls that cannot disturb the owner.
    */
-  #checkIdentity(): void {
+  async #checkIdentity(): Promise<void> {
     const { target, context: { kernel } } = this;
-    const seen = this.#readIdentity();
-    const id = `${seen.vendor}:${seen.device}`;
-    const found = { id, subsystem: seen.subsystem, class: seen.class, config: seen.config };
-    const drift = identityDrift(target, found, kernel.pageSize) ?? serialDrift(target, seen.config);
+    const what = `read from sysfs which device ${target.address} is`;
+    const config = await ready(what, () => this.owner.lane.configSpace(target.address));
+    const { vendor, device, subsystem, class: seenClass } = this.#readIdentity(what, config);
+    const found = { id: `${vendor}:${device}`, subsystem, class: seenClass, config };
+    const drift = identityDrift(target, found, kernel.pageSize) ?? serialDrift(target, config);
     if (drift === undefined) return;
     throw new IdentityDriftError(
       `Cannot borrow ${target.address} for the planned device: ${drift}`,
     );
   }
 
-  #readIdentity() {
-    const { files } = this.context;
-    const { address } = this.target;
-    const folder = `${PCI_DEVICES}/${address}`;
+  #readIdentity(what: string, config: Uint8Array): FunctionIdentity {
+    const folder = `${PCI_DEVICES}/${this.target.address}`;
     try {
-      const config = files.read(`${folder}/config`, EXTENDED_CONFIG_BYTES);
-      return { ...readIdentity(files, folder, config), config };
+      return readIdentity(this.context.files, folder, config);
     } catch (cause) {
       if (!(cause instanceof FilesError || cause instanceof SyntaxError)) throw cause;
-      throw new HostNotReadyError(
-        `Cannot borrow ${address}: which device it is cannot be read from sysfs: ${cause.message}`,
-        { cause },
-      );
+      throw new HostNotReadyError(`Cannot ${what}: ${cause.message}`, { cause });
     }
   }
 

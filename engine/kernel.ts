@@ -138,6 +138,11 @@ export interface Lane {
   fileTarget(fd: Fd): Promise<string>;
   /** PCI address that the fdinfo of a device fd tells (`vfio-device-syspath`); absent: it tells none. */
   deviceAddress(device: Fd): Promise<string | undefined>;
+  /**
+   * What sysfs gives of the configuration space of a function. Reading it waits while anybody resets
+   * the function, and what that reset waits for may be a device that is open here.
+   */
+  configSpace(address: string): Promise<Uint8Array>;
   /** Closes; resolves when the kernel's release is done. The `Fd` is given up even when it rejects. */
   close(fd: Fd): Promise<void>;
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Fd } from "../engine/fd.ts";
+import { configSpace } from "./config_space.ts";
 import { closeDescriptor, openPath } from "./descriptors.ts";
 import { deviceAddress } from "./device_address.ts";
 import { hotReset, hotResetInfo } from "./hot_reset.ts";
@@ -40,6 +41,7 @@ export const BLOCKING_CALLS = {
   receive: receiveInLane,
   fileTarget,
   deviceAddress,
+  configSpace,
   close: closeDescriptor,
   bindIommufd,
   deviceInfo,

@@ -142,6 +142,10 @@ export class LinuxLane implements Lane {
     return this.#make("deviceAddress", device);
   }
 
+  configSpace(address: string): Promise<Uint8Array> {
+    return this.#make("configSpace", address);
+  }
+
   /**
    * The lane takes the descriptor over at once, so that nobody uses it while it is being closed. A
    * lane that has ended takes nothing: the process's own descriptors stay the caller's, and those of

@@ -74,6 +74,14 @@ export class SimLane implements Lane {
     });
   }
 
+  configSpace(address: string): Promise<Uint8Array> {
+    return this.#call("config", address, () => {
+      const device = [...this.kernel.devices.values()].find(({ fn }) => fn.address === address);
+      if (device === undefined) throw refusal("open", "ENOENT", address);
+      return device.configSpace;
+    });
+  }
+
   #open(path: string): Promise<Fd> {
     return this.#call("openNode", path, () => {
       const { devices, groups, table } = this.kernel;

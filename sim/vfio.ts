@@ -307,11 +307,16 @@ export class SimVfioDevice {
   read(region: number, offset: bigint, length: number): Uint8Array {
     if (region !== CONFIG_REGION) return new Uint8Array(this.#reachable(region, offset, length));
     this.#checkConfig("pread", offset, length);
+    return this.configSpace.slice(Number(offset), Number(offset) + length);
+  }
+
+  /** As it is now; a copy. */
+  get configSpace(): Uint8Array {
     const config = new Uint8Array(this.fn.config);
     new DataView(config.buffer).setUint16(PCI_COMMAND, this.#command, true);
     const pmcsr = this.#pmcsr;
     if (pmcsr !== undefined) config[pmcsr] = this.#powerState;
-    return config.slice(Number(offset), Number(offset) + length);
+    return config;
   }
 
   /** @returns how many bytes of a BAR an access reaches */

@@ -45,6 +45,8 @@ async function borrows(context: CaseContext): Promise<void> {
   const borrowed = kernel.borrow(pidfd, number, devices.edu.address);
   assert.equal(await lane.deviceAddress(borrowed), devices.edu.address);
   assert.deepEqual(await lane.probeDmaBuf(borrowed), { state: "present" });
+  const config = await Deno.readFile(`/sys/bus/pci/devices/${devices.edu.address}/config`);
+  assert.deepEqual(await lane.configSpace(devices.edu.address), config);
   const buffer = bench.keep(await lane.exportDmaBuf(borrowed, 0, ranges));
   await lane.close(borrowed);
   assert.ok(await bench.alive(buffer));

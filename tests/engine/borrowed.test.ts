@@ -299,8 +299,13 @@ Deno.test("a borrowed device's serial number is the planned one", async () => {
     /its serial number is none, and not 00-00-00-00-00-00-00-08/,
   );
   const blind = await owned();
-  delete blind.scene.files.tree[`${DEVICE_FOLDER}/config`];
-  await assert.rejects(blind.scene.guardian.open(), /cannot be read from sysfs/);
+  blind.scene.kernel.failNext("config", "ENOENT");
+  await assert.rejects(
+    blind.scene.guardian.open(),
+    (error: Error) =>
+      error instanceof HostNotReadyError &&
+      error.message.startsWith(`Cannot read from sysfs which device ${SSD} is: `),
+  );
 });
 
 Deno.test("a borrow that fails for want of an IOAS leaves nothing open", async () => {

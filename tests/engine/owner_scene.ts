@@ -75,7 +75,6 @@ function identityFiles(config: Uint8Array): PropertyDescriptorMap {
     vendor: () => `0x${header()?.vendor}\n`,
     device: () => `0x${header()?.device}\n`,
     class: () => `0x${header()?.class}\n`,
-    config: () => config,
   };
   return Object.fromEntries(
     Object.entries(values).map(([name, get]) => {

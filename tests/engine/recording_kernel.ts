@@ -15,7 +15,7 @@ const NO_STEPS = new Set([
   ...["pidOf", "hasExited", "identifyProcess", "identify", "account", "groupId", "childEnd"],
   ...["openUevents", "receiveUevent", "openInotify", "addFileWatch", "readFileEvents"],
   ...["socketPair", "passPidfds", "connect", "peerPidfd", "peerCredentials", "shutdown"],
-  ...["openRevokeTrace", "signal"],
+  ...["openRevokeTrace", "signal", "configSpace"],
 ]);
 
 /** The arguments are the port's, in its order. */

@@ -123,6 +123,12 @@ Deno.test("a lane's descriptor is no other lane's", async () => {
   });
 });
 
+Deno.test("a lane says that a function is not there whose configuration space it is to read", async () => {
+  await withLane((lane) =>
+    rejects(lane.configSpace("ffff:ff:1f.7"), { name: "KernelError", errnoName: "ENOENT" })
+  );
+});
+
 Deno.test("a lane takes a packet with its descriptors into its own table, and says what they are", async () => {
   const [here, there] = socketPair("asked");
   const file = openPath("/dev/full", C.O_RDWR);

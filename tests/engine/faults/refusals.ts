@@ -27,6 +27,7 @@ const ERRNOS: Readonly<Record<string, readonly FaultErrno[]>> = {
   receive: ["ENOMEM"],
   fileTarget: ["ENOMEM"],
   deviceAddress: ["EMFILE", "ENOMEM"],
+  configSpace: ["ENODEV", "EIO"],
   close: ["EIO"],
   bindIommufd: ["EAGAIN", "EPERM", "EINVAL"],
   setContainer: ["EPERM", "ENODEV"],
