@@ -6,12 +6,13 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
-import { isPciAddress } from "../host/address.ts";
+import { comparePciAddresses } from "../host/address.ts";
 import { FilesError } from "../host/files.ts";
 import { IommuGroups, isVfioDriver } from "../host/group_viability.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import { loadPolicySet } from "../policy/load.ts";
 import type { Context } from "./context.ts";
+import { deviceArgument } from "./device_argument.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { firstDevice } from "./init/first_device.ts";
@@ -24,9 +25,6 @@ import { planningHost } from "./planning_host.ts";
 import { factsOf, type HostFacts, type TakenFacts } from "./prepare_plan.ts";
 import { readInventory } from "./read_inventory.ts";
 import { writePrivate } from "./write_private.ts";
-
-/** Addresses that a policy can name; the kernel gives domains of more digits too. */
-const NAMEABLE = /^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
 
 interface Flags {
   readonly inventory?: string;
@@ -89,17 +87,10 @@ export function policyFor(
   from: string,
   addresses?: readonly string[],
 ): string {
-  const found = chosen(host, addresses);
-  const entries = found.filter(({ address }) => NAMEABLE.test(address));
-  const remarks = found.filter(({ address }) => !NAMEABLE.test(address))
-    .map(({ address }) => `left out: ${address}, for policies know domains of four digits only`);
-  if (entries.length === 0) {
-    throw new CommandError(`Cannot write a first policy: ${remarks[0]}`, ExitStatus.hostNotReady);
-  }
   const groups = new IommuGroups(host);
   const text = firstPolicy(
-    { from, host, remarks },
-    entries.map((entry) => firstDevice(host, groups, entry)),
+    { from, host },
+    chosen(host, addresses).map((entry) => firstDevice(host, groups, entry)),
   );
   // Whoever gets a policy from here must be able to rely on it.
   const { set, diagnostics } = loadPolicySet([{ file: "init", text }], { pageSize: host.pageSize });
@@ -123,7 +114,7 @@ function chosen(
     );
   }
   const at = new Map(functions.map((entry) => [entry.address, entry]));
-  return [...new Set(addresses)].sort().map((address) => {
+  return [...new Set(addresses)].sort(comparePciAddresses).map((address) => {
     const entry = at.get(address);
     if (entry !== undefined) return entry;
     throw new CommandError(
@@ -131,14 +122,6 @@ function chosen(
       ExitStatus.hostNotReady,
     );
   });
-}
-
-function parseDevice(text: string): string {
-  if (isPciAddress(text)) return text;
-  throw new CommandError(
-    `Cannot write a first policy: a full PCI address is needed, such as 0000:03:00.0 (received ${text})`,
-    ExitStatus.usage,
-  );
 }
 
 /** The verb. */
@@ -156,7 +139,7 @@ export const command = buildCommand<Flags, [], Context>({
       sim: SIM_FLAG,
       device: {
         kind: "parsed",
-        parse: parseDevice,
+        parse: deviceArgument("write a first policy"),
         variadic: true,
         optional: true,
         placeholder: "address",

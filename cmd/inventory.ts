@@ -8,13 +8,13 @@
  */
 import { buildCommand, buildRouteMap } from "@stricli/core";
 import { pathMatrix } from "../engine/path_matrix.ts";
-import { isPciAddress } from "../host/address.ts";
 import { readOpeners, withOpeners } from "../host/open_by.ts";
 import { redactSnapshot } from "../host/redact.ts";
 import { printSnapshot } from "../host/print_snapshot.ts";
 import type { TakenSnapshot } from "../host/read_snapshot.ts";
 import { snapshotProblems } from "../host/snapshot_problems.ts";
 import type { Context } from "./context.ts";
+import { deviceArgument } from "./device_argument.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { diffCommand } from "./inventory_diff.ts";
@@ -110,14 +110,6 @@ function refusals({ snapshot }: TakenSnapshot): readonly string[] {
   );
 }
 
-function parseDevice(text: string): string {
-  if (isPciAddress(text)) return text;
-  throw new CommandError(
-    `Cannot take the inventory: a full PCI address is needed, such as 0000:03:00.0 (received ${text})`,
-    ExitStatus.usage,
-  );
-}
-
 const BRIEF = "Say what PCI functions this host has, as a table or as a file to plan against";
 
 const takeCommand = buildCommand<Flags, [], Context>({
@@ -132,7 +124,7 @@ const takeCommand = buildCommand<Flags, [], Context>({
       },
       device: {
         kind: "parsed",
-        parse: parseDevice,
+        parse: deviceArgument("take the inventory"),
         variadic: true,
         optional: true,
         placeholder: "address",

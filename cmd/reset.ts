@@ -14,7 +14,6 @@ import {
   type ResetOutcome,
 } from "../engine/reset_outcome.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
-import { isPciAddress } from "../host/address.ts";
 import type { Context } from "./context.ts";
 import {
   askAround,
@@ -23,6 +22,7 @@ import {
   type DomainRound,
   resetDomain,
 } from "./domain_round.ts";
+import { deviceArgument } from "./device_argument.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { type GuardianKind, operatorSockets } from "./operator_socket.ts";
@@ -169,14 +169,6 @@ function resultText(
   return [`${subjectOf(device, kind)} has been reset; ${counts}`, ...grants, ""].join("\n");
 }
 
-function parseDevice(text: string): string {
-  if (isPciAddress(text)) return text;
-  throw new CommandError(
-    `Cannot reset a device: a full PCI address is needed, such as 0000:03:00.0 (received ${text})`,
-    ExitStatus.usage,
-  );
-}
-
 /** The verb. */
 export const command = buildCommand<Flags, [string], Context>({
   func: reset,
@@ -208,7 +200,11 @@ export const command = buildCommand<Flags, [string], Context>({
     },
     positional: {
       kind: "tuple",
-      parameters: [{ brief: "PCI address", parse: parseDevice, placeholder: "device" }],
+      parameters: [{
+        brief: "PCI address",
+        parse: deviceArgument("reset a device"),
+        placeholder: "device",
+      }],
     },
   },
   docs: {

@@ -6,7 +6,7 @@
  */
 import type { VfTokenSource } from "../engine/vf_token.ts";
 import { checkedVfToken } from "../ffi/vf_token.ts";
-import { isPciAddress } from "../host/address.ts";
+import { isPciAddress, meantPciAddress } from "../host/address.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { fileTrouble } from "./file_trouble.ts";
@@ -75,7 +75,11 @@ function addLine(
 ): void {
   const [address = "", token = ""] = words;
   if (words.length !== 2 || !isPciAddress(address)) {
-    throw wrong(path, `line ${line} is not ADDRESS UUID, the address like 0000:04:00.0`);
+    const meant = meantPciAddress(address);
+    const like = meant === undefined || isPciAddress(address)
+      ? "the address like 0000:04:00.0"
+      : `the address written ${meant}`;
+    throw wrong(path, `line ${line} is not ADDRESS UUID, ${like}`);
   }
   if (tokens.has(address)) throw wrong(path, `line ${line} has an address that an earlier one has`);
   tokens.set(address, tokenOf(token, path, line));

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { comparePciAddresses } from "../host/address.ts";
 import type { DeviceGuard, GuardTurn } from "./device_guard.ts";
 import { RefusedError } from "./errors.ts";
 import type { Cause } from "./event.ts";
@@ -218,5 +219,5 @@ function addressOf({ session }: DeviceGuard): string {
 }
 
 function byAddress(a: DeviceGuard, b: DeviceGuard): number {
-  return addressOf(a) < addressOf(b) ? -1 : 1;
+  return comparePciAddresses(addressOf(a), addressOf(b));
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { comparePciAddresses } from "../host/address.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
 import { hitTogether } from "./reset_domain.ts";
@@ -98,7 +99,7 @@ export class ResetDomains {
     }
     const planned = [...this.#grants.values()].flatMap(([first]) => first?.device ?? []);
     for (const hit of hitTogether(device, planned)) found.set(hit.address, hit);
-    const sorted = [...found.values()].sort((a, b) => a.address < b.address ? -1 : 1);
+    const sorted = [...found.values()].sort((a, b) => comparePciAddresses(a.address, b.address));
     this.#functions.set(device.address, sorted);
     return sorted;
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Fd } from "../engine/fd.ts";
+import { isPciAddress } from "../host/address.ts";
 import { readFdinfo } from "./fdinfo.ts";
 
 /**
@@ -34,8 +35,5 @@ export function deviceAddress(device: Fd): string | undefined {
 export function parseDeviceFdinfo(text: string): string | undefined {
   const path = /^vfio-device-syspath:\s*(\/sys\/devices\/\S+)$/m.exec(text)?.[1];
   const last = path?.split("/").at(-1);
-  return last !== undefined && PCI_ADDRESS.test(last) ? last : undefined;
+  return last !== undefined && isPciAddress(last) ? last : undefined;
 }
-
-/** Linux writes domains above 0xffff (VMD) with more digits. */
-const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;

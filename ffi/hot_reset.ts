@@ -6,6 +6,8 @@
  */
 import type { Fd } from "../engine/fd.ts";
 import type { HotResetFunction, HotResetInfo } from "../engine/kernel.ts";
+import { formatPciAddress, parsePciAddress } from "../host/address.ts";
+import { deviceAddress } from "./device_address.ts";
 import { ERRNO, kernelError } from "./errno.ts";
 import { ioctl, ioctlResult } from "./ioctl.ts";
 import { C, STRUCTS } from "./layouts.ts";
@@ -19,6 +21,8 @@ const INT = Int32Array.BYTES_PER_ELEMENT;
 /** Functions that a slot or bus can have: 256 on a bus, more below bridges. */
 const FIRST_ROOM = 32;
 const FUNCTIONS_LIMIT = 64 * 1024;
+/** What `segment` keeps of a domain. */
+const SEGMENT_MASK = 0xffff;
 
 /**
  * `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`: which functions a hot reset of this device hits.
@@ -31,7 +35,7 @@ export function hotResetInfo(device: Fd): HotResetInfo {
     const view = allocate(INFO, FUNCTION.size * room);
     encode(INFO, { argsz: view.byteLength }, view);
     const result = ioctlResult(device, "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", view);
-    if (result >= 0) return parseHotResetInfo(view);
+    if (result >= 0) return parseHotResetInfo(view, deviceAddress(device));
     if (result !== -ERRNO.ENOSPC) {
       throw kernelError("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", result, device.what);
     }
@@ -42,9 +46,11 @@ export function hotResetInfo(device: Fd): HotResetInfo {
 }
 
 /**
- * Reads what the kernel filled in.
+ * Reads what the kernel filled in. Its field for the domain has 16 bits, and domains of volume
+ * management devices have more; all that one reset hits is in one domain.
  *
  * @param view `struct vfio_pci_hot_reset_info` with its array
+ * @param own address of the device that was asked, where it is known
  *
  * @example
  * ```ts
@@ -59,22 +65,28 @@ export function hotResetInfo(device: Fd): HotResetInfo {
  * if (first?.address !== "0000:5e:02.1" || first.group !== 7) throw new Error("wrong");
  * ```
  */
-export function parseHotResetInfo(view: DataView): HotResetInfo {
+export function parseHotResetInfo(view: DataView, own?: string): HotResetInfo {
+  const domain = own === undefined ? 0 : parsePciAddress(own).domain;
   const { flags, count } = decode(INFO, view);
   const byDevice = (flags & C.VFIO_PCI_HOT_RESET_FLAG_DEV_ID) !== 0;
   const fits = Math.floor((view.byteLength - INFO.size) / FUNCTION.size);
   const functions = Array.from(
     { length: Math.min(count, fits) },
-    (_, index) => functionAt(view, INFO.size + FUNCTION.size * index, byDevice),
+    (_, index) => functionAt(view, INFO.size + FUNCTION.size * index, byDevice, domain),
   );
   if (!byDevice) return { functions };
   return { functions, allOwned: (flags & C.VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED) !== 0 };
 }
 
-function functionAt(view: DataView, at: number, byDevice: boolean): HotResetFunction {
+function functionAt(
+  view: DataView,
+  at: number,
+  byDevice: boolean,
+  own: number,
+): HotResetFunction {
   const { group_id, devid, segment, bus, devfn } = decode(FUNCTION, view, at);
-  const hex = (value: number, digits: number) => value.toString(16).padStart(digits, "0");
-  const address = `${hex(segment, 4)}:${hex(bus, 2)}:${hex(devfn >> 3, 2)}.${devfn & 7}`;
+  const domain = (own & SEGMENT_MASK) === segment ? own : segment;
+  const address = formatPciAddress({ domain, bus, device: devfn >> 3, function: devfn & 7 });
   if (!byDevice) return { address, group: group_id };
   const id = devid | 0;
   if (id === C.VFIO_PCI_DEVID_NOT_OWNED) return { address, owned: false };

@@ -12,6 +12,7 @@
 import type { Fd } from "../engine/fd.ts";
 import type { RevokeRecord, RevokeTrace } from "../engine/kernel.ts";
 import { KernelError } from "../engine/kernel_error.ts";
+import { PCI_ADDRESS_PATTERN } from "../host/address.ts";
 import { toCString } from "./c_string.ts";
 import { closeDescriptor, openPath } from "./descriptors.ts";
 import { checked, ERRNO, reissued } from "./errno.ts";
@@ -33,6 +34,7 @@ const ROUTINE = "vfio_pci_dma_buf_move";
 const ARGUMENTS = "device=+0(+0(+0($arg1))):string revoked=$arg2:u8";
 
 const PREFIX = "bargate_";
+const QUOTED_ADDRESS = new RegExp(`^"(${PCI_ADDRESS_PATTERN})"$`);
 
 /** KiB for each CPU: some hundred records. */
 const BUFFER_KIB = 32;
@@ -144,7 +146,7 @@ export function parseTraceLine(line: string, event: string): RevokeRecord | unde
   );
   const [, task, pid, device, revoked] = pattern.exec(line) ?? [];
   if (task === undefined || device === undefined) return undefined;
-  const address = /^"([0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7])"$/.exec(device)?.[1];
+  const address = QUOTED_ADDRESS.exec(device)?.[1];
   return {
     ...(address !== undefined && { device: address }),
     revoked: revoked === "1",

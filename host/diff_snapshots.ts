@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { comparePciAddresses } from "./address.ts";
 import { type FieldValue, type ValueDifference, valueDifferences } from "./diff_values.ts";
 import { functionJson, hostJson } from "./print_snapshot.ts";
 import type { HostSnapshot, SnapshotFunction } from "./snapshot.ts";
@@ -46,7 +47,7 @@ export function diffSnapshots(
 function diffFunctions(old: HostSnapshot, now: HostSnapshot): readonly SnapshotDifference[] {
   const before = new Map(old.functions.map((entry) => [entry.address, entry]));
   const after = new Map(now.functions.map((entry) => [entry.address, entry]));
-  const addresses = [...new Set([...before.keys(), ...after.keys()])].sort();
+  const addresses = [...new Set([...before.keys(), ...after.keys()])].sort(comparePciAddresses);
   return addresses.flatMap((address) => diffFunction(before.get(address), after.get(address)));
 }
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { PCI_ADDRESS_PATTERN } from "./address.ts";
 import type { Unreadable } from "./snapshot.ts";
 
 /** What a redacted snapshot says of a function whose capabilities overlap. */
@@ -24,7 +25,6 @@ export type WordKind =
   | "field"
   | "right";
 
-const ADDRESS = "[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]";
 const NUMBER = "(?:0|[1-9][0-9]{0,8})";
 
 function anyOf(...alternatives: readonly string[]): RegExp {
@@ -38,7 +38,7 @@ const WORDS: Readonly<Record<WordKind, RegExp>> = {
     `ivhd${NUMBER}`,
     "smmu3?\\.0x[0-9a-f]{8,16}",
     "s390-iommu\\.[0-9a-f]{8}",
-    ADDRESS,
+    PCI_ADDRESS_PATTERN,
   ),
   drm: anyOf(`card${NUMBER}`, `renderD${NUMBER}`),
   nvme: anyOf(`nvme${NUMBER}`),
@@ -71,7 +71,7 @@ const WORDS: Readonly<Record<WordKind, RegExp>> = {
     `openBy, of ${NUMBER} processes`,
     `access of /dev/vfio/(?:noiommu-)?${NUMBER}`,
     "kernel\\.config in /proc/config\\.gz",
-    `/sys/bus/pci/devices/${ADDRESS}(?:/iommu_group/devices|/virtfn${NUMBER})?`,
+    `/sys/bus/pci/devices/${PCI_ADDRESS_PATTERN}(?:/iommu_group/devices|/virtfn${NUMBER})?`,
   ),
   right: anyOf("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", CONFIG_CUT.right),
 };

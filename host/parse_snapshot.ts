@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { comparePciAddresses } from "./address.ts";
 import { JsonError, JsonReader } from "./json_reader.ts";
 import type { HostSnapshot } from "./snapshot.ts";
 import { checkSnapshot } from "./snapshot_checks.ts";
@@ -44,7 +45,7 @@ export function parseSnapshot(bytes: Uint8Array): ParsedSnapshot {
   const told = problems.told(bytes);
   if (draft === undefined || problems.harmful) return { problems: told };
   const functions = draft.functions.map(({ entry }) => entry)
-    .sort((a, b) => a.address < b.address ? -1 : 1);
+    .sort((a, b) => comparePciAddresses(a.address, b.address));
   return { snapshot: { ...draft.head, functions }, problems: told };
 }
 

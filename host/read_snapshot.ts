@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isPciAddress } from "./address.ts";
+import { comparePciAddresses, isPciAddress } from "./address.ts";
 import { readDeviceNames } from "./device_names.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
 import { type Files, FilesError } from "./files.ts";
@@ -78,7 +78,7 @@ export function readSnapshot(
       ...(cpu === undefined ? {} : { cpu }),
       pageSize: kernel.pageSize,
       iommu: iommuUnits(host),
-      functions: [...functions.values()].sort((a, b) => a.address < b.address ? -1 : 1),
+      functions: [...functions.values()].sort((a, b) => comparePciAddresses(a.address, b.address)),
       ...readDeviceNames(files, host),
       ...(leftOut.length === 0 ? {} : { leftOut }),
       ...(host.unreadable.length === 0 ? {} : { unreadable: host.unreadable }),
@@ -117,7 +117,7 @@ function leftOutOf(
     const iommuGroup = link === undefined ? undefined : groupNumber(link);
     found.set(address, { address, ...(iommuGroup === undefined ? {} : { iommuGroup }) });
   }
-  return [...found.values()].sort((a, b) => a.address < b.address ? -1 : 1);
+  return [...found.values()].sort((a, b) => comparePciAddresses(a.address, b.address));
 }
 
 function iommuUnits(host: FieldReader): string[] {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { isPciAddress } from "./address.ts";
+import { meantPciAddress, PCI_ADDRESS_PATTERN, ROOT_BUS_PATTERN } from "./address.ts";
 import { SNAPSHOT_API_VERSION, SNAPSHOT_KIND } from "./print_snapshot.ts";
 import { KERNEL_OPTIONS } from "./kernel_options.ts";
 import type {
@@ -54,16 +54,14 @@ export interface SnapshotDraft {
 }
 
 const ADDRESS: TextRule = {
-  pattern: /^(?:[0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}):[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/,
+  pattern: new RegExp(`^${PCI_ADDRESS_PATTERN}$`),
   expected: 'a PCI address as sysfs writes it ("0000:03:00.0")',
-  meant: meantAddress,
+  meant: meantPciAddress,
 };
 const PARENT: TextRule = {
-  pattern: new RegExp(
-    `${ADDRESS.pattern.source}|^pci(?:[0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}):[0-9a-f]{2}$`,
-  ),
+  pattern: new RegExp(`^(?:${PCI_ADDRESS_PATTERN}|${ROOT_BUS_PATTERN})$`),
   expected: 'the address of the bridge above ("0000:00:01.0") or a root bus ("pci0000:00")',
-  meant: meantAddress,
+  meant: meantPciAddress,
 };
 const ID: TextRule = hexRule(4, "four");
 const CLASS: TextRule = hexRule(6, "six");
@@ -403,11 +401,4 @@ function hexRule(digits: number, word: string): TextRule {
       return pattern.test(bare) ? bare : undefined;
     },
   };
-}
-
-/** Without domain, in upper case, or with a domain of too many zeros. */
-function meantAddress(text: string): string | undefined {
-  const lower = text.trim().toLowerCase().replace(/^0+(?=[0-9a-f]{4}:)/, "");
-  const whole = /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(lower) ? `0000:${lower}` : lower;
-  return isPciAddress(whole) ? whole : undefined;
 }

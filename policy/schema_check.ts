@@ -302,11 +302,15 @@ function wrongForm(violation: Violation): Diagnostic {
   return diagnostic("BG1108", spanOf(node, lines), message, { fix: formFix(value, shape, error) });
 }
 
-/** Upper case is the usual mistake; the right text is then known. */
+/**
+ * The right text is known after the usual mistakes: upper case, and domains of more zeros than the
+ * kernel prints.
+ */
 function formFix(value: string, shape: string, error: SchemaError): string {
+  const pattern = new RegExp(String(error.params["pattern"]));
   const lower = value.toLowerCase();
-  const right = new RegExp(String(error.params["pattern"])).test(lower);
-  return right ? `write ${text(lower)}` : `write ${shape}`;
+  const right = [lower, lower.replace(/^0+(?=[0-9a-f]{4,}:)/, "")].find((it) => pattern.test(it));
+  return right === undefined ? `write ${shape}` : `write ${text(right)}`;
 }
 
 function wrongKeyName({ node, lines }: Violation, name: string): Diagnostic {

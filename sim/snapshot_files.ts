@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { isPciAddress } from "../host/address.ts";
 import { type Files, FilesError, type FileStatus } from "../host/files.ts";
 import type {
   HostSnapshot,
@@ -24,7 +25,6 @@ type Entry =
   | { readonly names: Set<string> };
 
 const PCI = "/sys/bus/pci";
-const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 /** Class of PCI bridges. */
 const BRIDGE = "0604";
 const DEFAULT_LIMIT = 64 * 1024;
@@ -232,7 +232,7 @@ function folderOf(fn: SnapshotFunction, at: ReadonlyMap<string, SnapshotFunction
   const names = [fn.address];
   for (let parent = fn.parent; parent !== "" && !names.includes(parent);) {
     names.unshift(parent);
-    parent = PCI_ADDRESS.test(parent) ? at.get(parent)?.parent ?? "" : "";
+    parent = isPciAddress(parent) ? at.get(parent)?.parent ?? "" : "";
   }
   return `/sys/devices/${names.join("/")}`;
 }

@@ -3,11 +3,11 @@
  *
  * @module
  */
+import { isPciAddress } from "../host/address.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { SimFunction } from "./vfio.ts";
 
 const VFIO_DRIVER = /^vfio-pci$|_vfio_pci$|-vfio-pci$/;
-const PCI_ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 
 /** Bytes of the vendor's and the device's id. */
 const IDS = 4;
@@ -56,6 +56,6 @@ function hotResetDomain(
   { parent }: SnapshotFunction,
   functions: readonly SnapshotFunction[],
 ): readonly string[] | undefined {
-  if (!PCI_ADDRESS.test(parent)) return undefined;
+  if (!isPciAddress(parent)) return undefined;
   return functions.filter((other) => other.parent === parent).map(({ address }) => address);
 }

@@ -18,8 +18,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Of the engine, its other side may know the port and nothing more. */
 const PORT = new Set(["engine/fd.ts", "engine/kernel.ts", "engine/kernel_error.ts"]);
 const PORT_ONLY = new Set(["ffi", "sim", "conformance"]);
-/** Of the host, the types of the port and of the snapshot. */
-const HOST_TYPES = new Set(["host/files.ts", "host/snapshot.ts"]);
+/** Of the host, the types of the port and of the snapshot, and how addresses are written. */
+const HOST_TYPES = new Set(["host/address.ts", "host/files.ts", "host/snapshot.ts"]);
 
 interface Module {
   readonly path: string;

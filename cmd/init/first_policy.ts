@@ -22,8 +22,6 @@ export interface Origin {
   /** For a comment: `this host`, or a file. */
   readonly from: string;
   readonly host: HostSnapshot;
-  /** What was found and is not in the policy. */
-  readonly remarks: readonly string[];
 }
 
 /**
@@ -56,7 +54,7 @@ export function firstPolicy(origin: Origin, devices: readonly FirstDevice[]): st
   return `${lines.join("\n")}\n`;
 }
 
-function headLines({ from, host, remarks }: Origin, hasExamples: boolean): readonly string[] {
+function headLines({ from, host }: Origin, hasExamples: boolean): readonly string[] {
   const { release } = host.kernel;
   const kernel = kernelFindings(release, false).map(({ diagnostic }) =>
     `in the way: ${diagnostic.message} (${diagnostic.code})`
@@ -71,7 +69,6 @@ function headLines({ from, host, remarks }: Origin, hasExamples: boolean): reado
     "It declares devices and denies what should never leave them. It allows nothing.",
     ...(hasExamples ? uncomment : ["No BAR is taken for memory, so that there is no example."]),
     ...kernel,
-    ...remarks,
   ].map((text) => comment("", text));
 }
 

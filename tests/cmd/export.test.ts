@@ -70,6 +70,7 @@ Deno.test("wrong command lines are said to be wrong, status 2", async () => {
     [["export", POLICY, "--send", "/x", "--env", "A=b"], /--send SOCKET goes without/],
     [["export", POLICY, "--send", "/x", "--", "/bin/true"], /--send SOCKET goes without/],
     [["reset", "01:00.0"], /full PCI address.*received 01:00\.0/],
+    [["reset", "000010000:01:00.0"], /write 10000:01:00\.0/],
     [["export", POLICY, "--env", "A B", "--exec", "--", "/bin/true"], /NAME or NAME=VALUE/],
     [["export", POLICY, "--env", "LISTEN_PID=1", "--exec", "--", "/bin/true"], /LISTEN_PID/],
     [["plan"], /path/],

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ExitStatus } from "../../cmd/exit_status.ts";
-import { CommandError } from "../../cmd/errors.ts";
 import { policyFor } from "../../cmd/init.ts";
 import { makePlan } from "../../engine/plan.ts";
 import { protectedRanges } from "../../engine/protected_ranges.ts";
@@ -246,20 +245,15 @@ Deno.test("whatever a host's names are, init's policy is valid, allows nothing, 
   let planned = 0;
   fc.assert(fc.property(hostile, evil, (host, from) => {
     const addresses = host.functions.map(({ address }) => address);
-    const nameable = addresses.filter((address) => address.startsWith("000"));
-    if (nameable.length === 0) {
-      assert.throws(() => policyFor(host, from), CommandError);
-      return;
-    }
+    fc.pre(addresses.length > 0);
     const text = policyFor(host, from, addresses);
-    assert.equal([...text.matchAll(/^## left out: /gm)].length, addresses.length - nameable.length);
     assert.match(text, /^[\x20-\x7e\n]*$/);
     assertAllowsNothing(text, host);
     for (const example of examplesOf(text)) if (assertWorks(text, example, host)) planned++;
     const all = text.split("\n").map((line) => line.replace(TAKEN_OUT, "")).join("\n");
     const { set } = loadPolicySet([{ file: "p.yaml", text: all }], host);
     const devices = set?.policies.flatMap((policy) => [...policy.devices.keys()]);
-    if (set !== undefined) assert.equal(devices?.length, nameable.length);
+    if (set !== undefined) assert.equal(devices?.length, addresses.length);
   }));
   assert.ok(planned > 0, "some of them plan");
 });
@@ -285,6 +279,11 @@ Deno.test("init says what is wrong with what it is asked for", async () => {
   const host = new URL("laboratory.json", HOSTS).pathname;
   const wrong: readonly (readonly [readonly string[], ExitStatus, RegExp])[] = [
     [["--inventory", host, "--device", "01:00.0"], ExitStatus.usage, /full PCI address/],
+    [
+      ["--inventory", host, "--device", "00010000:E1:00.0"],
+      ExitStatus.usage,
+      /write 10000:e1:00\.0/,
+    ],
     [["--inventory", host, "--device", "ffff:00:00.0"], ExitStatus.hostNotReady, /no PCI function/],
     [["--inventory", host, "--sim", host], ExitStatus.usage, /Cannot look at two hosts/],
     [["--inventory", "/nonexistent"], ExitStatus.usage, /Cannot read the inventory/],

@@ -36,7 +36,7 @@ Deno.test("parseVfTokens refuses what is no file of tokens, and repeats nothing 
     [`${TOKEN} # mine`, /line 1 is not ADDRESS UUID/],
     [`${TOKEN}\n${SECOND}`, /line 1 is not ADDRESS UUID/],
     [`\n${PF} ${TOKEN}\n${TOKEN}`, /line 3 is not ADDRESS UUID/],
-    [`04:00.0 ${TOKEN}`, /line 1 is not ADDRESS UUID/],
+    [`04:00.0 ${TOKEN}`, /line 1 is not ADDRESS UUID, the address written 0000:04:00\.0/],
     [`${PF} ${TOKEN}\n${PF} ${SECOND}`, /line 2 has an address that an earlier one has/],
     [`${PF} ${TOKEN} ${SECOND}`, /line 1 is not ADDRESS UUID/],
     [`${PF} ${SECOND}z`, /token in line 1 is no UUID/],

@@ -67,6 +67,16 @@ Deno.test("hot reset info tells groups by the group route", () => {
   });
 });
 
+Deno.test("hot reset info is of the device's own domain, of which the kernel tells 16 bits", () => {
+  const told = (own?: string) =>
+    parseHotResetInfo(info(0, [7, 1, 0xe1, 0], [7, 1, 0xe1, 1]), own).functions
+      .map(({ address }) => address);
+  deepEqual(told("10001:e1:00.0"), ["10001:e1:00.0", "10001:e1:00.1"]);
+  deepEqual(told("0001:e1:00.0"), ["0001:e1:00.0", "0001:e1:00.1"]);
+  deepEqual(told("fffe0001:e1:00.0"), ["fffe0001:e1:00.0", "fffe0001:e1:00.1"]);
+  deepEqual(told(), ["0001:e1:00.0", "0001:e1:00.1"]);
+});
+
 Deno.test("hot reset info tells ownership by the character-device route", () => {
   const owned = C.VFIO_PCI_HOT_RESET_FLAG_DEV_ID | C.VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
   deepEqual(parseHotResetInfo(info(owned, [1, 0, 1, 0], [0, 0, 1, 1])), {

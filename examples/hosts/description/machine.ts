@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { comparePciAddresses } from "../../../host/address.ts";
 import type {
   HostSnapshot,
   SnapshotBar,
@@ -108,7 +109,7 @@ export function snapshotOf(spec: MachineSpec): HostSnapshot {
     cpu: spec.cpu,
     pageSize: spec.pageSize,
     iommu: spec.iommu,
-    functions: functions.sort((a, b) => a.address < b.address ? -1 : 1),
+    functions: functions.sort((a, b) => comparePciAddresses(a.address, b.address)),
   };
 }
 
