@@ -129,6 +129,41 @@ async function rescan({ devices: { nvme } }: CaseContext): Promise<void> {
   await bind(nvme);
 }
 
+/**
+ * The `remove` holds the function and waits for Bargate; the `reset` holds the bridge above, waits for
+ * the function, and lets everybody wait who reads the bridge's configuration space. Bargate must need
+ * nothing of that to let go.
+ */
+async function removedAmidReset(context: CaseContext): Promise<void> {
+  const { nvme } = context.devices;
+  context.defer(() => rescan(context));
+  const lab = await LabExport.start(context, { onReset: "restore" });
+  await lab.map();
+  lab.bargate.kill("SIGSTOP");
+  const { device, bridge } = await placeOf(nvme.address);
+  const by = (script: string, path: string) => context.start(["sh", "-c", script, "sh", path]);
+  const remover = by('echo 1 >"$1"', `${device}/remove`);
+  await until("the remove to wait", 10_000, () => sleepsIn(remover, "vfio_unregister"));
+  const resetter = by('echo 1 >>"$1"', `${device}/reset`);
+  await until("the reset to wait", 10_000, () => sleepsIn(resetter, "pci_reset_function"));
+  const reader = by('exec cat "$1" >/dev/null', `${bridge}/config`);
+  await until("a reader of the bridge to wait", 10_000, () => sleepsIn(reader, "pci_wait_cfg"));
+  lab.bargate.kill("SIGCONT");
+  const { reason } = await lab.event("ended");
+  assert.match(String(reason), /^device-(removed|reset)$/);
+  for (const process of [remover, reader]) assert.equal((await process.wait()).status, 0);
+  // It comes to a function that is no more, or is about to be.
+  await resetter.wait();
+  assert.equal(await exists(`${PCI}/devices/${nvme.address}`), false);
+  assert.equal(await lab.finish(), 0);
+}
+
+/** Whether a process sleeps in a function of the kernel. */
+async function sleepsIn({ pid }: Running, where: string): Promise<true | undefined> {
+  const stack = await Deno.readTextFile(`/proc/${pid}/stack`);
+  return stack.includes(where) || undefined;
+}
+
 /** The writer is held in open(2) while Bargate is stopped, and after that until the end is done. */
 async function gated(context: CaseContext): Promise<void> {
   const { address } = context.devices.nvme;
@@ -205,6 +240,10 @@ export const cases: readonly LabCase[] = [
     run: (context) => goesOn(context, outside),
   })),
   { name: "observed: sysfs remove gets the device, and its grant has ended", run: removed },
+  {
+    name: "observed: sysfs remove and reset at once, which wait for Bargate and for each other",
+    run: removedAmidReset,
+  },
   { name: "observed: with --gate-resets the writer of reset waits for the end", run: gated },
   { name: "observed: with --trace-revokes each revoke is told with its cause", run: traced },
   { name: "observed: the gate lets everybody pass when Bargate is killed", run: gateDies },

@@ -1,7 +1,9 @@
 /** The kernel port with threads that serve one guardian after another. @module */
+import type { HostSnapshot } from "../../host/snapshot.ts";
 import type { Lane } from "../../engine/kernel.ts";
 import { LaneEndedError } from "../../engine/kernel_error.ts";
 import { LinuxKernel } from "../../ffi/linux_kernel.ts";
+import { Snapshots } from "./snapshots.ts";
 
 /**
  * A thread's start takes the laboratory's machine longer than all else in a round, so lanes that have
@@ -11,6 +13,12 @@ import { LinuxKernel } from "../../ffi/linux_kernel.ts";
 export class LendingKernel extends LinuxKernel {
   readonly #free: Lane[] = [];
   readonly #all: Lane[] = [];
+  readonly #snapshots = new Snapshots();
+
+  /** Takes a snapshot of the guest. @param addresses of the functions that are read in full */
+  snapshot(addresses: readonly string[]): Promise<HostSnapshot> {
+    return this.#snapshots.take(this, addresses);
+  }
 
   override openLane(name: string): Lane {
     const lane = this.#free.pop() ?? this.#start(name);
@@ -38,6 +46,7 @@ export class LendingKernel extends LinuxKernel {
 
   /** Ends the threads. */
   async end(): Promise<void> {
+    this.#snapshots.end();
     await Promise.all(this.#all.splice(0).map((lane) => lane.end()));
     await this.idle();
   }

@@ -14,9 +14,8 @@ import { makePlan, type Plan } from "../../engine/plan.ts";
 import { checkRecipient } from "../../engine/recipient.ts";
 import { StartedProgram } from "../../engine/started_program.ts";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
-import type { LinuxKernel } from "../../ffi/linux_kernel.ts";
-import { readSnapshot } from "../../host/read_snapshot.ts";
 import { loadPolicySet } from "../../policy/load.ts";
+import type { LendingKernel } from "./lending_kernel.ts";
 
 /** An event, and when it came, by the clock of the round. */
 export interface Told {
@@ -54,7 +53,7 @@ export class Life {
   readonly #welcomed = Promise.withResolvers<void>();
 
   constructor(
-    private readonly kernel: LinuxKernel,
+    private readonly kernel: LendingKernel,
     private readonly policy: string,
     private readonly addresses: readonly string[],
     private readonly recipient: Recipient,
@@ -73,7 +72,7 @@ export class Life {
 
   async #live(): Promise<LifeEnd> {
     try {
-      const plan = planOf(this.kernel, this.policy, this.addresses);
+      const plan = await planOf(this.kernel, this.policy, this.addresses);
       const guardian = this.guardian = this.#guardian(plan);
       const source = this.#source(plan);
       const accepted = this.recipient.way === "send" ? this.recipient.accept() : undefined;
@@ -125,15 +124,14 @@ export class Life {
   }
 }
 
-function planOf(kernel: LinuxKernel, policy: string, addresses: readonly string[]): Plan {
+async function planOf(
+  kernel: LendingKernel,
+  policy: string,
+  addresses: readonly string[],
+): Promise<Plan> {
   const loaded = loadPolicySet([{ file: "causes.yaml", text: policy }]);
   if (loaded.set === undefined) throw new Error(JSON.stringify(loaded.diagnostics));
-  const { snapshot } = readSnapshot(
-    new LinuxFiles(),
-    kernel,
-    (address) => addresses.includes(address),
-  );
-  const plan = makePlan(loaded.set, snapshot);
+  const plan = makePlan(loaded.set, await kernel.snapshot(addresses));
   const errors = plan.diagnostics.filter(({ severity }) => severity === "error");
   if (errors.length === 0) return plan;
   throw new HostNotReadyError(errors.map(({ message }) => message).join("; "));

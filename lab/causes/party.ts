@@ -1,8 +1,8 @@
 /** A guardian and its importer, again and again: what ends is begun anew while causes go on. @module */
-import type { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import type { CaseContext } from "../guest/case.ts";
 import type { Running } from "../guest/process.ts";
 import { IMPORTER_ACCOUNT } from "../guest/setup.ts";
+import type { LendingKernel } from "./lending_kernel.ts";
 import { Life } from "./life.ts";
 import { Player } from "./player.ts";
 import { type PartySpec, policyOf } from "./scenario.ts";
@@ -30,7 +30,7 @@ export class Party {
   constructor(
     readonly spec: PartySpec,
     context: CaseContext,
-    private readonly kernel: LinuxKernel,
+    private readonly kernel: LendingKernel,
     private readonly violations: Violations,
   ) {
     this.#context = context;

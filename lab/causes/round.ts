@@ -1,11 +1,10 @@
 /** One round: lives begin, causes come, and what must hold is looked at. @module */
-import type { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import type { CaseContext } from "../guest/case.ts";
 import { until } from "../guest/until.ts";
 import { act } from "./acts.ts";
 import { hasMemoryBit, memoryBit, repair } from "./hardware.ts";
 import type { Told } from "./life.ts";
-import { ownDescriptors } from "./lending_kernel.ts";
+import { type LendingKernel, ownDescriptors } from "./lending_kernel.ts";
 import { type Deed, isEnding, judge, overdue, type Setting, standing } from "./oracle.ts";
 import { type Lived, Party } from "./party.ts";
 import { tellLostTransfer } from "./lost_transfer.ts";
@@ -55,7 +54,7 @@ export interface RoundFigures {
  */
 export async function playRound(
   context: CaseContext,
-  kernel: LinuxKernel,
+  kernel: LendingKernel,
   seed: number,
 ): Promise<RoundFigures> {
   const round = new Round(context, kernel, scenarioOf(seed));
@@ -92,7 +91,7 @@ class Round {
 
   constructor(
     private readonly context: CaseContext,
-    private readonly kernel: LinuxKernel,
+    private readonly kernel: LendingKernel,
     private readonly scenario: Scenario,
   ) {
     this.#parties = scenario.parties.map((spec) =>
