@@ -5,6 +5,7 @@
  * @module
  */
 import type { EndReason } from "../end.ts";
+import { RefusedError } from "../errors.ts";
 import type { Cause } from "../event.ts";
 import type { GuardedDevice } from "../guard_context.ts";
 import { type HeldGrant, isActive, isSuspended } from "../held_grant.ts";
@@ -24,6 +25,8 @@ export class ObservedResets {
   #revokedBy: Cause | undefined;
   /** The device decodes nothing, and that has been told. */
   #isDark = false;
+  /** It is held and cannot be let go of, and that has been told. */
+  #isStuck = false;
   /** The look that waits for its turn. */
   #nextLook: Promise<void> | undefined;
 
@@ -144,13 +147,33 @@ export class ObservedResets {
       this.#nextLook = undefined;
       await this.enforcement.enforce();
       const { session } = this.device;
-      if (!session.isOpen || session.held !== undefined) return;
+      if (!session.isOpen) return;
+      await this.#letGo();
       const lost = await this.#look({ source: "probe" });
       const reason = session.isOpen ? "decode-off" : "owner-gone";
       this.grants.begin(lost, reason, { source: "probe" });
       await this.#lookAtDecode();
       await this.enforcement.enforce();
     });
+  }
+
+  /**
+   * In a turn nobody else holds the device, so this is a hold that could not be given up. It is tried
+   * again with every look, and told once; what stays revoked by it is treated as by any other.
+   */
+  async #letGo(): Promise<void> {
+    const { session, record } = this.device;
+    if (session.held === undefined) {
+      this.#isStuck = false;
+      return;
+    }
+    try {
+      await record.limited(`let go of ${session.target.address}`, session.unhold());
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      if (!this.#isStuck) record.trouble({ source: "hold", detail: error.message });
+      this.#isStuck = true;
+    }
   }
 
   /**

@@ -181,6 +181,28 @@ Deno.test("a hold that cannot be given up either is told, and no other is tried 
   await on.finish();
 });
 
+Deno.test("a hold that could not be given up is given up by a later look, and told once", async () => {
+  const on = scene({ onReset: "restore", mapping: "bargate", holds: ["memory-decode"] });
+  await on.start();
+  const vfio = device(on);
+  const write = vfio.write.bind(vfio);
+  vfio.write = (region, offset, bytes) => {
+    write(region, offset, bytes);
+    if (vfio.enabled) return;
+    for (const _ of ["the reset's", "the first look's", "the second's"]) {
+      on.kernel.failNext("pwrite", "EIO");
+    }
+  };
+  await assert.rejects(on.guardian.reset(SSD, "decode", "test"), /switch memory decode of .* on/);
+  await on.clock.advance(10_000);
+  assert.equal(vfio.enabled, false);
+  await on.clock.advance(5_000);
+  assert.equal(vfio.enabled, true);
+  const told = on.events.filter(({ type, cause }) => type === "late" && cause?.source === "hold");
+  assert.equal(told.length, 1);
+  await on.finish();
+});
+
 Deno.test("low power that a kernel does not have holds nothing", async () => {
   const on = scene({ onReset: "restore", virtual: true, holds: ["low-power"] });
   await on.start();
