@@ -312,3 +312,20 @@ export function countsOf(outcome: ResetOutcome | undefined) {
   const { ended, failed, restored } = outcome;
   return { ended, failed, restored };
 }
+
+/** Every grant has one start and one end, and nothing of Bargate is left open. */
+export function assertAllOver(scene: Scene): void {
+  const started = scene.events.filter(({ type }) => type === "planned").map(({ grant }) => grant);
+  const ended = scene.events.filter(({ type }) => type === "ended").map(({ grant }) => grant);
+  assert.deepEqual(ended.toSorted(), started.toSorted());
+  assert.equal(scene.ownFds, 0);
+  assert.ok([...scene.kernel.devices.values()].every(({ isOpen }) => !isOpen));
+}
+
+/** An iommufd of the child, as a descriptor. */
+export function importerIommufd(scene: Scene) {
+  const { iommufd, ioas } = scene.kernelIommufd();
+  const number = scene.kernel.table.install(iommufd);
+  (scene.child.fds as Map<string, number>).set(`iommufd ${number}`, number);
+  return { iommufd, ioas, number };
+}
