@@ -14,6 +14,7 @@ import { closeOnLane } from "./close_on_lane.ts";
 import { checkExportedBuffer, probeBuffer } from "./buffer_checks.ts";
 import type { BorrowContext, DeviceLender } from "./device_lender.ts";
 import { identityDrift, serialDrift } from "./device_identity.ts";
+import { cannotResume, whyAsleep } from "./device_sleep.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { GuardedSession, Liveness } from "./guarded_session.ts";
@@ -177,9 +178,17 @@ export class BorrowedSession implements GuardedSession {
     const [power, runtime] = ["power_state", "power/runtime_status"].map((name) =>
       files.exists(`${folder}/${name}`) ? files.readText(`${folder}/${name}`) : "unknown"
     );
-    if (power === "D0" && runtime !== "suspended" && runtime !== "suspending") return;
+    const facts = { powerState: power, runtimeStatus: runtime };
+    if (whyAsleep(facts) !== undefined) throw this.#asleep(`${power}, ${runtime}`);
+    if (!cannotResume(facts)) return;
     throw new HostNotReadyError(
-      `Cannot borrow ${this.target.address}: it is in low power (${power}, ${runtime}), and to touch it would wake it behind its owner's back; let its owner end that first`,
+      `Cannot borrow ${this.target.address}: the kernel does not resume it any more (power/runtime_status is error); remove the function and let the bus be scanned again`,
+    );
+  }
+
+  #asleep(how: string): HostNotReadyError {
+    return new HostNotReadyError(
+      `Cannot borrow ${this.target.address}: it is in low power (${how}), and to touch it would wake it behind its owner's back; let its owner end that first`,
     );
   }
 
@@ -222,7 +231,7 @@ export class BorrowedSession implements GuardedSession {
   /**
    * Beneath an address there can be another device than the plan has seen; while a copy of the
    * descriptor is open, none takes its place. sysfs is asked, not the owner's descriptor: that one is
-   * for calls that cannot disturb the owner.
+   * for calls that cannot disturb the owner. The same bytes tell whether the device sleeps.
    */
   async #checkIdentity(): Promise<void> {
     const { target, context: { kernel } } = this;
@@ -231,10 +240,13 @@ export class BorrowedSession implements GuardedSession {
     const { vendor, device, subsystem, class: seenClass } = this.#readIdentity(what, config);
     const found = { id: `${vendor}:${device}`, subsystem, class: seenClass, config };
     const drift = identityDrift(target, found, kernel.pageSize) ?? serialDrift(target, config);
-    if (drift === undefined) return;
-    throw new IdentityDriftError(
-      `Cannot borrow ${target.address} for the planned device: ${drift}`,
-    );
+    if (drift !== undefined) {
+      throw new IdentityDriftError(
+        `Cannot borrow ${target.address} for the planned device: ${drift}`,
+      );
+    }
+    const asleep = whyAsleep({ config });
+    if (asleep !== undefined) throw this.#asleep(asleep);
   }
 
   #readIdentity(what: string, config: Uint8Array): FunctionIdentity {

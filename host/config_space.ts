@@ -52,6 +52,7 @@ const PCI_CAP_ID_PM = 0x01;
 export const PCI_CAP_ID_MSIX = 0x11;
 /** PCI_PM_CTRL, from the capability's start. */
 const PCI_PM_CTRL = 4;
+const PCI_PM_CTRL_STATE_MASK = 0x3;
 /** A register of a function that is gone, or has no power. */
 const NO_ANSWER = 0xffff;
 /** The same where the id of a capability should be. */
@@ -141,6 +142,19 @@ export function powerRegister(config: Uint8Array): number | undefined {
   const at = findCapability(config, PCI_CAP_ID_PM);
   if (at === undefined || at + PCI_PM_CTRL + 2 > config.length) return undefined;
   return at + PCI_PM_CTRL;
+}
+
+/**
+ * The power state that a function's own register tells. The kernel's `power_state` is what the kernel
+ * last made of it, which somebody who writes to the register behind its back makes untrue.
+ *
+ * @param config configuration space, 256 bytes for a whole list
+ * @returns 0 to 3 for D0 to D3hot, or undefined if the function has no such register
+ */
+export function powerStateOf(config: Uint8Array): number | undefined {
+  const at = powerRegister(config);
+  const value = at === undefined ? undefined : config[at];
+  return value === undefined ? undefined : value & PCI_PM_CTRL_STATE_MASK;
 }
 
 /**

@@ -20,6 +20,7 @@ export type WordKind =
   | "nvme"
   | "reset"
   | "power"
+  | "runtime"
   | "processor"
   | "driver"
   | "field"
@@ -46,6 +47,8 @@ const WORDS: Readonly<Record<WordKind, RegExp>> = {
   reset: anyOf("device_specific", "acpi", "flr", "af_flr", "pm", "bus", "cxl_bus"),
   // pci_power_names in drivers/pci/pci.c.
   power: anyOf("error", "D0", "D1", "D2", "D3hot", "D3cold", "unknown"),
+  // runtime_status_show in drivers/base/power/sysfs.c.
+  runtime: anyOf("error", "unsupported", "suspended", "suspending", "resuming", "active"),
   // c_vendor of the processors in arch/x86/kernel/cpu.
   processor: anyOf(
     "AuthenticAMD",
@@ -67,7 +70,7 @@ const WORDS: Readonly<Record<WordKind, RegExp>> = {
   field: anyOf(
     `config beyond 64 bytes|${CONFIG_CUT.field}`,
     "driver|driverOverride|iommuGroup|physfn|sriov|numaNode|slot|cdev|cdevAccess|groupAccess",
-    "resetMethods|powerState|iommu|cpu|rdma|drm|nvme",
+    "resetMethods|powerState|runtimeStatus|iommu|cpu|rdma|drm|nvme",
     `openBy, of ${NUMBER} processes`,
     `access of /dev/vfio/(?:noiommu-)?${NUMBER}`,
     "kernel\\.config in /proc/config\\.gz",

@@ -135,6 +135,7 @@ export function functionJson(entry: SnapshotFunction): Record<string, unknown> {
     openBy: entry.openBy?.map(({ pid, command }) => ({ pid, command })),
     resetMethods: entry.resetMethods,
     powerState: entry.powerState,
+    runtimeStatus: entry.runtimeStatus,
     config: bytesHex(entry.config),
     bars: entry.bars.map(barJson),
     controllerMemory: entry.controllerMemory && memoryJson(entry.controllerMemory),

@@ -7,6 +7,7 @@ import { isPciAddress, isRootBus } from "./address.ts";
 import { CONFIG_HEADER_BYTES, EXTENDED_CONFIG_BYTES } from "./config_space.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
 import type { Files } from "./files.ts";
+import { isVfioDriver } from "./group_viability.ts";
 import { readIdentity } from "./read_identity.ts";
 import { parseResource } from "./resource.ts";
 import type { SnapshotFunction } from "./snapshot.ts";
@@ -36,11 +37,12 @@ export function readFunction(
   const config = readConfig(fields, folder);
   const group = fields.linkName(`${folder}/iommu_group`, "iommuGroup");
   const physfn = fields.linkName(`${folder}/physfn`, "physfn");
+  const driver = fields.linkName(`${folder}/driver`, "driver");
   const resets = fields.text(`${folder}/reset_method`, "resetMethods") ?? "";
   return {
     address,
     ...readIdentity(files, folder, config),
-    ...present("driver", fields.linkName(`${folder}/driver`, "driver")),
+    ...present("driver", driver),
     ...present("driverOverride", readOverride(fields, folder)),
     ...groupOf(fields, folder, group),
     ...present("numaNode", fields.number(`${folder}/numa_node`, "numaNode")),
@@ -50,6 +52,7 @@ export function readFunction(
     ...readCdev(fields, folder),
     resetMethods: resets.split(" ").filter((method) => method !== ""),
     ...present("powerState", fields.text(`${folder}/power_state`, "powerState")),
+    ...(driver !== undefined && isVfioDriver(driver) ? readRuntimeStatus(fields, folder) : {}),
     config,
     // Last: what vanishes while it is read is missing here, and no half of it is kept.
     bars: parseResource(files.readText(`${folder}/resource`, ATTRIBUTE_BYTES)),
@@ -91,6 +94,16 @@ function readConfig({ files, unreadable }: FieldReader, folder: string): Uint8Ar
     unreadable.push({ field: "config beyond 64 bytes", right: "CAP_SYS_ADMIN" });
   }
   return config;
+}
+
+/** A kernel without power management has no such file. */
+function readRuntimeStatus(
+  fields: FieldReader,
+  folder: string,
+): Pick<SnapshotFunction, "runtimeStatus"> {
+  const path = `${folder}/power/runtime_status`;
+  if (!fields.has(path, "runtimeStatus")) return {};
+  return present("runtimeStatus", fields.text(path, "runtimeStatus"));
 }
 
 /** Where none is set sysfs says so in words. */

@@ -87,7 +87,7 @@ class Redaction {
 
   #function(entry: SnapshotFunction): SnapshotFunction {
     const { driver, driverOverride, slot, cdevAccess, groupAccess, openBy } = entry;
-    const { resetMethods, powerState, unreadable } = entry;
+    const { resetMethods, powerState, runtimeStatus, unreadable } = entry;
     const config = redactConfig(entry.config, (serial) => BigInt(this.#number("serial", serial)));
     const cut = config.length < entry.config.length ? [CONFIG_CUT] : [];
     return {
@@ -96,6 +96,9 @@ class Redaction {
       ...(driverOverride === undefined ? {} : { driverOverride: this.#override(driverOverride) }),
       resetMethods: resetMethods.map((method) => this.#word("reset", method)),
       ...(powerState === undefined ? {} : { powerState: this.#word("power", powerState) }),
+      ...(runtimeStatus === undefined
+        ? {}
+        : { runtimeStatus: this.#word("runtime", runtimeStatus) }),
       ...(slot === undefined ? {} : { slot: this.#text("slot", slot) }),
       ...(cdevAccess === undefined ? {} : { cdevAccess: this.#access(cdevAccess) }),
       ...(groupAccess === undefined ? {} : { groupAccess: this.#access(groupAccess) }),

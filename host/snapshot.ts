@@ -109,6 +109,11 @@ export interface SnapshotFunction {
   readonly openBy?: readonly Opener[];
   readonly resetMethods: readonly string[];
   readonly powerState?: string;
+  /**
+   * Runtime power management (`power/runtime_status`) of a function that is bound to a VFIO driver;
+   * absent: of another, or the kernel has none.
+   */
+  readonly runtimeStatus?: string;
   /** As many bytes of config space as could be read: 64 for an ordinary user, 256 or 4096 for root. */
   readonly config: Uint8Array;
   readonly bars: readonly SnapshotBar[];

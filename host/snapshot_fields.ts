@@ -177,6 +177,7 @@ const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
   optional("openBy", (values) => values.list((each) => each.object(OPENER_FIELDS))),
   required("resetMethods", (values) => values.list(name)),
   optional("powerState", name),
+  optional("runtimeStatus", name),
   required("config", placed((values) => values.config())),
   required("bars", (values) => values.list(placed(readBar))),
   optional("controllerMemory", readMemory),

@@ -279,6 +279,11 @@ export const HOST_CODES = {
     ),
     severity: "warning",
   },
+  BG2049: fact(
+    "Device cannot be resumed",
+    "Runtime power management of the device has failed (power/runtime_status says error), and the kernel resumes it no more: to open it answers EINVAL, and every call on it EIO.",
+    "look in `dmesg` for what failed, then remove the function (`remove` in sysfs) and let the bus be scanned again (`rescan`)",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

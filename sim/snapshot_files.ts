@@ -189,6 +189,9 @@ export class SnapshotFiles implements Files {
       this.#file(`${folder}/reset`, "");
     }
     if (fn.powerState !== undefined) this.#file(`${folder}/power_state`, `${fn.powerState}\n`);
+    if (fn.runtimeStatus !== undefined) {
+      this.#file(`${folder}/power/runtime_status`, `${fn.runtimeStatus}\n`);
+    }
     const cdev = fn.cdev?.split("/").at(-1);
     if (cdev !== undefined) this.#file(`${folder}/vfio-dev/${cdev}/dev`, "0:0\n");
     if (fn.slot !== undefined) {

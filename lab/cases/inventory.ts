@@ -54,7 +54,15 @@ function stable(
 }
 
 function stableFunction(entry: SnapshotFunction): unknown {
-  const { cdev, groupNode: _node, powerState: _power, config, bars, ...others } = entry;
+  const {
+    cdev,
+    groupNode: _node,
+    powerState: _power,
+    runtimeStatus: _status,
+    config,
+    bars,
+    ...others
+  } = entry;
   const { groupAccess: _group, cdevAccess: _access, driverOverride: _override, ...rest } = others;
   return {
     ...rest,

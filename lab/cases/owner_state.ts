@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { CaseContext, LabCase } from "../guest/case.ts";
 import { until } from "../guest/until.ts";
 import { borrowPolicy, LabOwner } from "./owner_support.ts";
+import { assertNoFalseAlarm, preflightHere } from "./preflight_support.ts";
 import { endOf, IOVA, LabExport, SLICE, writePolicy } from "./support.ts";
 
 const ELSEWHERE = IOVA + 0x100000;
@@ -31,8 +32,11 @@ async function commandOf({ control }: LabOwner): Promise<number> {
 }
 
 /** What sysfs says of the device's power, which wakes nothing. */
-async function powerOf({ devices }: CaseContext): Promise<string> {
-  const folder = `/sys/bus/pci/devices/${devices.nvme.address}`;
+async function powerOf(
+  { devices }: CaseContext,
+  address: string = devices.nvme.address,
+): Promise<string> {
+  const folder = `/sys/bus/pci/devices/${address}`;
   const told: string[] = [];
   // Without CONFIG_PM devices have a power state, but nothing suspends them.
   for (const name of ["power_state", "power/runtime_status"]) {
@@ -46,11 +50,11 @@ async function powerOf({ devices }: CaseContext): Promise<string> {
 }
 
 /** Waits until a device that its owner lets sleep does, where the kernel can do that. */
-async function asleep(context: CaseContext): Promise<string> {
-  const before = await powerOf(context);
+async function asleep(context: CaseContext, address?: string): Promise<string> {
+  const before = await powerOf(context, address);
   if (!before.includes(",")) return before;
   return await until("the device to be suspended", 20_000, async () => {
-    const power = await powerOf(context);
+    const power = await powerOf(context, address);
     return power.endsWith("suspended") ? power : undefined;
   });
 }
@@ -136,6 +140,39 @@ const SLEEPS: readonly Sleep[] = [
   },
 ];
 
+/** It has no power management of its own: the kernel suspends it, and says that it is in D0. */
+async function suspendedInD0Story(context: CaseContext): Promise<void> {
+  const { ivshmem } = context.devices;
+  if (!(await powerOf(context, ivshmem.address)).includes(",")) {
+    context.skip("this kernel suspends no device (it has no CONFIG_PM)");
+  }
+  const owner = await LabOwner.holding(context, ivshmem.address);
+  const text = borrowPolicy(context, owner.identity, {
+    address: ivshmem.address,
+    id: ivshmem.id,
+    slices: "{ offset: 0, length: 0x2000 }",
+  });
+  assertNoFalseAlarm(text);
+  await owner.control.must("low-power wakeup");
+  const power = await asleep(context, ivshmem.address);
+  assert.equal(power, "D0, suspended");
+  assert.deepEqual(errorsOf(text), ["BG2036"], "told beforehand");
+  const path = await writePolicy(context, text);
+  const ran = await context.bargate(["export", path, "--exec", "--", "/bin/true"]);
+  assert.equal(ran.status, 4, ran.stderr);
+  assert.match(ran.stderr, /it is in low power \(D0, suspended\)/);
+  assert.equal(await powerOf(context, ivshmem.address), power, "it sleeps on");
+  const { wakeup = 0 } = await owner.control.must("signals");
+  assert.equal(wakeup, 0, "and its owner was not woken");
+  await exitLowPower(owner);
+}
+
+/** What stands in the way of an export, by preflight. */
+function errorsOf(policy: string): readonly string[] {
+  const found = preflightHere(policy)?.diagnostics ?? [];
+  return found.filter(({ severity }) => severity === "error").map(({ code }) => code);
+}
+
 /** Where the power state is in configuration space. */
 async function pmcsrOf({ devices }: CaseContext): Promise<number> {
   const config = await Deno.readFile(`/sys/bus/pci/devices/${devices.nvme.address}/config`);
@@ -147,7 +184,8 @@ async function pmcsrOf({ devices }: CaseContext): Promise<number> {
 
 async function refusedStory(context: CaseContext, sleep: Sleep): Promise<void> {
   const owner = await LabOwner.holding(context);
-  const path = await writePolicy(context, borrowPolicy(context, owner.identity));
+  const text = borrowPolicy(context, owner.identity);
+  const path = await writePolicy(context, text);
   const pmcsr = await pmcsrOf(context);
   if (sleep.runtime && !(await powerOf(context)).includes(",")) {
     context.skip("this kernel suspends no device (it has no CONFIG_PM)");
@@ -155,6 +193,7 @@ async function refusedStory(context: CaseContext, sleep: Sleep): Promise<void> {
   await sleep.enter(owner, pmcsr);
   const power = sleep.runtime ? await asleep(context) : await powerOf(context);
   context.figure("power state and runtime status", power);
+  assert.deepEqual(errorsOf(text), ["BG2036"], "told beforehand");
   const ran = await context.bargate(["export", path, "--exec", "--", "/bin/true"]);
   assert.equal(ran.status, 4, ran.stderr);
   assert.match(ran.stderr, /it is in low power .* let its owner end that first/);
@@ -278,6 +317,11 @@ export const cases: readonly LabCase[] = [
     limitMs: LONG_MS,
     run: (context) => refusedStory(context, sleep),
   })),
+  {
+    name: "owner: a device without power states is not borrowed while it is suspended in D0",
+    limitMs: LONG_MS,
+    run: suspendedInD0Story,
+  },
   {
     name: "owner: memory decode off suspends the grant until it is on again",
     limitMs: LONG_MS,

@@ -43,9 +43,9 @@ export class LabOwner {
   }
 
   /** Starts one that has the device open by its character device. */
-  static async holding(context: GuestContext): Promise<LabOwner> {
+  static async holding(context: GuestContext, address?: string): Promise<LabOwner> {
     const owner = LabOwner.start(context);
-    await owner.hold();
+    await owner.hold(address);
     return owner;
   }
 
@@ -60,10 +60,8 @@ export class LabOwner {
     return owner;
   }
 
-  async hold(): Promise<void> {
-    await this.control.must(
-      `hold ${await this.context.vfioNode(this.context.devices.nvme.address)}`,
-    );
+  async hold(address: string = this.context.devices.nvme.address): Promise<void> {
+    await this.control.must(`hold ${await this.context.vfioNode(address)}`);
   }
 
   /** Who it is, as a policy says it. */

@@ -250,13 +250,38 @@ Deno.test("nothing is borrowed from somebody else, from nobody, or in low power"
   const nobody = await owned();
   nobody.close();
   await assert.rejects(nobody.scene.guardian.open(), HostNotReadyError);
-  const asleep = [["power_state", "D3hot"], ["power/runtime_status", "suspended"]] as const;
+  const asleep = [
+    ["power_state", "D3hot"],
+    ["power/runtime_status", "suspended"],
+    ["power/runtime_status", "suspending"],
+  ] as const;
   for (const [file, state] of asleep) {
     const { scene, device } = await owned();
     scene.files.tree[`${DEVICE_FOLDER}/${file}`] = `${state}\n`;
     await assert.rejects(scene.guardian.open(), /low power/);
     assert.equal(device.references, 1);
   }
+});
+
+Deno.test("nothing is borrowed that sleeps by its own register, or that the kernel cannot resume", async () => {
+  const sleeping = await owned();
+  const { config } = sleeping.device.device.fn;
+  config[0x06] = 0x10;
+  config[0x34] = 0xe0;
+  config.set([1], 0xe0);
+  sleeping.device.device.write(7, 0xe4n, Uint8Array.of(3));
+  await assert.rejects(
+    sleeping.scene.guardian.open(),
+    (error: Error) =>
+      error instanceof HostNotReadyError &&
+      /low power \(in D3hot by its own register, while the kernel takes it for awake\)/
+        .test(error.message),
+  );
+  assert.equal(sleeping.device.references, 1, "no copy is left");
+  const lost = await owned();
+  lost.scene.files.tree[`${DEVICE_FOLDER}/power/runtime_status`] = "error\n";
+  await assert.rejects(lost.scene.guardian.open(), /does not resume it any more/);
+  assert.equal(lost.device.references, 1);
 });
 
 Deno.test("a descriptor that has become another device's is not exported from", async () => {

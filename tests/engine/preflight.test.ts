@@ -59,6 +59,17 @@ function withCommand(entry: SnapshotFunction, command: number): SnapshotFunction
   return { ...entry, config };
 }
 
+/** With power management, before its other capabilities. */
+function withPowerState(entry: SnapshotFunction, state: number): SnapshotFunction {
+  const config = new Uint8Array(256);
+  config.set(entry.config.subarray(0, 256));
+  const at = 0xe0;
+  config.set([1, config[0x34] ?? 0, 0, 0, state], at);
+  config[0x06] = 0x10;
+  config[0x34] = at;
+  return { ...entry, config };
+}
+
 const MEMORY_ON = withCommand(nvme(SSD), 2);
 
 Deno.test("preflight finds nothing where everything is there", () => {
@@ -159,7 +170,39 @@ const FINDINGS: readonly Finding[] = [
     text: borrowed(),
     on: host([{ ...MEMORY_ON, powerState: "unknown" }, RNIC]),
     codes: ["BG2036", "BG2041"],
-    says: /does not know the power state/,
+    says: /in a power state that the kernel does not know/,
+  },
+  {
+    what: "a borrowed device without power states that runtime power management has suspended",
+    text: borrowed(),
+    on: host([{ ...MEMORY_ON, powerState: "D0", runtimeStatus: "suspended" }, RNIC]),
+    codes: ["BG2036", "BG2041"],
+    says: /is suspended by runtime power management: a call would wake it/,
+    at: [8, 13],
+  },
+  {
+    what: "a borrowed device that sleeps by its register while the kernel has it in D0",
+    text: borrowed(),
+    on: host([
+      { ...withPowerState(MEMORY_ON, 3), powerState: "D0", runtimeStatus: "active" },
+      RNIC,
+    ]),
+    codes: ["BG2036", "BG2041"],
+    says: /in D3hot by its own register/,
+  },
+  {
+    what: "a device of Bargate's own that the kernel cannot resume",
+    on: host([{ ...nvme(SSD), powerState: "D3hot", runtimeStatus: "error" }, RNIC]),
+    codes: ["BG2049"],
+    says: /does not resume 0000:01:00\.0 any more/,
+    at: [8, 13],
+  },
+  {
+    what: "a borrowed device that the kernel cannot resume",
+    text: borrowed(),
+    on: host([{ ...MEMORY_ON, powerState: "D0", runtimeStatus: "error" }, RNIC]),
+    codes: ["BG2049", "BG2041"],
+    says: /its power\/runtime_status is error/,
   },
   {
     what: "a borrowed device that decodes nothing",

@@ -60,6 +60,7 @@ const plain = fc.record({
   cdev: fc.nat(999).map((number) => `/dev/vfio/devices/vfio${number}`),
   groupNode: fc.nat(999).map((number) => `/dev/vfio/${number}`),
   powerState: name,
+  runtimeStatus: name,
   resetMethods: fc.array(name, { maxLength: 3 }),
   config,
   driverOverride: name,

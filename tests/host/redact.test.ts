@@ -152,6 +152,7 @@ Deno.test("text that neither the kernel nor Bargate can have written is an alias
         driverOverride: `${override}`,
         resetMethods: ["flr", reset, "bus"],
         powerState: `${power}`,
+        runtimeStatus: `${power}`,
         unreadable: [{ field: `/home/${home}/file`, right: `CAP_${cap}` }],
       })),
     };
@@ -187,6 +188,7 @@ Deno.test("what the kernel and Bargate write is kept", () => {
       driverOverride: "mlx5_vfio_pci",
       resetMethods: ["device_specific", "acpi", "flr", "af_flr", "pm", "bus", "cxl_bus"],
       powerState: "D3hot",
+      runtimeStatus: "suspended",
       unreadable: [{ field: "config beyond 64 bytes", right: "CAP_SYS_ADMIN" }],
     }],
   };
@@ -194,9 +196,9 @@ Deno.test("what the kernel and Bargate write is kept", () => {
   const { functions: before, ...whole } = host;
   assert.deepEqual(rest, whole);
   const facts = (
-    { driver, driverOverride, resetMethods, powerState, unreadable }: typeof entry,
+    { driver, driverOverride, resetMethods, powerState, runtimeStatus, unreadable }: typeof entry,
   ) => {
-    return { driver, driverOverride, resetMethods, powerState, unreadable };
+    return { driver, driverOverride, resetMethods, powerState, runtimeStatus, unreadable };
   };
   assert.deepEqual(functions.map(facts), before.map(facts));
 });

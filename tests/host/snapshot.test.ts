@@ -69,6 +69,18 @@ Deno.test("readSnapshot reads a function with all that decisions need", () => {
   });
 });
 
+Deno.test("readSnapshot reads runtime power management of what VFIO has, where the kernel has it", () => {
+  const statusOf = (more: Record<string, string>) => {
+    const { snapshot } = readSnapshot(new MemoryFiles(nvmeTree(more)), KERNEL);
+    return snapshot.functions[0]?.runtimeStatus;
+  };
+  const file = `${NVME}/power/runtime_status`;
+  assert.equal(statusOf({}), undefined);
+  assert.equal(statusOf({ [file]: "suspended\n" }), "suspended");
+  const native = { [`${NVME}/driver`]: "->../../../../bus/pci/drivers/nvme" };
+  assert.equal(statusOf({ ...native, [file]: "suspended\n" }), undefined);
+});
+
 Deno.test("readSnapshot reads what is above a wanted function too, and slots, each once", () => {
   const devices = "/sys/bus/pci/devices";
   const root = "/sys/devices/pci0000:00/0000:00:10.0";
