@@ -3,6 +3,7 @@ import { LabError } from "./lab_error.ts";
 import { dirname, join } from "./path.ts";
 import { checkoutFolder } from "./places.ts";
 import type { GuestProgram } from "./machine/init_script.ts";
+import type { OtherProcessor } from "./machine/command_line.ts";
 import type { VmOptions } from "./machine/vm.ts";
 import { type GuestPlan, PLAN_FILE } from "./protocol/message.ts";
 
@@ -78,6 +79,7 @@ export async function prepareExchange(
  * @param parts what a boot needs
  * @param exchange the exchange folder
  * @param program what the guest runs
+ * @param processor absent: the usual one
  * @returns the machine's options
  * @throws LabError when the guest could not see what it needs
  */
@@ -85,6 +87,7 @@ export function vmOptions(
   parts: MachineParts,
   exchange: string,
   program: Pick<GuestProgram, "command" | "terminal">,
+  processor?: OtherProcessor,
 ): VmOptions {
   const folder = checkoutFolder();
   for (const needed of [folder, parts.denoDir, Deno.execPath()]) refuseHidden(needed);
@@ -98,7 +101,14 @@ export function vmOptions(
     ...(program.terminal === "console" ? { NO_COLOR: "1" } : { TERM: "xterm" }),
   };
   const { kernel, qemu, busybox } = parts;
-  return { kernel, qemu, busybox, exchange, program: { ...program, folder, environment } };
+  return {
+    kernel,
+    qemu,
+    busybox,
+    exchange,
+    program: { ...program, folder, environment },
+    ...(processor !== undefined && { processor }),
+  };
 }
 
 function refuseHidden(path: string): void {

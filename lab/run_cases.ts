@@ -1,5 +1,6 @@
 /** Runs the cases in as few boots as they allow. @module */
 import { LabError } from "./lab_error.ts";
+import type { OtherProcessor } from "./machine/command_line.ts";
 import { endedEarly, type Vm, withVm } from "./machine/vm.ts";
 import { type MachineParts, prepareExchange, runnerProgram, vmOptions } from "./machine_parts.ts";
 import type { CaseResult, GuestMessage } from "./protocol/message.ts";
@@ -32,7 +33,7 @@ const GRACE_MS = 30_000;
 
 /**
  * Runs the chosen cases. A case that takes the guest down (a panic, a hang) fails, and the rest go
- * on in a fresh boot.
+ * on in a fresh boot; those that need another processor have boots of their own.
  *
  * @param parts what a boot needs
  * @param chosen which cases, how often
@@ -46,27 +47,44 @@ export async function runCases(
   listener: CaseListener,
 ): Promise<readonly CaseResult[]> {
   let results: readonly CaseResult[] = [];
-  for (let boot = 1;; boot++) {
+  const processors: (OtherProcessor | undefined)[] = [undefined];
+  for (let boot = 1, at = 0; at < processors.length; boot++) {
     listener.boot(boot);
     const skip = results.map((result) => result.name);
-    const outcome = await oneBoot(parts, { ...chosen, skip }, listener);
+    const processor = processors[at];
+    const outcome = await oneBoot(parts, {
+      ...chosen,
+      skip,
+      ...(processor !== undefined && { processor }),
+    }, listener);
     results = [...results, ...outcome.results];
-    if (outcome.complete) return results;
-    if (outcome.results.length === 0) {
+    processors.push(...outcome.elsewhere.filter((other) => !processors.includes(other)));
+    if (outcome.complete) at++;
+    else if (outcome.results.length === 0) {
       throw new LabError("Cannot run the cases: the guest ended without running one");
     }
   }
+  return results;
 }
 
 interface Boot {
   readonly results: readonly CaseResult[];
   /** Every case has been dealt with. */
   readonly complete: boolean;
+  /** Processors that chosen cases need and this boot did not have. */
+  readonly elsewhere: readonly OtherProcessor[];
+}
+
+interface ChosenBoot extends ChosenCases {
+  /** Cases that an earlier boot has dealt with. */
+  readonly skip: readonly string[];
+  /** Absent: the usual one. */
+  readonly processor?: OtherProcessor;
 }
 
 async function oneBoot(
   parts: MachineParts,
-  { only, rounds, seed, skip }: ChosenCases & { readonly skip: readonly string[] },
+  { only, rounds, seed, skip, processor }: ChosenBoot,
   listener: CaseListener,
 ): Promise<Boot> {
   const exchange = await prepareExchange({
@@ -74,10 +92,11 @@ async function oneBoot(
     rounds,
     skip,
     ...(only !== undefined && { only }),
+    ...(processor !== undefined && { processor }),
     ...(seed !== undefined && { long: { seed } }),
   }, parts.programs);
   const boot = await withVm(
-    vmOptions(parts, exchange, runnerProgram()),
+    vmOptions(parts, exchange, runnerProgram(), processor),
     (vm) => new BootListener(vm, listener).listen(),
   );
   const clean = boot.complete && boot.results.every((result) => result.state !== "failed");
@@ -91,6 +110,7 @@ class BootListener {
   readonly #vm: Vm;
   readonly #listener: CaseListener;
   readonly #results: CaseResult[] = [];
+  #elsewhere: readonly OtherProcessor[] = [];
   #running: { readonly name: string; readonly started: number } | undefined;
   #limitMs = BOOT_LIMIT_MS;
   #waitingFor = "the guest's first message";
@@ -109,8 +129,12 @@ class BootListener {
         this.#listener.log(`kernel ${what}: ${line}`);
         if (fatal) return await this.#broken(what, line);
       } else if (event.kind === "error") return this.#lost(event.error);
-      else if (this.#take(event.message)) return { results: this.#results, complete: true };
+      else if (this.#take(event.message)) return this.#boot(true);
     }
+  }
+
+  #boot(complete: boolean): Boot {
+    return { results: this.#results, complete, elsewhere: this.#elsewhere };
   }
 
   get #doing(): string {
@@ -152,7 +176,7 @@ class BootListener {
       message: error.message,
       detail: error.tail.join("\n"),
     });
-    return { results: this.#results, complete: false };
+    return this.#boot(false);
   }
 
   #finish(result: CaseResult): void {
@@ -169,6 +193,7 @@ class BootListener {
         this.#expect("the list of cases", LOAD_LIMIT_MS);
         break;
       case "cases":
+        this.#elsewhere = message.elsewhere;
         this.#expect("the first case to start", GRACE_MS);
         break;
       case "case-start":

@@ -1,4 +1,5 @@
 /** What a case of the laboratory is, and what it is given. @module */
+import type { OtherProcessor } from "../machine/command_line.ts";
 import type { StoryStyle } from "../protocol/message.ts";
 import type { ImporterControl } from "./importer.ts";
 import type { KernelMessages } from "./kernel_messages.ts";
@@ -13,6 +14,8 @@ export interface LabCase {
   readonly about?: string;
   /** How long at most; 60 s unless given. */
   readonly limitMs?: number;
+  /** Needs a boot of its own, on this processor; absent: the usual one. */
+  readonly processor?: OtherProcessor;
   /** Only if it is asked for by its whole name. */
   readonly onDemand?: boolean;
   run(context: CaseContext): Promise<void>;

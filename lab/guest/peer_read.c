@@ -4,7 +4,8 @@
  *
  * peer_read ADDRESS DEVICE
  *
- * ADDRESS has published peer-to-peer memory. Prints "mapped", or the name of the error of the read.
+ * ADDRESS has published peer-to-peer memory, and DEVICE zeros. Prints "arrived" if they have, "lost" if
+ * the kernel has mapped the memory and they have not, or the name of the error of the read.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,20 +39,31 @@ static void *peer_memory(const char *address)
 	return memory;
 }
 
+static int is_zero(const unsigned char *memory)
+{
+	for (int at = 0; at < BYTES; at++)
+		if (memory[at] != 0)
+			return 0;
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
 		fprintf(stderr, "usage: peer_read ADDRESS DEVICE\n");
 		return 2;
 	}
-	void *memory = peer_memory(argv[1]);
+	unsigned char *memory = peer_memory(argv[1]);
+	memset(memory, 0xa5, BYTES);
 	int fd = open(argv[2], O_RDONLY | O_DIRECT | O_CLOEXEC);
 	if (fd < 0)
 		fail(argv[2]);
 	ssize_t got = pread(fd, memory, BYTES, 0);
-	if (got == BYTES)
-		puts("mapped");
+	if (got < 0)
+		puts(strerrorname_np(errno));
+	else if (got < BYTES)
+		puts("short");
 	else
-		puts(got < 0 ? strerrorname_np(errno) : "short");
+		puts(is_zero(memory) ? "arrived" : "lost");
 	return 0;
 }

@@ -6,7 +6,7 @@
  */
 import { inspect } from "node:util";
 import { GUEST_EXCHANGE, GUEST_PULSE } from "../machine/init_script.ts";
-import { MESSAGE_PORT } from "../machine/command_line.ts";
+import { MESSAGE_PORT, OTHER_PROCESSORS } from "../machine/command_line.ts";
 import { join, toFileUrl } from "../path.ts";
 import { type CaseResult, type Figures, type GuestPlan, PLAN_FILE } from "../protocol/message.ts";
 import type { CaseContext, LabCase, LabStory } from "./case.ts";
@@ -69,16 +69,20 @@ async function prepare(port: HostPort): Promise<Guest> {
 async function runCases(
   port: HostPort,
   guest: Guest,
-  { only, rounds, skip, long }: CasesPlan,
+  { only, rounds, skip, long, processor }: CasesPlan,
 ): Promise<void> {
   const all = await loadCases(join(guest.checkout, "lab/cases"));
-  const wanted = all.filter((each) => isChosen(each, only));
+  const anywhere = all.filter((each) => isChosen(each, only));
+  const wanted = anywhere.filter((each) => each.processor === processor);
+  const elsewhere = OTHER_PROCESSORS.filter((other) =>
+    other !== processor && anywhere.some((each) => each.processor === other)
+  );
   const chosen = Array.from(
     { length: rounds },
     (_, round) => wanted.map((each) => ofRound(each, round)),
   )
     .flat();
-  port.send({ kind: "cases", names: chosen.map((each) => each.name) });
+  port.send({ kind: "cases", names: chosen.map((each) => each.name), elsewhere });
   for (const each of chosen.filter(({ name }) => !skip.includes(name))) {
     const limitMs = each.limitMs ?? DEFAULT_LIMIT_MS;
     port.send({ kind: "case-start", name: each.name, limitMs });

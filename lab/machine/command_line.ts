@@ -1,8 +1,16 @@
 /** QEMU's command line, as data. @module */
 import type { LabDevice } from "./topology.ts";
 
+/** Processors that cases can have besides the usual one, `max` of QEMU: all that it emulates. */
+export const OTHER_PROCESSORS = ["EPYC"] as const;
+
+/** QEMU's name of one of them. */
+export type OtherProcessor = typeof OTHER_PROCESSORS[number];
+
 /** All that decides about the machine. */
 export interface MachineDescription {
+  /** Absent: the usual one. */
+  readonly processor?: OtherProcessor;
   readonly kernel: string;
   readonly initramfs: string;
   readonly devices: readonly LabDevice[];
@@ -32,7 +40,7 @@ const KERNEL_LINE = "console=ttyS0 panic=-1 intel_iommu=on printk.devkmsg=on no_
  */
 export function commandLine(machine: MachineDescription): readonly string[] {
   return [
-    ...board(),
+    ...board(machine.processor ?? "max"),
     ["-kernel", machine.kernel],
     ["-initrd", machine.initramfs],
     ["-append", KERNEL_LINE],
@@ -44,11 +52,11 @@ export function commandLine(machine: MachineDescription): readonly string[] {
   ].flat();
 }
 
-function board(): readonly (readonly string[])[] {
+function board(processor: string): readonly (readonly string[])[] {
   return [
     ["-accel", "tcg,thread=multi"],
     ["-machine", "q35,kernel-irqchip=split"],
-    ["-cpu", "max"],
+    ["-cpu", processor],
     ["-smp", "2"],
     ["-m", "3G"],
     ["-nodefaults"],

@@ -4,7 +4,7 @@ import { withLimit } from "../limit.ts";
 import { dirname, join } from "../path.ts";
 import { linesOf } from "../protocol/lines.ts";
 import { type GuestMessage, parseMessage } from "../protocol/message.ts";
-import { commandLine } from "./command_line.ts";
+import { commandLine, type OtherProcessor } from "./command_line.ts";
 import { buildInitramfs } from "./initramfs.ts";
 import { type GuestProgram, initScript } from "./init_script.ts";
 import { findTrouble, LogTail, type Trouble } from "./kernel_log.ts";
@@ -19,6 +19,8 @@ export interface VmOptions {
   readonly program: GuestProgram;
   /** Folder on the host that the guest writes to; the logs are kept here too. */
   readonly exchange: string;
+  /** Absent: the usual one. */
+  readonly processor?: OtherProcessor;
   /** Gives this process's terminal to the guest. */
   readonly terminal?: boolean;
 }
@@ -102,6 +104,7 @@ function startQemu(
   const terminal = options.terminal ?? false;
   const args = commandLine({
     ...files,
+    ...(options.processor !== undefined && { processor: options.processor }),
     kernel: options.kernel,
     exchange: options.exchange,
     devices: labDevices(join(dirname(files.initramfs), "ivshmem")),

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { OtherProcessor } from "../machine/command_line.ts";
+
 /** How a case ended. */
 export type CaseState = "passed" | "failed" | "skipped";
 
@@ -23,7 +25,12 @@ export type GuestMessage =
     /** Since the kernel started. */
     readonly uptimeMs: number;
   }
-  | { readonly kind: "cases"; readonly names: readonly string[] }
+  | {
+    readonly kind: "cases";
+    readonly names: readonly string[];
+    /** Processors that chosen cases need and this boot does not have. */
+    readonly elsewhere: readonly OtherProcessor[];
+  }
   | { readonly kind: "case-start"; readonly name: string; readonly limitMs: number }
   | CaseResult
   | { readonly kind: "story"; readonly style: StoryStyle; readonly text: string }
@@ -51,6 +58,8 @@ export type GuestPlan =
     readonly only?: string;
     /** How often each of them is run. */
     readonly rounds: number;
+    /** The processor of this boot; absent: the usual one. */
+    readonly processor?: OtherProcessor;
     /** Cases that an earlier boot has dealt with. */
     readonly skip: readonly string[];
     /** Run the cases that take long, too: with random histories from this seed on. */

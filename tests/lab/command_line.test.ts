@@ -24,6 +24,11 @@ Deno.test("commandLine() shows the host's root read-only and nothing else of the
   assert.match(shares[1] ?? "", /path=\/tmp\/a,,b,/, "a comma in a path is written twice");
 });
 
+Deno.test("commandLine() has the processor that is asked for, or the usual one", () => {
+  assert.deepEqual(valuesOf(commandLine(MACHINE), "-cpu"), ["max"]);
+  assert.deepEqual(valuesOf(commandLine({ ...MACHINE, processor: "EPYC" }), "-cpu"), ["EPYC"]);
+});
+
 Deno.test("commandLine() has no network", () => {
   const args = commandLine(MACHINE);
   assert.ok(args.includes("-nodefaults"));
