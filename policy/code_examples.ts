@@ -181,6 +181,18 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
       bytes: () => new TextEncoder().encode("kind: ExportPolicy\n".repeat(1200)),
     },
   },
+  BG1015: {
+    wrong: { metadata: 'metadata: { name: "d\\x65mo" }' },
+    right: { metadata: 'metadata: { name: "demo" }' },
+  },
+  BG1016: {
+    wrong: {
+      metadata: "metadata: { name: demo, labels: { a: &who engine, b: &who other, c: *who } }",
+    },
+    right: {
+      metadata: "metadata: { name: demo, labels: { a: &who engine, b: other, c: *who } }",
+    },
+  },
   BG1101: {
     wrong: { exports: exported(ONE_SLICE, "graze: 2s") },
     right: { exports: exported(ONE_SLICE, "grace: 2s") },

@@ -107,6 +107,19 @@ export const CODES = {
     why: "After 1000 diagnostics of a file the rest is not kept.",
     fix: "Mend what is shown first.",
   },
+  BG1015: {
+    severity: "error",
+    title: "An escape that hides a word",
+    why:
+      "Whoever reads or searches a policy looks for its words. No letter or digit and none of `. _ - : /` needs an escape by its number, and no word has to go on behind the end of a line.",
+    fix: "Write the character itself.",
+  },
+  BG1016: {
+    severity: "error",
+    title: "An anchor that is defined twice",
+    why: "What an alias stands for would hang on which of the two stands before it.",
+    fix: "Give the second anchor a name of its own.",
+  },
   BG1101: {
     severity: "error",
     title: "An unknown key",

@@ -35,3 +35,44 @@ export function* hiddenIn(text: string): Generator<HiddenCharacter, undefined> {
     yield { start: index, end: index + character.length, name: `U+${code}` };
   }
 }
+
+/** An escape that nothing needs, in a text between double quotes. */
+export interface NeedlessEscape {
+  readonly start: number;
+  readonly end: number;
+  /** What it stands for; absent where it hides the end of a line. */
+  readonly character?: string;
+}
+
+/** Each escape whole, so that the second backslash of `\\` starts none. */
+const ESCAPE = /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|\r\n|[^])/g;
+/** What names, addresses and paths consist of. Nobody has to escape these. */
+const WORD = /^[A-Za-z0-9._:/-]$/;
+
+/**
+ * Finds the first escape that hides a word from whoever searches for it: one of a letter, a digit
+ * or one of `. _ - : /` by its number, or one of a line end between two characters of a word.
+ *
+ * @param quoted the text as it is written, with its quotes
+ */
+export function needlessEscape(quoted: string): NeedlessEscape | undefined {
+  if (!quoted.includes("\\")) return undefined;
+  for (const { 0: escape, 1: x, 2: u, 3: long, index: start } of quoted.matchAll(ESCAPE)) {
+    const end = start + escape.length;
+    const code = x ?? u ?? long;
+    if (code !== undefined) {
+      const number = parseInt(code, 16);
+      const character = number < 0x80 ? String.fromCharCode(number) : "";
+      if (WORD.test(character)) return { start, end, character };
+    } else if (/[\r\n]$/.test(escape) && joinsWord(quoted, start, end)) {
+      return { start, end: start + 1 };
+    }
+  }
+  return undefined;
+}
+
+/** The blanks that the next line starts with do not count. */
+function joinsWord(quoted: string, start: number, end: number): boolean {
+  const next = /^[ \t]*(.)/.exec(quoted.slice(end))?.[1] ?? "";
+  return WORD.test(quoted[start - 1] ?? "") && WORD.test(next);
+}
