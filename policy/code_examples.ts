@@ -247,6 +247,10 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
       ),
     },
   },
+  BG1114: {
+    wrong: { devices: device('match: { id: "1b36:0010", iommuGroup: 010 }') },
+    right: { devices: device('match: { id: "1b36:0010", iommuGroup: 10 }') },
+  },
   BG1201: {
     wrong: { exports: exported("{ offset: 0, length: 8MB }") },
     right: { exports: exported("{ offset: 0, length: 8MiB }") },

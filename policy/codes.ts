@@ -194,6 +194,13 @@ export const CODES = {
     why: "The hash of an executable is 64 lower-case hexadecimal digits.",
     fix: "Write what `sha256sum` prints, in quotes.",
   },
+  BG1114: {
+    severity: "error",
+    title: "A number that readers disagree on",
+    why:
+      "010 is ten for YAML 1.2 and eight for YAML 1.1, and not every reader knows signs, 0o and 0x. The index of a BAR, a group and a node are written in one way.",
+    fix: "Write it in decimal, without leading zeros and without a sign.",
+  },
   BG1201: {
     severity: "error",
     title: "Not a number of bytes",

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import type { ScalarType } from "./node.ts";
+import type { Report } from "./draft.ts";
+import type { ScalarNode, ScalarType } from "./node.ts";
+import type { Span } from "./position.ts";
 
 const NULL = /^(?:|~|null|Null|NULL)$/;
 const BOOLEAN = /^(?:true|True|TRUE|false|False|FALSE)$/;
@@ -36,4 +38,21 @@ export function scalarType(text: string): ScalarType {
   if (BOOLEAN.test(text)) return "boolean";
   if (INTEGER.test(text)) return "integer";
   return FLOAT.test(text) ? "float" : "string";
+}
+
+/**
+ * Tells an integer that is not written in the one way that all readers agree on. A negative number
+ * is out of the limits wherever this is asked, and told so by the schema.
+ *
+ * @param node an integer
+ * @param at its place
+ */
+export function checkDecimal({ text }: ScalarNode, at: Span, report: Report): void {
+  const value = Number(text);
+  if (value < 0 || /^(?:0|[1-9][0-9]*)$/.test(text)) return;
+  const octal = /^0[0-7]+$/.test(text) ? parseInt(text, 8) : value;
+  const other = octal === value ? "" : `, or ${octal} if octal was meant`;
+  const message =
+    `Cannot accept the number: readers disagree on how it is written (received ${text})`;
+  report("BG1114", at, message, { fix: `write ${Math.abs(value)}${other}` });
 }
