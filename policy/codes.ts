@@ -36,7 +36,7 @@ export const CODES = {
     severity: "error",
     title: "A control or hidden character",
     why:
-      "Control and bidirectional characters can make a policy look different from what it means (NUL, U+202E, U+2066, a byte order mark inside the text, U+2028).",
+      "Such characters can make a policy look different from what it means: controls (NUL, U+202E, U+2066, a byte order mark inside the text, U+2028), a carriage return that is not part of CRLF, which ends a line to YAML and to few others, and what nobody sees (soft hyphens, variation selectors, tags, fillers such as U+3164).",
     fix: "Delete the character.",
   },
   BG1004: {

@@ -1,6 +1,7 @@
 /**
  * Characters that people cannot see, or that change how others are shown: controls, formats
- * (bidirectional marks among them), lone surrogates, and line ends that only some readers know.
+ * (bidirectional marks and tags among them), variation selectors, letters without a shape, lone
+ * surrogates, numbers that are no characters, and line ends that only some readers know.
  *
  * @module
  */
@@ -14,11 +15,18 @@ export interface HiddenCharacter {
 }
 
 /** A text of ASCII alone is seen to hide nothing before the classes of all of Unicode are built. */
-const SUSPICIOUS = /[^\t\n\r\x20-\x7e]/;
-const HIDDEN = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+const SUSPICIOUS = /[^\t\n\r\x20-\x7e]|\r(?!\n)/;
 
 /**
- * Finds them in order.
+ * All of them. Those that Unicode lets readers ignore are most; the blank of Braille and the musical
+ * note without a head are shown as nothing although it says otherwise.
+ */
+export const HIDDEN =
+  /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\u{1d159}]/gu;
+
+/**
+ * Finds them in order. Tabs and line ends hide nothing; but a carriage return alone, which YAML
+ * takes for a line end, is none to most other readers.
  *
  * @example
  * ```ts
@@ -31,6 +39,8 @@ const HIDDEN = /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 export function* hiddenIn(text: string): Generator<HiddenCharacter, undefined> {
   if (!SUSPICIOUS.test(text)) return;
   for (const { 0: character, index } of text.matchAll(HIDDEN)) {
+    if (character === "\t" || character === "\n") continue;
+    if (character === "\r" && text[index + 1] === "\n") continue;
     const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
     yield { start: index, end: index + character.length, name: `U+${code}` };
   }

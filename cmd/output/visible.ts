@@ -4,8 +4,7 @@
  *
  * @module
  */
-
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+import { HIDDEN } from "../../policy/hidden.ts";
 
 /**
  * Replaces control and hidden characters (escape sequences and bidirectional marks among them) by
