@@ -15,7 +15,7 @@ import {
   type ScalarEvent,
   type SequenceEvent,
   YAMLException,
-} from "js-yaml";
+} from "./yaml_events.js";
 import type { Code } from "./codes.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { LineMap } from "./lines.ts";
