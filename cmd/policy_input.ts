@@ -5,10 +5,6 @@
  */
 import type { PolicySource } from "../policy/load.ts";
 import { MAX_FILE_SIZE } from "../policy/source.ts";
-import { CommandError } from "./errors.ts";
-import { ExitStatus } from "./exit_status.ts";
-import { fileTrouble } from "./file_trouble.ts";
-import { isThere } from "./is_there.ts";
 
 /** A policy file with its bytes. */
 export type PolicyFile = PolicySource & { readonly bytes: Uint8Array };
@@ -45,10 +41,16 @@ export async function readPolicyFiles(
     if (path === "-") await addStdin(collected, readStdin);
     else await addPath(path, collected);
   }
-  if (collected.problems.length > 0) {
-    throw new CommandError(collected.problems, ExitStatus.usage);
-  }
+  if (collected.problems.length > 0) throw await usageError(collected.problems);
   return collected.files;
+}
+
+// What a run without a mistake does not need is loaded by those that do.
+
+async function usageError(problems: readonly string[]): Promise<Error> {
+  const { CommandError } = await import("./errors.ts");
+  const { ExitStatus } = await import("./exit_status.ts");
+  return new CommandError(problems, ExitStatus.usage);
 }
 
 async function addStdin(collected: Collected, readStdin: () => Promise<Uint8Array>): Promise<void> {
@@ -65,15 +67,19 @@ async function addPath(path: string, collected: Collected): Promise<void> {
 /** @returns the paths that a path or pattern stands for; where there are none, it is told why */
 async function meantBy(path: string, { problems }: Collected): Promise<readonly string[]> {
   try {
-    if (!isPattern(path) || isThere(path)) return [path];
+    if (!isPattern(path) || await isThere(path)) return [path];
     const { expandGlob } = await import("./expand_globs.ts");
     const paths = expandGlob(path);
     if (paths.length === 0) problems.push(`Cannot find a file that matches ${path}`);
     return paths;
   } catch (error) {
-    problems.push(unreadable(path, error));
+    problems.push(await unreadable(path, error));
     return [];
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await import("./is_there.ts")).isThere(path);
 }
 
 /** Whether a path could be meant as a pattern. */
@@ -90,7 +96,7 @@ async function addNamed(path: string, collected: Collected): Promise<void> {
       collected.problems.push(`Cannot find a policy in ${path}: no *.yaml or *.yml is below it`);
     }
   } catch (error) {
-    collected.problems.push(unreadable(path, error));
+    collected.problems.push(await unreadable(path, error));
   }
 }
 
@@ -160,7 +166,7 @@ async function addBelow(path: string, collected: Collected): Promise<number> {
     if (!/\.ya?ml$/i.test(path)) return 0;
     await addFile(path, info, collected);
   } catch (error) {
-    collected.problems.push(unreadable(path, error));
+    collected.problems.push(await unreadable(path, error));
   }
   return 1;
 }
@@ -201,6 +207,7 @@ export async function collectBounded(
   return whole;
 }
 
-function unreadable(path: string, error: unknown): string {
+async function unreadable(path: string, error: unknown): Promise<string> {
+  const { fileTrouble } = await import("./file_trouble.ts");
   return `Cannot read ${path}: ${fileTrouble(error, "read")}`;
 }

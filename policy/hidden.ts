@@ -18,11 +18,13 @@ export interface HiddenCharacter {
 const SUSPICIOUS = /[^\t\n\r\x20-\x7e]|\r(?!\n)/;
 
 /**
- * All of them. Those that Unicode lets readers ignore are most; the blank of Braille and the musical
+ * All of them; made when it is first needed, for building these classes takes longer than most
+ * texts. Those that Unicode lets readers ignore are most; the blank of Braille and the musical
  * note without a head are shown as nothing although it says otherwise.
  */
-export const HIDDEN =
-  /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\u{1d159}]/gu;
+export function hidden(): RegExp {
+  return /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\u2800\u{1d159}]/gu;
+}
 
 /**
  * Finds them in order. Tabs and line ends hide nothing; but a carriage return alone, which YAML
@@ -38,7 +40,7 @@ export const HIDDEN =
  */
 export function* hiddenIn(text: string): Generator<HiddenCharacter, undefined> {
   if (!SUSPICIOUS.test(text)) return;
-  for (const { 0: character, index } of text.matchAll(HIDDEN)) {
+  for (const { 0: character, index } of text.matchAll(hidden())) {
     if (character === "\t" || character === "\n") continue;
     if (character === "\r" && text[index + 1] === "\n") continue;
     const code = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");

@@ -430,23 +430,24 @@ class TreeBuilder {
   }
 
   #pair(parent: Frame, key: Node, value: Node): void {
-    const at = this.#lines.span(key.start, key.end);
     if (key.kind !== "scalar" || key.type === "null") {
-      this.#report("BG1011", at, "Cannot accept the key: it is not a name");
-      return;
+      this.#reportKey("BG1011", key, "Cannot accept the key: it is not a name");
+    } else if (key.plain && key.text === "<<") {
+      this.#reportKey("BG1010", key, "Cannot accept a merge key (received <<)");
+    } else {
+      const first = parent.entries.get(key.text);
+      if (first === undefined) parent.entries.set(key.text, { key, value });
+      else this.#reportTwice(key, first.key);
     }
-    if (key.plain && key.text === "<<") {
-      this.#report("BG1010", at, "Cannot accept a merge key (received <<)");
-      return;
-    }
-    const first = parent.entries.get(key.text);
-    if (first === undefined) {
-      parent.entries.set(key.text, { key, value });
-      return;
-    }
-    const place = related(this.#lines.span(first.key.start, first.key.end), "first here");
-    this.#report("BG1006", at, `Cannot accept the key twice (received ${key.text})`, {
-      related: [place],
-    });
+  }
+
+  #reportKey(code: Code, key: Node, message: string, details?: Details): void {
+    this.#report(code, this.#lines.span(key.start, key.end), message, details);
+  }
+
+  #reportTwice(key: ScalarNode, first: ScalarNode): void {
+    const place = related(this.#lines.span(first.start, first.end), "first here");
+    const message = `Cannot accept the key twice (received ${key.text})`;
+    this.#reportKey("BG1006", key, message, { related: [place] });
   }
 }

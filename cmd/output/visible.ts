@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { HIDDEN } from "../../policy/hidden.ts";
+import { hidden } from "../../policy/hidden.ts";
 
 /**
  * Replaces control and hidden characters (escape sequences and bidirectional marks among them) by
@@ -20,7 +20,7 @@ import { HIDDEN } from "../../policy/hidden.ts";
  * ```
  */
 export function visible(text: string): string {
-  return text.replace(HIDDEN, codePoint);
+  return text.replace(hidden(), codePoint);
 }
 
 /**
@@ -37,7 +37,7 @@ export function visible(text: string): string {
  */
 export function visibleLines(text: string): string {
   return text.replace(
-    HIDDEN,
+    hidden(),
     (found) => found === "\n" || found === "\t" ? found : codePoint(found),
   );
 }
