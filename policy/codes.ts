@@ -104,7 +104,8 @@ export const CODES = {
   BG1014: {
     severity: "note",
     title: "More problems than are shown",
-    why: "After 1000 diagnostics of a file the rest is not kept.",
+    why:
+      "Of each file 1000 diagnostics are kept, errors before all others; the rest is only counted.",
     fix: "Mend what is shown first.",
   },
   BG1015: {
