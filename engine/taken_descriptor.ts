@@ -11,8 +11,8 @@ import {
   type LentDevice,
   otherThan,
 } from "./device_lender.ts";
-import { type DeviceOwner, findOwner } from "./device_owner.ts";
-import { IdentityDriftError } from "./errors.ts";
+import { type DeviceOwner, findOwner, ownerDifferences } from "./device_owner.ts";
+import { DeniedError, IdentityDriftError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type { Lane } from "./kernel.ts";
 import { OpenDevice } from "./process_descriptors.ts";
@@ -29,6 +29,7 @@ export class TakenDescriptor implements DeviceLender {
     private readonly context: BorrowContext,
     private readonly address: string,
     private readonly owner: DeviceOwner,
+    private readonly wanted: OwnerIdentity,
   ) {
     this.lane = context.lane;
     this.pid = owner.pid;
@@ -47,7 +48,7 @@ export class TakenDescriptor implements DeviceLender {
     address: string,
     owner: OwnerIdentity,
   ): Promise<TakenDescriptor> {
-    return new TakenDescriptor(context, address, await findOwner(context, address, owner));
+    return new TakenDescriptor(context, address, await findOwner(context, address, owner), owner);
   }
 
   /** By the copy it is settled which device it is; the numbers of another process can change. */
@@ -65,14 +66,30 @@ export class TakenDescriptor implements DeviceLender {
         "ask which device it is",
         () => otherThan(lane, device, address),
       );
-      if (other === undefined) return { device, giveBack };
-      throw new IdentityDriftError(
-        `Cannot borrow ${address}: the owner's descriptor is of ${other}, by now`,
-      );
+      if (other !== undefined) {
+        throw new IdentityDriftError(
+          `Cannot borrow ${address}: the owner's descriptor is of ${other}, by now`,
+        );
+      }
+      await this.#checkAgain();
+      return { device, giveBack };
     } catch (error) {
       await giveBack();
       throw error;
     }
+  }
+
+  /** The same process can have become another program, or another account's. */
+  async #checkAgain(): Promise<void> {
+    const { address, context, wanted, owner: { pid, pidfd } } = this;
+    const wrong = await explained(
+      `look again at process ${pid}`,
+      () => ownerDifferences(context, wanted, pidfd),
+    );
+    if (wrong.length === 0) return;
+    throw new DeniedError(
+      `Cannot borrow ${address}: process ${pid} is not its owner any more: ${wrong.join(", and ")}`,
+    );
   }
 
   hasDeviceOpen(): Promise<boolean | undefined> {

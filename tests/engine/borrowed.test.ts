@@ -294,6 +294,22 @@ Deno.test("a descriptor that has become another device's is not exported from", 
   assert.equal(device.references, 1);
 });
 
+Deno.test("who has become somebody else when the descriptor is taken is not exported from", async () => {
+  const { scene, process, device } = await owned();
+  const borrow = scene.kernel.borrow.bind(scene.kernel);
+  scene.kernel.borrow = (...args) => {
+    const taken = borrow(...args);
+    Object.assign(process.identity, { unit: "other.service" });
+    return taken;
+  };
+  await assert.rejects(
+    scene.guardian.open(),
+    (error: Error) =>
+      error instanceof DeniedError && /is not its owner any more: unit must be/.test(error.message),
+  );
+  assert.equal(device.references, 1, "no copy is left");
+});
+
 Deno.test("another device than the planned one is not borrowed, whatever its address", async () => {
   const drifts: readonly (readonly [RegExp, (config: Uint8Array) => void])[] = [
     [/its id is dead:beef, and not 1b36:0010/, (it) => it.set([0xad, 0xde, 0xef, 0xbe], 0)],
