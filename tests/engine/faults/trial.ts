@@ -222,11 +222,17 @@ export class Trial {
     return last?.type === "planned" ? last.grant : undefined;
   }
 
-  /** Whatever was told to have ended cannot be imported. */
+  /**
+   * Whatever was told to have ended cannot be imported. What was never told to be exported nobody has
+   * got: a probe that failed can leave it in Bargate's own address space until the generation ends.
+   */
   check(): void {
     const { events } = this.scene;
+    const exported = new Set(
+      events.filter(({ type }) => type === "exported").map(({ grant }) => grant),
+    );
     for (const { grant = "", type, reason } of events) {
-      if (type !== "ended") continue;
+      if (type !== "ended" || !exported.has(grant)) continue;
       const buffer = this.#bufferOf.get(grant);
       const told = reason === "failed" && events.some((event) => event.type === "late");
       const reachable = buffer !== undefined && !buffer.revoked && buffer.references > 0;
