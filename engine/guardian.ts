@@ -244,7 +244,7 @@ export class Guardian {
 
   /** What is seen is taken in one place, whoever saw it. */
   #observers(): ObservationPost {
-    const { kernel, clock, log, observe } = this.context;
+    const { kernel, clock, log, files, observe } = this.context;
     const context = {
       kernel,
       clock,
@@ -254,7 +254,7 @@ export class Guardian {
         this.#desk.beforeReset(devices, cause),
       late: (cause: Cause) => this.#supervision.late(cause),
     };
-    return new ObservationPost(context, log, observe);
+    return new ObservationPost(context, log, files, observe);
   }
 
   #ownerEnded(address: string, cause: Cause): void {

@@ -17,7 +17,7 @@ export interface GuardianContext {
   readonly log: EventLog;
   /** How long a call of an end may take before it is late, ms. */
   readonly limitMs: number;
-  /** For looking at the owners of borrowed devices. */
+  /** For looking at the owners of borrowed devices, and at where this process is. */
   readonly files: Files;
   /** What is watched by consent. */
   readonly observe?: ObserverChoice;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Files } from "../host/files.ts";
 import type { DeviceGuard } from "./device_guard.ts";
 import type { EventLog } from "./event.ts";
 import { messageOf } from "./guard_context.ts";
@@ -12,6 +13,7 @@ import { type DeviceFile, filesOf, resetFilesOf } from "./observers/device_files
 import { observeInterrupts } from "./observers/interrupts.ts";
 import type { Observer } from "./observers/observation.ts";
 import { type GateContext, ResetGate } from "./observers/reset_gate.ts";
+import { whyNotTheHosts } from "./observers/own_sysfs.ts";
 import { observeRevokes } from "./observers/revoke_trace.ts";
 import { SysfsFiles } from "./observers/sysfs_files.ts";
 import { observeUevents } from "./observers/uevents.ts";
@@ -28,17 +30,19 @@ export interface ObserverChoice {
 /** Watches devices. */
 export class ObservationPost implements Observer {
   readonly #observers: Observer[] = [];
-  #files: SysfsFiles | undefined;
+  #watches: SysfsFiles | undefined;
   #gate: ResetGate | undefined;
 
   /**
    * @param context takes what is seen
    * @param log is told what cannot be watched
+   * @param files procfs, which tells where this process is
    * @param choice what is watched by consent
    */
   constructor(
     private readonly context: GateContext,
     private readonly log: EventLog,
+    private readonly files: Files,
     private readonly choice: ObserverChoice = {},
   ) {}
 
@@ -50,7 +54,9 @@ export class ObservationPost implements Observer {
   async open(): Promise<void> {
     const { context } = this;
     this.#attempt("uevents", () => this.#observers.push(observeUevents(context)));
-    this.#attempt("sysfs", () => this.#observers.push(this.#files = new SysfsFiles(context)));
+    this.#attempt("sysfs", () => this.#observers.push(this.#watches = new SysfsFiles(context)));
+    const elsewhere = whyNotTheHosts(this.files);
+    if (elsewhere !== undefined) this.#missing("sysfs", elsewhere);
     if (this.choice.gateResets) this.#observers.push(this.#gate = new ResetGate(context));
     if (!this.choice.traceRevokes) return;
     const trace = await ready("trace revokes", () => observeRevokes(context));
@@ -76,7 +82,8 @@ export class ObservationPost implements Observer {
       const detail = "resets by the owner are not seen without --trace-revokes";
       this.#missing("revoke-trace", detail, address);
     }
-    const refusals = this.#files?.add(address, [...filesOf(target), ...ownersFiles(target)]) ?? [];
+    const refusals = this.#watches?.add(address, [...filesOf(target), ...ownersFiles(target)]) ??
+      [];
     if (refusals.length > 0) this.#missing("sysfs", refusals.map(messageOf).join("; "), address);
     await ready(
       `put a gate before the resets of ${address}`,

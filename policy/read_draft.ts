@@ -34,7 +34,6 @@ import { DOORBELLS, DOORBELLS_BAR } from "./nvme_doorbells.ts";
 import type { Span } from "./position.ts";
 import { formatQuantity, parseQuantity } from "./quantity.ts";
 import { related } from "./report.ts";
-import { checkDecimal } from "./scalar_type.ts";
 
 const DEFAULT_GRACE_MS = 2000;
 
@@ -147,9 +146,7 @@ export class DraftReader {
 
   #integer(node: Node): number | undefined {
     const scalar = asScalar(node);
-    if (scalar?.type !== "integer") return undefined;
-    checkDecimal(scalar, this.#span(scalar), this.#report);
-    return Number(scalar.text);
+    return scalar?.type === "integer" ? Number(scalar.text) : undefined;
   }
 
   #barSizes(node: Node | undefined): ReadonlyMap<number, readonly bigint[]> {
@@ -377,10 +374,7 @@ export class DraftReader {
     const scalar = asScalar(node);
     if (scalar?.type !== "integer") return undefined;
     const value = Number(scalar.text);
-    if (value < 0 || value > 5) return undefined;
-    const at = this.#span(scalar);
-    checkDecimal(scalar, at, this.#report);
-    return { value, at };
+    return value >= 0 && value <= 5 ? { value, at: this.#span(scalar) } : undefined;
   }
 
   #choice<T extends string>(

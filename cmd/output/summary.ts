@@ -4,7 +4,6 @@
  * @module
  */
 import type { Diagnostic, Severity } from "../../policy/diagnostic.ts";
-import type { LoadResult } from "../../policy/load.ts";
 
 /** The summary of Diagnostic v1. */
 export interface Summary {
@@ -14,18 +13,12 @@ export interface Summary {
   readonly exports: number;
 }
 
-/**
- * Counts.
- *
- * @param diagnostics what is shown
- * @param counts of the policies, with how many diagnostics are not shown
- */
+/** Counts. */
 export function summarize(
   diagnostics: readonly Diagnostic[],
-  counts: Pick<LoadResult, "files" | "exports" | "omitted">,
+  counts: { readonly files: number; readonly exports: number },
 ): Summary {
-  const of = (severity: Severity) =>
-    diagnostics.filter((d) => d.severity === severity).length + counts.omitted[severity];
+  const of = (severity: Severity) => diagnostics.filter((d) => d.severity === severity).length;
   return {
     errors: of("error"),
     warnings: of("warning"),

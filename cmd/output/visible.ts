@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { hidden } from "../../policy/hidden.ts";
+
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /**
  * Replaces control and hidden characters (escape sequences and bidirectional marks among them) by
@@ -20,7 +21,7 @@ import { hidden } from "../../policy/hidden.ts";
  * ```
  */
 export function visible(text: string): string {
-  return text.replace(hidden(), codePoint);
+  return text.replace(HIDDEN, codePoint);
 }
 
 /**
@@ -37,7 +38,7 @@ export function visible(text: string): string {
  */
 export function visibleLines(text: string): string {
   return text.replace(
-    hidden(),
+    HIDDEN,
     (found) => found === "\n" || found === "\t" ? found : codePoint(found),
   );
 }

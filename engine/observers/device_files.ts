@@ -1,5 +1,5 @@
 /**
- * The files of sysfs through which others can reset, take away or change a device, and what each of
+ * The files of sysfs, and of procfs, through which others can reset, take away or change a device, and what each of
  * them means for it.
  *
  * @module
@@ -50,13 +50,14 @@ const EVENTS: Readonly<Record<string, { event: FileEventKind; kind: ObservationK
 export function filesOf(place: DevicePlace): readonly DeviceFile[] {
   return [
     ...named(place.address, ["reset", "config", "remove", "driver/unbind"]),
+    ...inProcfs(place.address, "config-write"),
     ...place.physfn === undefined ? [] : [
       ...named(place.physfn, ["reset", "remove", "sriov_numvfs"]),
-      resetByConfig(place.physfn),
+      ...resetByConfig(place.physfn),
     ],
     ...place.above.flatMap((bridge) => [
       ...named(bridge, ["reset", "reset_subordinate", "remove"]),
-      resetByConfig(bridge),
+      ...resetByConfig(bridge),
     ]),
     ...place.slots.flatMap((slot) => file(`${PCI}/slots/${slot}`, "power")),
   ];
@@ -80,11 +81,30 @@ export function resetFilesOf({ address, physfn, above }: DevicePlace): readonly 
 }
 
 /**
+ * The same registers in procfs: another file, and so another watch. Which of the names a function has
+ * is for its kernel's architecture to say (`pci_proc_attach_device` in drivers/pci/proc.c).
+ */
+function inProcfs(address: string, kind: ObservationKind): readonly DeviceFile[] {
+  const [domain = "", bus = "", device = ""] = address.split(":");
+  const folders = Number.parseInt(domain, 16) === 0 ? [bus, `${domain}:${bus}`] : [
+    `${domain}:${bus}`,
+  ];
+  return folders.map((folder) => ({
+    path: `/proc/bus/pci/${folder}/${device}`,
+    event: "modify",
+    kind,
+  }));
+}
+
+/**
  * A function reset of a physical function, or a secondary bus reset of a bridge, is a bit in there
  * that reads as 0 afterwards: nobody can tell what was written.
  */
-function resetByConfig(address: string): DeviceFile {
-  return { path: `${PCI}/devices/${address}/config`, event: "modify", kind: "reset" };
+function resetByConfig(address: string): readonly DeviceFile[] {
+  return [
+    { path: `${PCI}/devices/${address}/config`, event: "modify", kind: "reset" },
+    ...inProcfs(address, "reset"),
+  ];
 }
 
 function named(address: string, names: readonly string[]): readonly DeviceFile[] {

@@ -44,6 +44,14 @@ function memoryOff({ device }: Place): void {
   writeAt(path, 4, new Uint8Array([(command[0] ?? 0) & ~MEMORY, command[1] ?? 0]));
 }
 
+/** The same through procfs, as `setpci -A linux-proc` does. */
+function memoryOffByProcfs({ device }: Place): void {
+  const [, bus = "", place = ""] = (device.split("/").at(-1) ?? "").split(":");
+  const command = Deno.readFileSync(`${device}/config`).slice(4, 6);
+  const off = new Uint8Array([(command[0] ?? 0) & ~MEMORY, command[1] ?? 0]);
+  writeAt(`/proc/bus/pci/${bus}/${place}`, 4, off);
+}
+
 interface Outside {
   readonly what: string;
   readonly reason: string;
@@ -68,6 +76,12 @@ const MEMORY_OFF: Outside = {
   what: "memory decode switched off by a config write of another process",
   reason: "decode-off",
   act: memoryOff,
+};
+
+const MEMORY_OFF_BY_PROCFS: Outside = {
+  what: "memory decode switched off by a write through procfs",
+  reason: "decode-off",
+  act: memoryOffByProcfs,
 };
 
 /** Makes it happen, and records how long after it the grant had ended. */
@@ -231,7 +245,7 @@ async function traced(context: CaseContext): Promise<void> {
 
 /** Cases of the observers. */
 export const cases: readonly LabCase[] = [
-  ...[...RESETS, MEMORY_OFF].map((outside): LabCase => ({
+  ...[...RESETS, MEMORY_OFF, MEMORY_OFF_BY_PROCFS].map((outside): LabCase => ({
     name: `observed: ${outside.what} ends a grant with onReset: revoke, for good`,
     run: (context) => ends(context, outside),
   })),

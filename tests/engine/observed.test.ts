@@ -302,3 +302,19 @@ Deno.test("a device on which something takes long is looked at once after it, no
   await scene.finish();
   assertNothingLeft(scene);
 });
+
+Deno.test("a sysfs that is perhaps not the host's is told of, and nothing where there is but one", async () => {
+  const told = async (link: string | undefined) => {
+    const scene = new Scene([{}]);
+    if (link !== undefined) scene.files.tree["/proc/self/ns/net"] = `->${link}`;
+    await scene.start();
+    await scene.finish();
+    return scene.events.filter(({ type }) => type === "unobserved").map(({ cause }) => cause);
+  };
+  assert.deepEqual(await told(undefined), []);
+  assert.deepEqual(await told("net:[4026531833]"), []);
+  const [cause, ...more] = await told("net:[4026532101]");
+  assert.equal(cause?.source, "sysfs");
+  assert.match(cause?.detail ?? "", /network namespace of its own \(net:\[4026532101\]\)/);
+  assert.deepEqual(more, []);
+});

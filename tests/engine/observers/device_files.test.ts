@@ -17,15 +17,28 @@ Deno.test("filesOf has the function, its physical function, what is above, and i
     "01:10.0/config modify config-write",
     "01:10.0/remove open removal",
     "01:10.0/driver/unbind open look",
+    "/proc/bus/pci/01/10.0 modify config-write",
+    "/proc/bus/pci/0000:01/10.0 modify config-write",
     "01:00.0/reset modify reset",
     "01:00.0/remove open removal",
     "01:00.0/sriov_numvfs modify look",
     "01:00.0/config modify reset",
+    "/proc/bus/pci/01/00.0 modify reset",
+    "/proc/bus/pci/0000:01/00.0 modify reset",
     "00:10.0/reset modify reset",
     "00:10.0/reset_subordinate modify reset",
     "00:10.0/remove open removal",
     "00:10.0/config modify reset",
+    "/proc/bus/pci/00/10.0 modify reset",
+    "/proc/bus/pci/0000:00/10.0 modify reset",
     "slots/1/power modify look",
+  ]);
+});
+
+Deno.test("filesOf names a function of another domain by its domain", () => {
+  const paths = filesOf({ address: "10000:01:00.0", above: [], slots: [] }).map(({ path }) => path);
+  assert.deepEqual(paths.filter((path) => path.startsWith("/proc/")), [
+    "/proc/bus/pci/10000:01/00.0",
   ]);
 });
 
