@@ -23,9 +23,15 @@ export async function planningHost(context: Context, sim: string | undefined): P
     return { files: new LinuxFiles(), release: kernelRelease(), pageSize: pageSize() };
   }
   const { openSimulatedHost } = await loadSimulation();
-  const { kernel, files, snapshot } = await openSimulatedHost(
+  const { kernel, files, snapshot, problems } = await openSimulatedHost(
     sim,
     (line) => context.process.stderr.write(`${visible(line)}\n`),
   );
-  return { files, release: kernel.release, pageSize: kernel.pageSize, simulated: snapshot };
+  return {
+    files,
+    release: kernel.release,
+    pageSize: kernel.pageSize,
+    simulated: snapshot,
+    problems,
+  };
 }

@@ -5,7 +5,7 @@
  */
 import { makePlan, type Plan, type PlanOptions } from "../engine/plan.ts";
 import type { Files } from "../host/files.ts";
-import { leftOutDiagnostics } from "../engine/left_out_findings.ts";
+import { leftOutDiagnostics, leftOutOfInventory } from "../engine/left_out_findings.ts";
 import { readSnapshot } from "../host/read_snapshot.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
@@ -25,6 +25,8 @@ export interface ThisHost {
   readonly pageSize: number;
   /** What it is simulated from; absent: it is the machine that this runs on. */
   readonly simulated?: HostSnapshot;
+  /** What is wrong with that. */
+  readonly problems?: readonly Diagnostic[];
 }
 
 /** A snapshot, and what it was taken without. */
@@ -59,12 +61,23 @@ export function factsOf(host: ThisHost, file?: string): HostFacts {
   return {
     ...(file === undefined ? {} : { file }),
     pageSize: host.pageSize,
-    diagnostics: [],
+    diagnostics: host.problems ?? [],
     take(wanted) {
+      // What can be read of a simulation is less than its file says, and more.
+      if (host.simulated !== undefined) return factsIn(host.simulated);
       const taken = readSnapshot(host.files, host, wanted);
       return { snapshot: taken.snapshot, diagnostics: leftOutDiagnostics(taken) };
     },
   };
+}
+
+/**
+ * The facts of a host that is a file, also where the file is simulated: so both are judged alike.
+ *
+ * @param snapshot the file's
+ */
+export function factsIn(snapshot: HostSnapshot): TakenFacts {
+  return { snapshot, diagnostics: leftOutOfInventory(snapshot) };
 }
 
 /** Policy files, checked, and the plan if they are valid. */

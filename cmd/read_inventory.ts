@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { leftOutOfInventory } from "../engine/left_out_findings.ts";
 import { snapshotDiagnostic } from "../engine/snapshot_findings.ts";
 import { MAX_SNAPSHOT_BYTES, parseSnapshot } from "../host/parse_snapshot.ts";
-import type { HostFacts } from "./prepare_plan.ts";
+import { factsIn, type HostFacts } from "./prepare_plan.ts";
 import { readBounded } from "./read_bounded.ts";
 
 /**
@@ -24,7 +23,6 @@ export async function readInventory(file: string): Promise<HostFacts> {
     file,
     ...(snapshot === undefined ? {} : { pageSize: snapshot.pageSize }),
     diagnostics: problems.map((problem) => snapshotDiagnostic(problem, file)),
-    take: () =>
-      snapshot === undefined ? undefined : { snapshot, diagnostics: leftOutOfInventory(snapshot) },
+    take: () => snapshot === undefined ? undefined : factsIn(snapshot),
   };
 }

@@ -14,6 +14,7 @@ import type { HostSnapshot } from "../host/snapshot.ts";
 import { HostedKernel } from "../sim/hosted_kernel.ts";
 import { SnapshotFiles } from "../sim/snapshot_files.ts";
 import { functionsOf } from "../sim/snapshot_functions.ts";
+import type { Diagnostic } from "../policy/diagnostic.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { readInventory } from "./read_inventory.ts";
@@ -31,6 +32,8 @@ export interface SimulatedHost {
   readonly kernel: HostedKernel;
   readonly files: Files;
   readonly snapshot: HostSnapshot;
+  /** What is wrong with it, and does no harm. */
+  readonly problems: readonly Diagnostic[];
 }
 
 /**
@@ -46,14 +49,14 @@ export async function openSimulatedHost(
   tell: (line: string) => void,
   players: Players = "real",
 ): Promise<SimulatedHost> {
-  const snapshot = await readHost(path);
+  const { snapshot, problems } = await readHost(path);
   const host = simulatedHost(snapshot, tell, players);
   const count = functionsOf(snapshot).length;
   const devices = `${count} ${count === 1 ? "device" : "devices"} on vfio-pci`;
   tell(
     `simulated: Linux ${snapshot.kernel.release} with ${devices}, from ${path}; no device of this machine is touched`,
   );
-  return host;
+  return { ...host, problems };
 }
 
 /**
@@ -79,7 +82,7 @@ export function simulatedHost(
     hasIommufd: snapshot.functions.some(({ cdev }) => cdev !== undefined),
     ...accounts(tell, players),
   });
-  return { kernel, files, snapshot };
+  return { kernel, files, snapshot, problems: [] };
 }
 
 function accounts(tell: (line: string) => void, players: Players): {
@@ -120,10 +123,12 @@ function ownAccount(): Account {
   };
 }
 
-async function readHost(path: string): Promise<HostSnapshot> {
+async function readHost(
+  path: string,
+): Promise<Pick<SimulatedHost, "snapshot" | "problems">> {
   const { take, diagnostics } = await readInventory(path);
-  const host = take(() => true)?.snapshot;
-  if (host !== undefined) return host;
+  const snapshot = take(() => true)?.snapshot;
+  if (snapshot !== undefined) return { snapshot, problems: diagnostics };
   const wrong = diagnostics.map(({ file, line, column, message }) =>
     `${file}:${line}:${column}: ${message}`
   );

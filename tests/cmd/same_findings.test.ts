@@ -1,10 +1,21 @@
 /** A host is the same host, whether it is looked at as a file or as it stands (here: simulated). */
 import assert from "node:assert/strict";
+import type { Context } from "../../cmd/context.ts";
 import { ExitStatus } from "../../cmd/exit_status.ts";
+import { planningHost } from "../../cmd/planning_host.ts";
+import { factsOf, type HostFacts } from "../../cmd/prepare_plan.ts";
+import { readInventory } from "../../cmd/read_inventory.ts";
+import "../../ffi/preload.ts";
 import { fromFileUrl } from "../support/paths.ts";
 import { bargate } from "./run_verb.ts";
 
-const LABORATORY = fromFileUrl(new URL("../../examples/hosts/laboratory.json", import.meta.url));
+const HOSTS = new URL("../../examples/hosts/", import.meta.url);
+const LABORATORY = fromFileUrl(new URL("laboratory.json", HOSTS));
+const POLICIES = fromFileUrl(new URL("../../examples/policies/", import.meta.url));
+/** It says a little that makes no sense, and is a host all the same. */
+const WITH_WARNING = fromFileUrl(
+  new URL("../corpus/snapshots/bad/config-of-another.json", import.meta.url),
+);
 
 /** Nothing but the importer's device makes functions other than the exporter matter. */
 function policy(device: string): string {
@@ -43,4 +54,68 @@ Deno.test("an importer's device is looked for among all functions of the host", 
       assert.equal(asFile[0], status, JSON.stringify(asFile));
     });
   }
+});
+
+/** All that verbs decide by. */
+async function factsBy(where: "--sim" | "--inventory", file: string) {
+  const stderr = { write: () => {} };
+  const context = { process: { stderr } } as unknown as Context;
+  const facts: HostFacts = where === "--inventory"
+    ? await readInventory(file)
+    : factsOf(await planningHost(context, file), file);
+  const { pageSize, diagnostics } = facts;
+  return { file: facts.file, pageSize, diagnostics, taken: facts.take(() => false) };
+}
+
+Deno.test("a simulated host has the facts of its file: none is lost, none is made up", async (t) => {
+  const names = [...Deno.readDirSync(HOSTS)].map(({ name }) => name)
+    .filter((name) => name.endsWith(".json")).sort();
+  assert.ok(names.length > 8);
+  for (const name of names) {
+    await t.step(name, async () => {
+      const file = fromFileUrl(new URL(name, HOSTS));
+      assert.deepEqual(await factsBy("--sim", file), await factsBy("--inventory", file));
+    });
+  }
+  await t.step("what is wrong with the file", async () => {
+    const asFile = await factsBy("--inventory", WITH_WARNING);
+    assert.ok(asFile.diagnostics.length > 0 && asFile.taken !== undefined);
+    assert.deepEqual(await factsBy("--sim", WITH_WARNING), asFile);
+  });
+});
+
+Deno.test("plan, preflight and init say the same of a file and of its simulation", async (t) => {
+  const run = async (args: readonly string[]) => {
+    const { status, stdout, stderr } = await bargate(args, { rights: ["-A"] });
+    assert.ok(stdout !== "", stderr);
+    return { status, stdout };
+  };
+  await t.step("plan", async () => {
+    const planned = async (where: string) =>
+      await run(["plan", "--format", "json", where, LABORATORY, POLICIES]);
+    const { status, stdout } = await planned("--sim");
+    const { simulated: _, ...plan } = JSON.parse(stdout);
+    const asFile = await planned("--inventory");
+    const { inventory: _file, ...other } = JSON.parse(asFile.stdout);
+    assert.deepEqual({ status, plan }, { status: asFile.status, plan: other });
+  });
+  await t.step("preflight", async () => {
+    const looked = async (where: string) => {
+      const { status, stdout } = await run([
+        ...["preflight", "--format", "json", where, LABORATORY, POLICIES],
+      ]);
+      const { diagnostics, hosts } = JSON.parse(stdout);
+      return { status, diagnostics, grants: hosts.map((each: { grants: unknown }) => each.grants) };
+    };
+    const asFile = await looked("--inventory");
+    assert.ok(asFile.diagnostics.length > 0);
+    assert.deepEqual(await looked("--sim"), asFile);
+  });
+  await t.step("init", async () => {
+    const written = async (where: string) => {
+      const { stdout } = await run(["init", where, LABORATORY]);
+      return stdout.replace("the simulated host ", "").replaceAll(/ +$/gm, "");
+    };
+    assert.equal(await written("--sim"), await written("--inventory"));
+  });
 });

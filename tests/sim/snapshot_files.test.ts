@@ -3,6 +3,7 @@ import "../../ffi/preload.ts";
 import assert from "node:assert/strict";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 import { FilesError } from "../../host/files.ts";
+import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import { readSnapshot } from "../../host/read_snapshot.ts";
 import type { HostSnapshot } from "../../host/snapshot.ts";
 import { SnapshotFiles } from "../../sim/snapshot_files.ts";
@@ -80,4 +81,23 @@ Deno.test("only what is bound to a VFIO driver can be opened", () => {
     false,
   ]);
   assert.deepEqual(fn?.hotResetDomain, [SSD, "0000:01:00.1"]);
+});
+
+Deno.test("sysfs of a simulated host says of each function what its file says", () => {
+  const hosts = new URL("../../examples/hosts/", import.meta.url);
+  for (const { name } of Deno.readDirSync(hosts)) {
+    if (!name.endsWith(".json")) continue;
+    const { snapshot: host } = parseSnapshot(Deno.readFileSync(new URL(name, hosts)));
+    assert.ok(host !== undefined, name);
+    const { release } = host.kernel;
+    const files = new SnapshotFiles(host, new LinuxFiles());
+    const read = readSnapshot(files, { release, pageSize: host.pageSize });
+    assert.deepEqual([read.skipped, read.findings], [[], []], name);
+    const { functions, cpu, iommu } = read.snapshot;
+    assert.deepEqual({ functions, cpu, iommu }, {
+      functions: host.functions,
+      cpu: host.cpu,
+      iommu: host.iommu,
+    }, name);
+  }
 });

@@ -139,7 +139,7 @@ class Builder {
       address: spec.address,
       vendor: spec.id.slice(0, 4),
       device: spec.id.slice(5),
-      ...(spec.subsystem === undefined ? {} : { subsystem: spec.subsystem }),
+      ...(spec.behind === undefined ? { subsystem: spec.subsystem ?? NO_SUBSYSTEM } : {}),
       class: spec.class,
       ...(spec.driver === undefined ? {} : { driver: spec.driver }),
       iommuGroup: spec.group,
@@ -157,6 +157,9 @@ class Builder {
     });
   }
 }
+
+/** What the registers of a function say that has none. */
+const NO_SUBSYSTEM = "0000:0000";
 
 /** No bridge here has a window for I/O, and so the kernel leaves such a BAR without an address. */
 function placeBar(spec: BarSpec, { low, high }: Spaces): SnapshotBar {
