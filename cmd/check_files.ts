@@ -39,7 +39,7 @@ export async function checkFiles(
   const result = loadPolicySet(files, pageSize === undefined ? {} : { pageSize });
   const summary = summarize(result.diagnostics, result);
   context.process.stdout.write(await format(flags, { result, summary, files, context }));
-  const refused = summary.errors > 0 || (flags.denyWarnings && summary.warnings > 0);
+  const refused = result.set === undefined || (flags.denyWarnings && summary.warnings > 0);
   return refused ? ExitStatus.invalidPolicy : ExitStatus.done;
 }
 

@@ -5,7 +5,8 @@
  * @module
  */
 import { decidingCheck, exportChecks, type KernelCheck } from "../engine/export_checks.ts";
-import { FunctionIndex, idOf } from "../engine/resolve.ts";
+import { idOf } from "../engine/match_fields.ts";
+import { FunctionIndex } from "../engine/resolve.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { DeviceRule, PolicySet } from "../policy/model.ts";
 import { CommandError } from "./errors.ts";

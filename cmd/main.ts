@@ -5,7 +5,6 @@
  * @module
  */
 import { type Context, processContext } from "./context.ts";
-import { exitStatusOf } from "./errors.ts";
 import type { Verb } from "./verb.ts";
 
 /**
@@ -108,9 +107,13 @@ function pathsOfValidate([verb, ...paths]: readonly string[]): readonly string[]
 if (import.meta.main) {
   const context = processContext();
   try {
-    Deno.exitCode = await main(Deno.args, context);
+    const status = await main(Deno.args, context);
+    // All is written: to end here is shorter than to have the runtime take itself apart.
+    if (pathsOfValidate(Deno.args) !== undefined) Deno.exit(status);
+    Deno.exitCode = status;
   } catch (error) {
     const { errorText } = await import("./error_text.ts");
+    const { exitStatusOf } = await import("./errors.ts");
     context.process.stderr.write(`${errorText(error)}\n`);
     Deno.exitCode = exitStatusOf(error);
   }

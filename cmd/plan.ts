@@ -11,7 +11,7 @@ import type { PlanPlace } from "../engine/plan_json.ts";
 import type { IoctlBytes } from "../engine/planned_call.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
 import { HOLD_NAMES, holdsOver } from "../engine/device_hold.ts";
-import { idOf } from "../engine/resolve.ts";
+import { idOf } from "../engine/match_fields.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";

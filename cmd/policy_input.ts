@@ -5,18 +5,17 @@
  */
 import type { PolicySource } from "../policy/load.ts";
 import { MAX_FILE_SIZE } from "../policy/source.ts";
-import { CommandError } from "./errors.ts";
-import { ExitStatus } from "./exit_status.ts";
-import { fileTrouble } from "./file_trouble.ts";
-import { isThere } from "./is_there.ts";
 
 /** A policy file with its bytes. */
 export type PolicyFile = PolicySource & { readonly bytes: Uint8Array };
 
-/** Files read so far, by identity, so that one given twice is read once. */
+/** What was read so far, so that what is given twice is read once. */
 interface Collected {
   readonly files: PolicyFile[];
+  /** Real paths of files and folders; `-`. */
   readonly seen: Set<string>;
+  /** Files that may have further names on the disk, by their inode. */
+  readonly linked: Map<string, PolicyFile[]>;
   readonly problems: string[];
 }
 
@@ -24,7 +23,7 @@ interface Collected {
  * Reads policy files.
  *
  * @param paths files; folders, of which all `*.yaml` and `*.yml` below are read, in order of their
- * names, hidden ones left out; patterns as in shells; `-` for standard input
+ * names, links followed, hidden ones left out; patterns as in shells; `-` for standard input
  * @param readStdin gives all of standard input
  * @throws {CommandError} usage: naming every path that cannot be read
  */
@@ -32,15 +31,26 @@ export async function readPolicyFiles(
   paths: readonly string[],
   readStdin: () => Promise<Uint8Array>,
 ): Promise<readonly PolicyFile[]> {
-  const collected: Collected = { files: [], seen: new Set(), problems: [] };
+  const collected: Collected = {
+    files: [],
+    seen: new Set(),
+    linked: new Map(),
+    problems: [],
+  };
   for (const path of paths) {
     if (path === "-") await addStdin(collected, readStdin);
     else await addPath(path, collected);
   }
-  if (collected.problems.length > 0) {
-    throw new CommandError(collected.problems, ExitStatus.usage);
-  }
+  if (collected.problems.length > 0) throw await usageError(collected.problems);
   return collected.files;
+}
+
+// What a run without a mistake does not need is loaded by those that do.
+
+async function usageError(problems: readonly string[]): Promise<Error> {
+  const { CommandError } = await import("./errors.ts");
+  const { ExitStatus } = await import("./exit_status.ts");
+  return new CommandError(problems, ExitStatus.usage);
 }
 
 async function addStdin(collected: Collected, readStdin: () => Promise<Uint8Array>): Promise<void> {
@@ -57,15 +67,19 @@ async function addPath(path: string, collected: Collected): Promise<void> {
 /** @returns the paths that a path or pattern stands for; where there are none, it is told why */
 async function meantBy(path: string, { problems }: Collected): Promise<readonly string[]> {
   try {
-    if (!isPattern(path) || isThere(path)) return [path];
+    if (!isPattern(path) || await isThere(path)) return [path];
     const { expandGlob } = await import("./expand_globs.ts");
     const paths = expandGlob(path);
     if (paths.length === 0) problems.push(`Cannot find a file that matches ${path}`);
     return paths;
   } catch (error) {
-    problems.push(unreadable(path, error));
+    problems.push(await unreadable(path, error));
     return [];
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await import("./is_there.ts")).isThere(path);
 }
 
 /** Whether a path could be meant as a pattern. */
@@ -76,48 +90,85 @@ function isPattern(path: string): boolean {
 async function addNamed(path: string, collected: Collected): Promise<void> {
   try {
     const info = Deno.statSync(path);
-    if (!firstTime(info, collected)) return;
-    if (!info.isDirectory) {
-      collected.files.push({ file: path, bytes: await readBounded(path, info) });
-      return;
-    }
-    const before = collected.files.length + collected.problems.length;
-    await addFolder(path, collected);
-    if (collected.files.length + collected.problems.length === before) {
+    if (!info.isDirectory) return await addFile(path, info, collected);
+    if (!firstTime(Deno.realPathSync(path), collected)) return;
+    if (await addFolder(path, collected) === 0) {
       collected.problems.push(`Cannot find a policy in ${path}: no *.yaml or *.yml is below it`);
     }
   } catch (error) {
-    collected.problems.push(unreadable(path, error));
+    collected.problems.push(await unreadable(path, error));
   }
 }
 
-/** Whether this file or folder has not been met before, under any name. */
-function firstTime({ dev, ino }: Deno.FileInfo, { seen }: Collected): boolean {
-  if (ino === null) return true;
-  const identity = `${dev}:${ino}`;
-  if (seen.has(identity)) return false;
-  seen.add(identity);
+async function addFile(path: string, info: Deno.FileInfo, collected: Collected): Promise<void> {
+  if (!firstTime(realPathOf(path, info), collected)) return;
+  const file = { file: path, bytes: await readBounded(path, info) };
+  if (!isHardLinked(file, info, collected)) collected.files.push(file);
+}
+
+/** What is no file on a disk, or is one that was deleted, has no path but the one that was given. */
+function realPathOf(path: string, info: Deno.FileInfo): string {
+  if (!info.isFile) return path;
+  try {
+    return Deno.realPathSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return path;
+    throw error;
+  }
+}
+
+/** Whether this real path has not been met before. */
+function firstTime(realPath: string, { seen }: Collected): boolean {
+  if (seen.has(realPath)) return false;
+  seen.add(realPath);
   return true;
 }
 
-async function addFolder(folder: string, collected: Collected): Promise<void> {
-  const names: string[] = [];
-  for await (const { name } of Deno.readDir(folder)) names.push(name);
-  for (const name of names.filter((name) => !name.startsWith(".")).sort()) {
-    await addBelow(`${folder.replace(/\/+$/, "")}/${name}`, collected);
-  }
+/**
+ * Whether a file was read before under another of its names. Inode numbers are doubles here, and on
+ * some file systems larger than doubles tell apart: no file is left out for its number alone.
+ */
+function isHardLinked(
+  file: PolicyFile,
+  { dev, ino, nlink }: Deno.FileInfo,
+  { linked }: Collected,
+): boolean {
+  if (ino === null || nlink === 1) return false;
+  const inode = `${dev}:${ino}`;
+  const others = linked.get(inode) ?? [];
+  if (others.some(({ bytes }) => areEqual(bytes, file.bytes))) return true;
+  linked.set(inode, [...others, file]);
+  return false;
 }
 
-async function addBelow(path: string, collected: Collected): Promise<void> {
+function areEqual(some: Uint8Array, other: Uint8Array): boolean {
+  return some.length === other.length && some.every((byte, index) => byte === other[index]);
+}
+
+/** @returns how many policies and troubles are in the folder, with those that were known before */
+async function addFolder(folder: string, collected: Collected): Promise<number> {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) names.push(name);
+  let found = 0;
+  for (const name of names.filter((name) => !name.startsWith(".")).sort()) {
+    found += await addBelow(`${folder.replace(/\/+$/, "")}/${name}`, collected);
+  }
+  return found;
+}
+
+async function addBelow(path: string, collected: Collected): Promise<number> {
   try {
     const info = Deno.statSync(path);
-    if (!info.isDirectory && !/\.ya?ml$/.test(path)) return;
-    if (!firstTime(info, collected)) return;
-    if (info.isDirectory) await addFolder(path, collected);
-    else collected.files.push({ file: path, bytes: await readBounded(path, info) });
+    if (info.isDirectory) {
+      return firstTime(Deno.realPathSync(path), collected) ? await addFolder(path, collected) : 0;
+    }
+    // Whatever the case of its ending: a policy that is left out could be a deny.
+    if (!/\.ya?ml$/i.test(path)) return 0;
+    await addFile(path, info, collected);
   } catch (error) {
-    collected.problems.push(unreadable(path, error));
+    collected.problems.push(await unreadable(path, error));
   }
+  return 1;
 }
 
 /**
@@ -156,6 +207,7 @@ export async function collectBounded(
   return whole;
 }
 
-function unreadable(path: string, error: unknown): string {
+async function unreadable(path: string, error: unknown): Promise<string> {
+  const { fileTrouble } = await import("./file_trouble.ts");
   return `Cannot read ${path}: ${fileTrouble(error, "read")}`;
 }

@@ -9,7 +9,7 @@
 import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "../host/config_space.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { DmaRange } from "./kernel.ts";
-import { idOf } from "./resolve.ts";
+import { idOf } from "./match_fields.ts";
 
 /** One check. */
 export interface KernelCheck {

@@ -8,7 +8,8 @@
 import type { HostSnapshot, NamedDevice, SnapshotFunction } from "../host/snapshot.ts";
 import type { ImporterDevice, ImporterRule } from "../policy/model.ts";
 import { functionWords, isOfDriver } from "./importer_functions.ts";
-import { FunctionIndex, idOf } from "./resolve.ts";
+import { idOf } from "./match_fields.ts";
+import { FunctionIndex } from "./resolve.ts";
 
 /** The function, or why there is not exactly one. */
 export type ImporterFunction =

@@ -145,6 +145,7 @@ class Planner {
   readonly grants: PlannedGrant[] = [];
   readonly #findings: Finding[] = [];
   readonly #index: FunctionIndex;
+  readonly #denials: Denials;
   readonly #importers: ImporterFinder;
   /** For rules that are planned for. */
   readonly #telling: Finders;
@@ -158,10 +159,10 @@ class Planner {
   ) {
     this.#index = new FunctionIndex(host);
     const add: AddFinding = (...found) => this.#findings.push(hostFinding(...found));
-    const denials = new Denials(set, this.#index);
+    this.#denials = new Denials(set, this.#index);
     const findersWith = (add: AddFinding): Finders => ({
       devices: new DeviceFinder(host, this.#index, options.route, add),
-      ranges: new RangeFinder(BigInt(host.pageSize), denials, add),
+      ranges: new RangeFinder(BigInt(host.pageSize), this.#denials, add),
       resolved: new Map(),
     });
     this.#importers = new ImporterFinder(host, this.#index, add);
@@ -176,7 +177,7 @@ class Planner {
     const drafts = this.set.policies.flatMap((policy) => this.#planPolicy(policy));
     const grants = drafts.filter(({ wanted }) => wanted).map(({ grant }) => grant);
     if (grants.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
-    this.#findings.push(...conflicts(drafts));
+    this.#findings.push(...conflicts(drafts), ...this.#denials.missed());
     this.#settleRevocation(grants);
     this.#findings.push(...topologyFindings(this.host, grants));
     return this.#findings;

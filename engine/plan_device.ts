@@ -12,7 +12,8 @@ import type { DeviceTarget } from "./device_target.ts";
 import type { Route } from "./group_access.ts";
 import type { AddFinding } from "./host_findings.ts";
 import { protectedRanges, whyNotKnown } from "./protected_ranges.ts";
-import { type FunctionIndex, idOf, type Mismatch, mismatches } from "./resolve.ts";
+import { idOf, type Mismatch, mismatches, whyUnjudged } from "./match_fields.ts";
+import type { FunctionIndex } from "./resolve.ts";
 
 /** A device of a policy, found on the host. */
 export interface Resolved {
@@ -70,13 +71,10 @@ export class DeviceFinder {
   /** One of them may be the device, and then there is one more than was found. */
   #cannotJudge({ name, match }: DeviceRule, unjudged: readonly SnapshotFunction[]): void {
     const [first] = unjudged;
-    const serial = first === undefined ? undefined : serialOf(first);
-    const why = serial?.is === "unreadable"
-      ? `, for only ${serial.bytes} bytes of its configuration space could be read; the rest needs ${serial.right}`
-      : "";
+    const why = first === undefined ? "" : `: ${whyUnjudged(first, match)}`;
     const message = `whether ${some(unjudged)} is device ${
       JSON.stringify(name)
-    } cannot be judged: its serial number is not known${why}`;
+    } cannot be judged${why}`;
     this.add("BG2021", match.at, message);
   }
 

@@ -9,7 +9,8 @@ import type { HostCode } from "../policy/host_codes.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import type { AddFinding } from "./host_findings.ts";
 import { type ImporterFunction, ImporterFunctions } from "./importer_device.ts";
-import { type FunctionIndex, idOf } from "./resolve.ts";
+import { idOf } from "./match_fields.ts";
+import type { FunctionIndex } from "./resolve.ts";
 
 /** Finds importers' functions, and tells why there are none. */
 export class ImporterFinder {

@@ -11,7 +11,7 @@ import type { Plan, PlannedGrant, PlanOptions } from "./plan.ts";
 import { ResetDomains } from "./plan_domain.ts";
 import { stepsOf } from "./plan_steps.ts";
 import type { CallEncoder, PlanStep } from "./planned_call.ts";
-import { idOf } from "./resolve.ts";
+import { idOf } from "./match_fields.ts";
 
 /** Where the plan is for. */
 export interface PlanPlace {

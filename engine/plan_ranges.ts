@@ -163,7 +163,10 @@ export class RangeFinder {
     const hit = this.denials.on(address, bar)
       ?.overlapping(range.offset, range.offset + range.length);
     if (hit === undefined) return true;
-    this.add("BG2013", at, `the slice is denied on ${address}: ${hit.rule.reason}`, [
+    const doubt = hit.doubt === undefined
+      ? ""
+      : ` (which may be the device that is meant: ${hit.doubt})`;
+    this.add("BG2013", at, `the slice is denied on ${address}: ${hit.rule.reason}${doubt}`, [
       { ...hit.rule.at, message: "denied here" },
     ]);
     return false;

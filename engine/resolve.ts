@@ -6,20 +6,14 @@
 import { serialOf } from "../host/serial.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { DeviceMatch } from "../policy/model.ts";
+import { fits, idOf, type Mismatch, mismatches } from "./match_fields.ts";
 
 /** What a host has of a policy's device. */
 export interface Matching {
   /** Functions of which all holds that the policy says, in the snapshot's order. */
   readonly found: readonly SnapshotFunction[];
-  /** Functions of which all holds but the serial number, which could not be read. */
+  /** Functions of which nothing fails, and something that the policy says could not be read. */
   readonly unjudged: readonly SnapshotFunction[];
-}
-
-/** One field of a match that does not hold for a function. */
-export interface Mismatch {
-  readonly field: keyof Omit<DeviceMatch, "at">;
-  /** What the function has instead. */
-  readonly has: string;
 }
 
 /** Functions by what they have in common. */
@@ -49,8 +43,7 @@ export class FunctionIndex {
     const found: SnapshotFunction[] = [];
     const unjudged: SnapshotFunction[] = [];
     for (const entry of this.#candidates(match)) {
-      if (!matches(entry, match)) continue;
-      const answer = hasSerial(entry, match);
+      const answer = fits(entry, match);
       if (answer === "unknown") unjudged.push(entry);
       else if (answer) found.push(entry);
     }
@@ -71,6 +64,29 @@ export class FunctionIndex {
       const [lacks, another] = mismatches(entry, match);
       if (lacks !== undefined && another === undefined) yield { entry, lacks };
     }
+  }
+
+  /**
+   * The functions of the kind that a match means, whatever else of it they lack: by id and class where
+   * it gives them, else those at its addresses and of its subsystem.
+   *
+   * @param match what a policy says of its device
+   */
+  ofKind(match: DeviceMatch): readonly SnapshotFunction[] {
+    const { id, class: kind } = match;
+    const at = match.at;
+    if (id !== undefined || kind !== undefined) {
+      const only = { ...(id && { id }), ...(kind && { class: kind }), at };
+      return this.#candidates(only).filter((entry) => fits(entry, only) === true);
+    }
+    const { address, subsystem } = match;
+    return [
+      ...new Set(this.#sharing({
+        ...(address && { address }),
+        ...(subsystem && { subsystem }),
+        at,
+      })),
+    ];
   }
 
   /** At a given address, whatever else it is: for saying what stands there instead. */
@@ -108,32 +124,6 @@ export class FunctionIndex {
   }
 }
 
-/** `vvvv:dddd` of a function. */
-export function idOf(entry: SnapshotFunction): string {
-  return `${entry.vendor}:${entry.device}`;
-}
-
-/** Everything but the serial number, which is the only field that may be out of sight. */
-function matches(entry: SnapshotFunction, match: DeviceMatch): boolean {
-  return anyOf(match.address, (value) => value === entry.address) &&
-    anyOf(match.id, (value) => value === idOf(entry)) &&
-    anyOf(match.subsystem, (value) => value === entry.subsystem) &&
-    anyOf(match.class, (value) => entry.class.startsWith(value)) &&
-    anyOf(match.driver, (value) => value === entry.driver) &&
-    anyOf(match.iommuGroup, (value) => value === entry.iommuGroup) &&
-    anyOf(match.numaNode, (value) => value === entry.numaNode) &&
-    [...match.barSizes ?? []].every(([index, sizes]) =>
-      entry.bars.some((bar) => bar.index === index && sizes.includes(bar.size))
-    );
-}
-
-function hasSerial(entry: SnapshotFunction, { serial }: DeviceMatch): boolean | "unknown" {
-  if (serial === undefined) return true;
-  const found = serialOf(entry);
-  if (found.is === "unreadable") return "unknown";
-  return found.is === "known" && serial.includes(found.serial);
-}
-
 /** Who cannot be judged may be the one. */
 function serialKey(entry: SnapshotFunction): string | undefined {
   const found = serialOf(entry);
@@ -143,54 +133,4 @@ function serialKey(entry: SnapshotFunction): string | undefined {
 
 function* among(groups: Groups, keys: readonly string[] = []): Iterable<SnapshotFunction> {
   for (const key of keys) yield* groups.get(key) ?? [];
-}
-
-const FIELDS = [
-  "address",
-  "id",
-  "subsystem",
-  "class",
-  "serial",
-  "driver",
-  "iommuGroup",
-  "numaNode",
-  "barSizes",
-] as const;
-
-/**
- * @param entry any function
- * @param match of a policy's device
- * @returns the fields that do not hold, and what the function has instead
- */
-export function mismatches(entry: SnapshotFunction, match: DeviceMatch): readonly Mismatch[] {
-  return FIELDS.filter((field) => {
-    const only = { [field]: match[field], at: match.at };
-    return !matches(entry, only) || hasSerial(entry, only) === false;
-  }).map((field) => ({ field, has: valueOf(entry, match, field) }));
-}
-
-function valueOf(
-  entry: SnapshotFunction,
-  { barSizes }: DeviceMatch,
-  field: Mismatch["field"],
-): string {
-  switch (field) {
-    case "id":
-      return idOf(entry);
-    case "serial": {
-      const found = serialOf(entry);
-      return found.is === "known" ? found.serial : "none";
-    }
-    case "barSizes": {
-      const bars = entry.bars.filter(({ index }) => barSizes?.has(index));
-      return bars.map(({ index, size }) => `${index}: ${size}`).join(", ") || "none";
-    }
-    default:
-      return String(entry[field] ?? "none");
-  }
-}
-
-/** A field that is not given holds; a list holds if one of it does. */
-function anyOf<T>(values: readonly T[] | undefined, holds: (value: T) => boolean): boolean {
-  return values === undefined || values.some(holds);
 }

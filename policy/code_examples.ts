@@ -181,6 +181,18 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
       bytes: () => new TextEncoder().encode("kind: ExportPolicy\n".repeat(1200)),
     },
   },
+  BG1015: {
+    wrong: { metadata: 'metadata: { name: "d\\x65mo" }' },
+    right: { metadata: 'metadata: { name: "demo" }' },
+  },
+  BG1016: {
+    wrong: {
+      metadata: "metadata: { name: demo, labels: { a: &who engine, b: &who other, c: *who } }",
+    },
+    right: {
+      metadata: "metadata: { name: demo, labels: { a: &who engine, b: other, c: *who } }",
+    },
+  },
   BG1101: {
     wrong: { exports: exported(ONE_SLICE, "graze: 2s") },
     right: { exports: exported(ONE_SLICE, "grace: 2s") },
@@ -234,6 +246,10 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
         `identity: { user: nobody, sha256: "${"c0ffee00".repeat(8)}" }, driver: iommufd`,
       ),
     },
+  },
+  BG1114: {
+    wrong: { devices: device('match: { id: "1b36:0010", iommuGroup: 010 }') },
+    right: { devices: device('match: { id: "1b36:0010", iommuGroup: 10 }') },
   },
   BG1201: {
     wrong: { exports: exported("{ offset: 0, length: 8MB }") },

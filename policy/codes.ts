@@ -36,7 +36,7 @@ export const CODES = {
     severity: "error",
     title: "A control or hidden character",
     why:
-      "Control and bidirectional characters can make a policy look different from what it means (NUL, U+202E, U+2066, a byte order mark inside the text, U+2028).",
+      "Such characters can make a policy look different from what it means: controls (NUL, U+202E, U+2066, a byte order mark inside the text, U+2028), a carriage return that is not part of CRLF, which ends a line to YAML and to few others, and what nobody sees (soft hyphens, variation selectors, tags, fillers such as U+3164).",
     fix: "Delete the character.",
   },
   BG1004: {
@@ -104,8 +104,22 @@ export const CODES = {
   BG1014: {
     severity: "note",
     title: "More problems than are shown",
-    why: "After 1000 diagnostics of a file the rest is not kept.",
+    why:
+      "Of each file 1000 diagnostics are kept, errors before all others; the rest is only counted.",
     fix: "Mend what is shown first.",
+  },
+  BG1015: {
+    severity: "error",
+    title: "An escape that hides a word",
+    why:
+      "Whoever reads or searches a policy looks for its words. No letter or digit and none of `. _ - : /` needs an escape by its number, and no word has to go on behind the end of a line.",
+    fix: "Write the character itself.",
+  },
+  BG1016: {
+    severity: "error",
+    title: "An anchor that is defined twice",
+    why: "What an alias stands for would hang on which of the two stands before it.",
+    fix: "Give the second anchor a name of its own.",
   },
   BG1101: {
     severity: "error",
@@ -180,6 +194,13 @@ export const CODES = {
     title: "Not a SHA-256",
     why: "The hash of an executable is 64 lower-case hexadecimal digits.",
     fix: "Write what `sha256sum` prints, in quotes.",
+  },
+  BG1114: {
+    severity: "error",
+    title: "A number that readers disagree on",
+    why:
+      "010 is ten for YAML 1.2 and eight for YAML 1.1, and not every reader knows signs, 0o and 0x. The index of a BAR, a group and a node are written in one way.",
+    fix: "Write it in decimal, without leading zeros and without a sign.",
   },
   BG1201: {
     severity: "error",

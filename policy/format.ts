@@ -16,6 +16,7 @@ import {
   visit,
   type YAMLMap,
 } from "yaml";
+import { hiddenIn } from "./hidden.ts";
 import { LineMap } from "./lines.ts";
 import type { Node } from "./node.ts";
 import { type DocumentKind, generalPath, SHAPES } from "./shape.ts";
@@ -59,7 +60,9 @@ export function formatPolicy(text: string): FormatResult {
 }
 
 function formatOnce(text: string): FormatResult {
-  const source = text.replace(/^\ufeff/, "").replace(/\r\n?/g, "\n");
+  const readable = text.replace(/^\ufeff/, "");
+  if (!hiddenIn(readable).next().done) return { ok: false, why: "it has a hidden character" };
+  const source = readable.replace(/\r\n/g, "\n");
   // As text, every scalar keeps its spelling: 64-bit numbers would lose digits otherwise.
   if (parseYaml(source, new LineMap("", source)).diagnostics.length > 0) {
     return { ok: false, why: "its YAML is not valid" };

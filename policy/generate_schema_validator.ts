@@ -9,6 +9,8 @@
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import standalone from "ajv/dist/standalone/index.js";
+import { compactValidators } from "./generate_compact.ts";
+import { eagerly } from "./generate_eagerly.ts";
 import policySetSchema from "./policy_set.schema.json" with { type: "json" };
 import policyTestSchema from "./policy_test.schema.json" with { type: "json" };
 import schema from "./schema.json" with { type: "json" };
@@ -21,28 +23,60 @@ const HEADER = `/* @ts-self-types="./schema_validator.d.ts" */
 const LENGTH_HELPER = "(text) => [...text].length";
 const LENGTH_IMPORT = /require\("ajv\/dist\/runtime\/ucs2length"\)\.default/g;
 
-/** The module's text. */
-export function generateSchemaValidator(): string {
+/** The schemas in ajv, as they are compiled. */
+export function ajvOfSchemas(): Ajv2020 {
   const ajv = new Ajv2020({
     allErrors: true,
     // What is wrong is told in the words of policies; the validator's own would only be loaded.
     messages: false,
     allowUnionTypes: true,
+    // Patterns are of ASCII, or of what it is not; with the flag each takes twice as long to compile.
+    unicodeRegExp: false,
     code: { source: true, esm: true, lines: true },
   });
+  return ajv.addSchema([schema, policySetSchema, policyTestSchema]);
+}
+
+/** The module's text. */
+export function generateSchemaValidator(): string {
+  const ajv = ajvOfSchemas();
   // ajv is CommonJS; which of the two shapes arrives depends on who loads it.
   const generate = "default" in standalone ? standalone.default : standalone;
-  ajv.addSchema([schema, policySetSchema, policyTestSchema]);
   const names = {
     validatePolicy: schema.$id,
     validatePolicySet: policySetSchema.$id,
     validatePolicyTest: policyTestSchema.$id,
   };
-  const code = generate(ajv, names).replace(LENGTH_IMPORT, LENGTH_HELPER);
+  const code = compactValidators(generate(ajv, names).replace(LENGTH_IMPORT, LENGTH_HELPER));
   if (code.includes("require(")) {
     throw new Error("Cannot generate the validator: it needs a helper that is not replaced");
   }
-  return HEADER + code;
+  return HEADER + eagerValidators(code);
+}
+
+/** Policies are what is checked most; their validators are compiled with the module. */
+function eagerValidators(code: string): string {
+  const exported = /^export const (\w+) = (\w+);\n/gm;
+  const exports = [...code.matchAll(exported)];
+  const policy = exports.find(([, name]) => name === "validatePolicy")?.[2] ?? "";
+  const rest = code.replaceAll(exported, "");
+  // Functions in parentheses are not hoisted: what is exported comes after them.
+  const close = "\nreturn errors === 0;\n}\n";
+  return eagerly(rest, reachedFrom(policy, rest), close) + exports.map(([line]) => line).join("");
+}
+
+/** @returns names of the functions that `name` calls, and of those that they call, and of itself */
+function reachedFrom(name: string, code: string): readonly string[] {
+  const bodies = new Map(
+    code.split(/^(?=function )/m).map((text) => [/^function (\w+)/.exec(text)?.[1] ?? "", text]),
+  );
+  const reached = new Set([name]);
+  for (const next of reached) {
+    for (const [called] of bodies.get(next)?.matchAll(/\bvalidate\d+(?=\()/g) ?? []) {
+      reached.add(called);
+    }
+  }
+  return [...reached];
 }
 
 if (import.meta.main) {

@@ -136,7 +136,7 @@ export const HOST_CODES = {
   ),
   BG2021: fact(
     "Device cannot be judged",
-    "A serial number stands in extended configuration space, which only a privileged reader sees; a function whose number is out of sight is neither the device nor not the device.",
+    "A field that the match names could not be read: a serial number stands in extended configuration space, which only a privileged reader sees. A function of which a field is out of sight is neither the device nor not the device; a deny falls on it.",
     "run as root (CAP_SYS_ADMIN); an inventory has to be taken by root too",
   ),
   BG2022: fact(
@@ -284,6 +284,14 @@ export const HOST_CODES = {
     "Runtime power management of the device has failed (power/runtime_status says error), and the kernel resumes it no more: to open it answers EINVAL, and every call on it EIO.",
     "look in `dmesg` for what failed, then remove the function (`remove` in sysfs) and let the bus be scanned again (`rescan`)",
   ),
+  BG2050: {
+    ...fact(
+      "Deny that falls on nothing",
+      "A deny guards the device that its match describes. None is here, but the host has one of that kind that differs in another field: it may be the same card, moved, bound anew or replaced, and nothing denies it any more.",
+      "look whether the function that is named is the one to be guarded, and correct the match; nothing is to be done where the deny is for another host",
+    ),
+    severity: "warning",
+  },
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

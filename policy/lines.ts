@@ -5,7 +5,7 @@
  */
 import type { Span } from "./position.ts";
 
-/** Knows where each line of one text starts. LF, CR and CRLF each end a line. */
+/** Knows where each line of one text starts. LF and CRLF each end a line, as in editors. */
 export class LineMap {
   readonly file: string;
   readonly #starts: readonly number[];
@@ -58,6 +58,6 @@ export class LineMap {
 
 function lineStarts(text: string): number[] {
   const starts = [0];
-  for (const match of text.matchAll(/\r\n|\n|\r/g)) starts.push(match.index + match[0].length);
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
   return starts;
 }

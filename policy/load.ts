@@ -27,7 +27,7 @@ import { asScalar, get, type Node } from "./node.ts";
 import { type PolicyTest, readTest } from "./policy_test.ts";
 import type { DocumentKind } from "./shape.ts";
 import { DraftReader } from "./read_draft.ts";
-import { diagnostic, DiagnosticSink } from "./report.ts";
+import { type Counts, diagnostic, DiagnosticSink } from "./report.ts";
 import { checkSchema } from "./schema_check.ts";
 import { readSource } from "./source.ts";
 import { parseYaml } from "./yaml.ts";
@@ -51,8 +51,10 @@ export interface LoadOptions {
 export interface LoadResult {
   /** Absent if and only if there is an error. */
   readonly set?: PolicySet;
-  /** In order of files and places, each once. */
+  /** In order of files and places, each once; of each file at most 1000, errors before others. */
   readonly diagnostics: readonly Diagnostic[];
+  /** How many more there are. */
+  readonly omitted: Counts;
   /** Entries under `exports`, as far as they could be read. */
   readonly exports: number;
   readonly files: number;
@@ -102,7 +104,8 @@ export function loadPolicySet(
   check({ drafts, pageSize, whole: files.every(({ whole }) => whole), report });
   const tests = found.flatMap(({ test }) => test ?? []);
   const exports = drafts.reduce((count, draft) => count + draft.exports.length, 0);
-  const result = { diagnostics: sink.sorted(), exports, files: sources.length, tests };
+  const { omitted } = sink;
+  const result = { diagnostics: sink.sorted(), omitted, exports, files: sources.length, tests };
   return sink.hasErrors ? result : { ...result, set: buildSet(drafts) };
 }
 

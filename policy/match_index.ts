@@ -34,6 +34,9 @@ const TRAITS: readonly Traits[] = [
   ...BARS.map((bar): Traits => ({ barSizes }) => barSizes?.get(bar)),
 ];
 
+/** So many entries are worth shelves; fewer are looked at one by one in less time. */
+const WORTH = 16;
+
 /** Those that name a value, and those that name none. */
 interface Shelf {
   readonly byValue: Map<string | number | bigint, IndexedMatch[]>;
@@ -60,7 +63,7 @@ export class MatchIndex {
 
   constructor(entries: readonly IndexedMatch[]) {
     this.#entries = entries;
-    this.#shelves = TRAITS.map((traits) => shelve(entries, traits));
+    this.#shelves = entries.length < WORTH ? [] : TRAITS.map((traits) => shelve(entries, traits));
   }
 
   /** @returns whether a match of another key could mean the same function */

@@ -8,6 +8,7 @@ import type { LineMap } from "./lines.ts";
 import { asScalar, get, itemsOf, type Node } from "./node.ts";
 import type { Span } from "./position.ts";
 import { parseQuantity } from "./quantity.ts";
+import { checkDecimal } from "./scalar_type.ts";
 
 /** Who asks for which bytes, in the names of the policies. */
 export interface NamedRequest {
@@ -97,11 +98,13 @@ class TestReader {
   #request(node: Node): NamedRequest | undefined {
     const offset = this.#quantity(get(node, "offset"));
     const length = this.#quantity(get(node, "length"));
+    const bar = asScalar(get(node, "bar"));
+    if (bar !== undefined) checkDecimal(bar, this.span(bar), this.#report);
     if (offset === undefined || length === undefined) return undefined;
     return {
       importer: text(get(node, "importer")) ?? "",
       device: text(get(node, "device")) ?? "",
-      bar: Number(text(get(node, "bar"))),
+      bar: Number(bar?.text),
       offset,
       length,
       access: text(get(node, "access")) === "read-only" ? "read-only" : "read-write",

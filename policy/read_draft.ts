@@ -34,6 +34,7 @@ import { DOORBELLS, DOORBELLS_BAR } from "./nvme_doorbells.ts";
 import type { Span } from "./position.ts";
 import { formatQuantity, parseQuantity } from "./quantity.ts";
 import { related } from "./report.ts";
+import { checkDecimal } from "./scalar_type.ts";
 
 const DEFAULT_GRACE_MS = 2000;
 
@@ -146,7 +147,9 @@ export class DraftReader {
 
   #integer(node: Node): number | undefined {
     const scalar = asScalar(node);
-    return scalar?.type === "integer" ? Number(scalar.text) : undefined;
+    if (scalar?.type !== "integer") return undefined;
+    checkDecimal(scalar, this.#span(scalar), this.#report);
+    return Number(scalar.text);
   }
 
   #barSizes(node: Node | undefined): ReadonlyMap<number, readonly bigint[]> {
@@ -374,7 +377,10 @@ export class DraftReader {
     const scalar = asScalar(node);
     if (scalar?.type !== "integer") return undefined;
     const value = Number(scalar.text);
-    return value >= 0 && value <= 5 ? { value, at: this.#span(scalar) } : undefined;
+    if (value < 0 || value > 5) return undefined;
+    const at = this.#span(scalar);
+    checkDecimal(scalar, at, this.#report);
+    return { value, at };
   }
 
   #choice<T extends string>(

@@ -59,14 +59,26 @@ export function related(at: Span, message: string): Related {
 /** At one place, what matters most comes first. */
 const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };
 
-/** Diagnostics kept of one file; the rest is counted. */
+/** Diagnostics kept of one file, errors before all others; the rest is counted. */
 const MAX_PER_FILE = 1000;
+
+/** How many there are of each severity. */
+export type Counts = Readonly<Record<Severity, number>>;
+
+/** What was taken of one file. */
+interface PerFile {
+  readonly keptErrors: string[];
+  readonly keptOthers: string[];
+  readonly omitted: Record<Severity, number>;
+  /** Hashes of the keys of what was left out: the keys themselves could be more than the file. */
+  readonly omittedKeys: Set<number>;
+}
 
 /** Takes the diagnostics of one run, each once, and gives them back in order of files and places. */
 export class DiagnosticSink {
   readonly #fileOrder: ReadonlyMap<string, number>;
   readonly #kept = new Map<string, Diagnostic>();
-  readonly #perFile = new Map<string, number>();
+  readonly #perFile = new Map<string, PerFile>();
   #errors = false;
 
   /** @param files in the order in which their diagnostics are told */
@@ -78,11 +90,25 @@ export class DiagnosticSink {
   add(found: Diagnostic): void {
     const key = JSON.stringify([found.code, found.file, found.line, found.column, found.message]);
     if (this.#kept.has(key)) return;
-    const file = found.file ?? "";
-    const count = (this.#perFile.get(file) ?? 0) + 1;
-    this.#perFile.set(file, count);
-    if (count <= MAX_PER_FILE) this.#kept.set(key, found);
     this.#errors ||= found.severity === "error";
+    const file = this.#of(found.file ?? "");
+    if (file.keptErrors.length + file.keptOthers.length >= MAX_PER_FILE) {
+      const other = found.severity === "error" ? file.keptOthers.pop() : undefined;
+      if (other === undefined) return omit(file, key, found.severity);
+      omit(file, other, this.#kept.get(other)?.severity ?? "note");
+      this.#kept.delete(other);
+    }
+    this.#kept.set(key, found);
+    (found.severity === "error" ? file.keptErrors : file.keptOthers).push(key);
+  }
+
+  #of(name: string): PerFile {
+    const known = this.#perFile.get(name);
+    if (known !== undefined) return known;
+    const omitted = { error: 0, warning: 0, note: 0 };
+    const made = { keptErrors: [], keptOthers: [], omitted, omittedKeys: new Set<number>() };
+    this.#perFile.set(name, made);
+    return made;
   }
 
   /** Whether an error was taken. */
@@ -90,9 +116,20 @@ export class DiagnosticSink {
     return this.#errors;
   }
 
-  /** All of them, files in order, places ascending. */
+  /** How many were taken and are not kept. */
+  get omitted(): Counts {
+    const counts = { error: 0, warning: 0, note: 0 };
+    for (const { omitted } of this.#perFile.values()) {
+      counts.error += omitted.error;
+      counts.warning += omitted.warning;
+      counts.note += omitted.note;
+    }
+    return counts;
+  }
+
+  /** All that are kept, files in order, places ascending. */
   sorted(): readonly Diagnostic[] {
-    const all = [...this.#kept.values(), ...this.#omitted()];
+    const all = [...this.#kept.values(), ...this.#omissions()];
     return all.sort((a, b) =>
       this.#order(a) - this.#order(b) || (a.line ?? 0) - (b.line ?? 0) ||
       (a.column ?? 0) - (b.column ?? 0) || RANK[a.severity] - RANK[b.severity] ||
@@ -106,10 +143,12 @@ export class DiagnosticSink {
   }
 
   /** Says at the end of what is kept of a file that there was more. */
-  #omitted(): Diagnostic[] {
-    return [...this.#perFile].filter(([, count]) => count > MAX_PER_FILE).map(([file, count]) => {
-      const last = this.#lastPlace(file);
-      return diagnostic("BG1014", last, `${count - MAX_PER_FILE} more problems are not shown`);
+  #omissions(): Diagnostic[] {
+    return [...this.#perFile].flatMap(([file, { omitted }]) => {
+      const count = omitted.error + omitted.warning + omitted.note;
+      if (count === 0) return [];
+      const message = `${count} more problems are not shown (${omitted.error} of them errors)`;
+      return [diagnostic("BG1014", this.#lastPlace(file), message)];
     });
   }
 
@@ -128,4 +167,23 @@ export class DiagnosticSink {
 function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
+}
+
+function omit(file: PerFile, key: string, severity: Severity): void {
+  const hash = hashOf(key);
+  if (file.omittedKeys.has(hash)) return;
+  file.omittedKeys.add(hash);
+  file.omitted[severity]++;
+}
+
+/** 53 bits of a text: of millions of texts hardly two have the same. */
+function hashOf(text: string): number {
+  let high = 0x811c9dc5;
+  let low = 0x2545f491;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    high = Math.imul(high ^ unit, 0x01000193);
+    low = Math.imul(low ^ unit, 0x5bd1e995) ^ (low >>> 15);
+  }
+  return (high >>> 11) * 2 ** 32 + (low >>> 0);
 }

@@ -15,7 +15,7 @@ import {
   type ScalarEvent,
   type SequenceEvent,
   YAMLException,
-} from "js-yaml";
+} from "./yaml_events.js";
 import type { Code } from "./codes.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { LineMap } from "./lines.ts";
@@ -23,7 +23,7 @@ import type { Entry, MappingNode, Node, ScalarNode, ScalarType, SequenceNode } f
 import type { Span } from "./position.ts";
 import { type Details, diagnostic, related } from "./report.ts";
 import { scalarType } from "./scalar_type.ts";
-import { hiddenIn } from "./hidden.ts";
+import { hiddenIn, needlessEscape } from "./hidden.ts";
 import { documentStretches, shifted, type Stretch } from "./yaml_documents.ts";
 
 /** Collections inside each other. */
@@ -189,6 +189,8 @@ class TreeBuilder {
   readonly #lines: LineMap;
   readonly #stack: Frame[] = [];
   readonly #anchors = new Map<string, { readonly node: Node; readonly weight: number }>();
+  /** Where each anchor of the document is defined first. */
+  readonly #anchorPlaces = new Map<string, Span>();
   #aliased = 0;
 
   constructor(text: string, lines: LineMap) {
@@ -206,6 +208,7 @@ class TreeBuilder {
       case EVENT_ID.DOCUMENT:
         this.#before = this.problems.length;
         this.#anchors.clear();
+        this.#anchorPlaces.clear();
         this.#open("document", this.#documentStart(event.explicitStart), false, undefined);
         break;
       case EVENT_ID.SEQUENCE:
@@ -297,10 +300,18 @@ class TreeBuilder {
   /** An escape can hide what the character itself could not. */
   #checkEscapes(text: string, start: number, end: number): void {
     const hidden = hiddenIn(text).next().value;
-    if (hidden === undefined) return;
-    const message =
-      `Cannot accept a hidden or control character by its escape (received ${hidden.name})`;
-    this.#report("BG1003", this.#lines.span(start, end), message);
+    if (hidden !== undefined) {
+      const message =
+        `Cannot accept a hidden or control character by its escape (received ${hidden.name})`;
+      this.#report("BG1003", this.#lines.span(start, end), message);
+    }
+    const escape = needlessEscape(this.#text.slice(start, end));
+    if (escape === undefined) return;
+    const at = this.#lines.span(start + escape.start, start + escape.end);
+    const [why, fix] = escape.character === undefined
+      ? ["the line ends inside a word", "write the word in one line"]
+      : [`it stands for ${escape.character}`, `write ${escape.character} itself`];
+    this.#report("BG1015", at, `Cannot accept an escape that hides a word: ${why}`, { fix });
   }
 
   /** With quotes; an empty value stands right behind what came before it. */
@@ -311,8 +322,19 @@ class TreeBuilder {
     }
     const quoted = event.style === SCALAR_STYLE.SINGLE_QUOTED ||
       event.style === SCALAR_STYLE.DOUBLE_QUOTED;
+    const block = event.style === SCALAR_STYLE.LITERAL_BLOCK ||
+      event.style === SCALAR_STYLE.FOLDED_BLOCK;
+    if (block) return this.#blockRange(event);
     const quote = quoted ? 1 : 0;
     return [event.valueStart - quote, event.valueEnd + quote];
+  }
+
+  /** Without the indentation of its first line and the ends of its last. */
+  #blockRange({ valueStart, valueEnd }: ScalarEvent): readonly [number, number] {
+    const lines = this.#text.slice(valueStart, valueEnd);
+    const text = lines.trimStart();
+    if (text === "") return [valueStart, valueStart];
+    return [valueEnd - text.length, valueStart + lines.trimEnd().length];
   }
 
   #tagged(event: ScalarEvent, resolved: ScalarType): ScalarType {
@@ -336,7 +358,16 @@ class TreeBuilder {
   }
 
   #anchorOf(event: ScalarEvent | SequenceEvent | MappingEvent): string | undefined {
-    return event.anchorStart < 0 ? undefined : this.#text.slice(event.anchorStart, event.anchorEnd);
+    if (event.anchorStart < 0) return undefined;
+    const name = this.#text.slice(event.anchorStart, event.anchorEnd);
+    const at = this.#lines.span(event.anchorStart - 1, event.anchorEnd);
+    const first = this.#anchorPlaces.get(name);
+    if (first === undefined) this.#anchorPlaces.set(name, at);
+    else {
+      const message = `Cannot accept an anchor twice in a document (received &${name})`;
+      this.#report("BG1016", at, message, { related: [related(first, "first here")] });
+    }
+    return name;
   }
 
   #alias(event: AliasEvent): void {
@@ -399,23 +430,24 @@ class TreeBuilder {
   }
 
   #pair(parent: Frame, key: Node, value: Node): void {
-    const at = this.#lines.span(key.start, key.end);
     if (key.kind !== "scalar" || key.type === "null") {
-      this.#report("BG1011", at, "Cannot accept the key: it is not a name");
-      return;
+      this.#reportKey("BG1011", key, "Cannot accept the key: it is not a name");
+    } else if (key.plain && key.text === "<<") {
+      this.#reportKey("BG1010", key, "Cannot accept a merge key (received <<)");
+    } else {
+      const first = parent.entries.get(key.text);
+      if (first === undefined) parent.entries.set(key.text, { key, value });
+      else this.#reportTwice(key, first.key);
     }
-    if (key.plain && key.text === "<<") {
-      this.#report("BG1010", at, "Cannot accept a merge key (received <<)");
-      return;
-    }
-    const first = parent.entries.get(key.text);
-    if (first === undefined) {
-      parent.entries.set(key.text, { key, value });
-      return;
-    }
-    const place = related(this.#lines.span(first.key.start, first.key.end), "first here");
-    this.#report("BG1006", at, `Cannot accept the key twice (received ${key.text})`, {
-      related: [place],
-    });
+  }
+
+  #reportKey(code: Code, key: Node, message: string, details?: Details): void {
+    this.#report(code, this.#lines.span(key.start, key.end), message, details);
+  }
+
+  #reportTwice(key: ScalarNode, first: ScalarNode): void {
+    const place = related(this.#lines.span(first.start, first.end), "first here");
+    const message = `Cannot accept the key twice (received ${key.text})`;
+    this.#reportKey("BG1006", key, message, { related: [place] });
   }
 }

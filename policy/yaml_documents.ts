@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Event, EVENT_ID } from "js-yaml";
+import { type Event, EVENT_ID } from "./yaml_events.js";
 
 /** `[start, end)` in the text. */
 export interface Stretch {

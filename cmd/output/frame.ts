@@ -20,7 +20,7 @@ const LEAD = 40;
 
 /** Gives the lines of one text; splitting happens once, however many frames are drawn. */
 export function linesOf(text: string): readonly string[] {
-  return text.split(/\r\n|\n|\r/);
+  return text.split(/\r?\n/);
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Diagnostic, Severity } from "../../policy/diagnostic.ts";
+import type { LoadResult } from "../../policy/load.ts";
 
 /** The summary of Diagnostic v1. */
 export interface Summary {
@@ -13,12 +14,18 @@ export interface Summary {
   readonly exports: number;
 }
 
-/** Counts. */
+/**
+ * Counts.
+ *
+ * @param diagnostics what is shown
+ * @param counts of the policies, with how many diagnostics are not shown
+ */
 export function summarize(
   diagnostics: readonly Diagnostic[],
-  counts: { readonly files: number; readonly exports: number },
+  counts: Pick<LoadResult, "files" | "exports" | "omitted">,
 ): Summary {
-  const of = (severity: Severity) => diagnostics.filter((d) => d.severity === severity).length;
+  const of = (severity: Severity) =>
+    diagnostics.filter((d) => d.severity === severity).length + counts.omitted[severity];
   return {
     errors: of("error"),
     warnings: of("warning"),

@@ -4,8 +4,7 @@
  *
  * @module
  */
-
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+import { hidden } from "../../policy/hidden.ts";
 
 /**
  * Replaces control and hidden characters (escape sequences and bidirectional marks among them) by
@@ -21,7 +20,7 @@ const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
  * ```
  */
 export function visible(text: string): string {
-  return text.replace(HIDDEN, codePoint);
+  return text.replace(hidden(), codePoint);
 }
 
 /**
@@ -38,7 +37,7 @@ export function visible(text: string): string {
  */
 export function visibleLines(text: string): string {
   return text.replace(
-    HIDDEN,
+    hidden(),
     (found) => found === "\n" || found === "\t" ? found : codePoint(found),
   );
 }

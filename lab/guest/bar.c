@@ -3,6 +3,7 @@
  *
  * bar ADDRESS BAR read OFFSET LENGTH
  * bar ADDRESS BAR write OFFSET HEX
+ * bar ADDRESS BAR write32 OFFSET HEX   four bytes in one access, as registers want it
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -36,6 +37,16 @@ static void write_bytes(volatile uint8_t *to, const char *hex)
 	}
 }
 
+static void write_word(volatile uint8_t *to, const char *hex)
+{
+	uint8_t bytes[4] = { 0 };
+	uint32_t word;
+
+	write_bytes(bytes, hex);
+	memcpy(&word, bytes, sizeof(word));
+	*(volatile uint32_t *)to = word;
+}
+
 static uint64_t span(const char *verb, const char *argument)
 {
 	return strcmp(verb, "read") ? strlen(argument) / 2 : strtoull(argument, NULL, 0);
@@ -47,7 +58,7 @@ int main(int argc, char **argv)
 	struct stat stat;
 
 	if (argc != 6) {
-		fprintf(stderr, "usage: bar ADDRESS BAR read|write OFFSET LENGTH|HEX\n");
+		fprintf(stderr, "usage: bar ADDRESS BAR read|write|write32 OFFSET LENGTH|HEX\n");
 		return 2;
 	}
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource%s", argv[1], argv[2]);
@@ -65,6 +76,8 @@ int main(int argc, char **argv)
 		fail("mmap");
 	if (!strcmp(argv[3], "read"))
 		print_bytes(bar + offset, length);
+	else if (!strcmp(argv[3], "write32") && length == 4)
+		write_word(bar + offset, argv[5]);
 	else
 		write_bytes(bar + offset, argv[5]);
 	return 0;

@@ -14,6 +14,9 @@ export interface PageSize {
   readonly assumed: boolean;
 }
 
+/** The key of a match that says nothing. */
+const NOTHING = deviceKey({});
+
 /** Everything a check needs. */
 export interface CheckContext {
   readonly drafts: readonly PolicyDraft[];
@@ -51,9 +54,16 @@ export function deviceOf(
   return name === undefined ? undefined : policy.devices.get(name.value);
 }
 
+/** Checks ask for the key of a device with every rule that names it. */
+const keys = new WeakMap<DeviceDraft, string>();
+
 /** A match that could not be read is equal to no other. */
 export function keyOf(device: DeviceDraft): string {
+  const known = keys.get(device);
+  if (known !== undefined) return known;
   const { match, name, at } = device;
-  const empty = match === undefined || deviceKey(match) === deviceKey({});
-  return empty ? `${at.file}:${at.line}:${at.column}:${name}` : deviceKey(match);
+  const key = match === undefined ? NOTHING : deviceKey(match);
+  const own = key === NOTHING ? `${at.file}:${at.line}:${at.column}:${name}` : key;
+  keys.set(device, own);
+  return own;
 }

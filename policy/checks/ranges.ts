@@ -28,21 +28,22 @@ export function checkRanges({ drafts, pageSize, report }: CheckContext): void {
 
 function checkAlignment({ offset, length }: SliceDraft, pageSize: PageSize, report: Report): void {
   const { bytes } = pageSize;
-  const pages = `${formatQuantity(bytes)}${pageSize.assumed ? ", assumed" : ""}`;
   if (offset !== undefined && offset.value % bytes !== 0n) {
-    const message =
-      `Cannot export from inside a page: the offset is no multiple of the page size ${pages} (received ${
-        hex(offset.value)
-      })`;
+    const message = `Cannot export from inside a page: the offset is no multiple of the page size ${
+      pagesOf(pageSize)
+    } (received ${hex(offset.value)})`;
     report("BG1401", offset.at, message, { fix: nearest(offset.value, bytes) });
   }
   if (typeof length?.value === "bigint" && length.value % bytes !== 0n) {
-    const message =
-      `Cannot export part of a page: the length is no multiple of the page size ${pages} (received ${
-        hex(length.value)
-      })`;
+    const message = `Cannot export part of a page: the length is no multiple of the page size ${
+      pagesOf(pageSize)
+    } (received ${hex(length.value)})`;
     report("BG1402", length.at, message, { fix: nearest(length.value, bytes) });
   }
+}
+
+function pagesOf({ bytes, assumed }: PageSize): string {
+  return `${formatQuantity(bytes)}${assumed ? ", assumed" : ""}`;
 }
 
 function nearest(value: bigint, page: bigint): string {

@@ -4,6 +4,8 @@ import { ExitStatus } from "../../cmd/exit_status.ts";
 import { VERBS } from "../../cmd/main.ts";
 import { drawFrame } from "../../cmd/output/frame.ts";
 import { humanDiagnostics } from "../../cmd/output/human.ts";
+import { junitCases } from "../../cmd/output/junit.ts";
+import { visible } from "../../cmd/output/visible.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
 
 Deno.test("every verb's line in the help is the one of its command", async () => {
@@ -90,4 +92,16 @@ Deno.test("describeError() tells the chain of causes once each, and stacks only 
 Deno.test("exitStatusOf() is the error's own status, else 5", () => {
   assert.equal(exitStatusOf(new CommandError("x", ExitStatus.denied)), ExitStatus.denied);
   assert.equal(exitStatusOf(new Error("x")), ExitStatus.refused);
+});
+
+Deno.test("what XML cannot have, and what nobody sees, is shown by its code point", () => {
+  const name = "a\uffff\ufdd0\u{1fffe}\u3164\u00ad\ufe0f\u{e0041}\u2800\r\0";
+  const shown =
+    "a<U+FFFF><U+FDD0><U+1FFFE><U+3164><U+00AD><U+FE0F><U+E0041><U+2800><U+000D><U+0000>";
+  assert.equal(visible(name), shown);
+  const escaped = shown.replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  assert.match(
+    junitCases("s", [{ group: "g", name }]),
+    new RegExp(`name="${RegExp.escape(escaped)}"`),
+  );
 });

@@ -267,3 +267,21 @@ Deno.test("validate: --watch refuses standard input", async () => {
   assert.equal(status, ExitStatus.usage);
   assert.match(stderr, /Cannot watch standard input/);
 });
+
+Deno.test("validate: the status is that of the whole set, however much else is said of it", async () => {
+  await withFolder(async (folder) => {
+    const devices = Array.from(
+      { length: 1100 },
+      (_, i) => `  d${i}: { match: { id: "1b36:0010", address: 0000:03:00.0 } }\n`,
+    );
+    const text = `${GOOD.replace("devices:\n", `devices:\n${devices.join("")}`)}  - { name: x }\n`;
+    await Deno.writeTextFile(`${folder}/a.yaml`, text);
+    for (const format of ["human", "json", "jsonl", "sarif", "github", "junit"]) {
+      const { status, stdout } = await bargate(["validate", "--format", format, folder]);
+      assert.equal(status, ExitStatus.invalidPolicy, format);
+      assert.match(stdout, /BG1103/, format);
+      if (format === "json") assert.ok(JSON.parse(stdout).summary.warnings === 1100);
+      if (format === "human") assert.match(stdout, /\ninvalid: [1-9] errors, 1100 warnings/);
+    }
+  });
+});

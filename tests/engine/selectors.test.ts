@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { makePlan } from "../../engine/plan.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
-import { FunctionIndex, mismatches } from "../../engine/resolve.ts";
+import { mismatches } from "../../engine/match_fields.ts";
+import { FunctionIndex } from "../../engine/resolve.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 
 const [ONE, TWO, THREE] = ["0000:01:00.0", "0000:02:00.0", "0000:03:00.0"];

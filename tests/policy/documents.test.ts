@@ -4,7 +4,6 @@ import { diagnosticsPage } from "../../docs/generate_diagnostics.ts";
 import { type CodeEntry, CODES } from "../../policy/codes.ts";
 import { CODE_EXAMPLES, EXAMPLE_POLICY } from "../../policy/code_examples.ts";
 import { EXAMPLE_PARTS, exampleFile } from "../../policy/example_text.ts";
-import { generateSchemaValidator } from "../../policy/generate_schema_validator.ts";
 import { IMPORTER_DRIVERS } from "../../policy/importer_drivers.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { type DocumentKind, SHAPES } from "../../policy/shape.ts";
@@ -50,11 +49,6 @@ Deno.test("codes are BG1 and three digits, ascending, with all texts", () => {
 
 Deno.test("docs/diagnostics.md is fresh", () => {
   assert.equal(read("docs/diagnostics.md"), diagnosticsPage(), "run docs/generate_diagnostics.ts");
-});
-
-Deno.test("policy/schema_validator.js is fresh", () => {
-  const message = "run policy/generate_schema_validator.ts";
-  assert.equal(read("policy/schema_validator.js"), generateSchemaValidator(), message);
 });
 
 /** A node of the schema, as far as this test looks. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
+import type { Severity } from "../../policy/diagnostic.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { linesOf } from "../../cmd/output/frame.ts";
 
@@ -185,6 +186,37 @@ Deno.test("one file cannot drown the rest in diagnostics", () => {
   assert.match(diagnostics.at(-2)?.message ?? "", /^500 more/);
   assert.equal(diagnostics.at(-1)?.code, "BG1004");
 });
+
+Deno.test("warnings displace no error, and all are counted, each once", () => {
+  const devices = Array.from(
+    { length: 1100 },
+    (_, i) =>
+      `  d${i}: { match: { id: "1b36:0010", serial: "${serial(i)}", address: 0000:03:00.0 } }\n`,
+  );
+  const text = policy("a", "{ offset: 0, length: 4KiB }").replace(
+    "devices:\n",
+    `devices:\n${devices.join("")}`,
+  ) +
+    `  - { name: wrong, device: ssd, bar: 7, region: whole, importers: [engine], collateral: device }\n`;
+  const { set, diagnostics, omitted } = load(text);
+  const all = (severity: Severity) =>
+    diagnostics.filter((found) => found.severity === severity).length + omitted[severity];
+  assert.equal(set, undefined);
+  assert.deepEqual(
+    diagnostics.filter(({ severity }) => severity === "error").map(({ code }) => code),
+    ["BG1106"],
+  );
+  assert.equal(diagnostics.length, 1001);
+  // The address of each device is not in quotes.
+  assert.equal(all("warning"), 1100);
+  assert.match(diagnostics.find(({ code }) => code === "BG1014")?.message ?? "", /^101 more/);
+});
+
+/** One that no other device has. */
+function serial(index: number): string {
+  const digits = index.toString(16).padStart(16, "0");
+  return (digits.match(/../g) ?? []).join("-");
+}
 
 Deno.test("doorbells are refused for pages that hold registers too, and said to hold queue 0 else", () => {
   const text = `apiVersion: bargate/v1

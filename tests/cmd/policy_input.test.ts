@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { readPolicyFiles } from "../../cmd/policy_input.ts";
+import { bargate, withFolder } from "./run_verb.ts";
+
+const GOOD = Deno.readTextFileSync(new URL("../corpus/good/minimal.yaml", import.meta.url));
+
+function noStdin(): Promise<Uint8Array> {
+  throw new Error("standard input is not meant");
+}
+
+/** Reads, and gives the names of what was read. */
+async function namesOf(paths: readonly string[]): Promise<readonly string[]> {
+  return (await readPolicyFiles(paths, noStdin)).map(({ file }) => file);
+}
+
+/** Every file has one inode number, as where the numbers are too large for a double. */
+async function withEqualInodes(use: () => Promise<void>): Promise<void> {
+  const { statSync } = Deno;
+  Deno.statSync = (path) => ({ ...statSync(path), dev: 1, ino: 2 ** 60, nlink: 2 });
+  try {
+    await use();
+  } finally {
+    Deno.statSync = statSync;
+  }
+}
+
+Deno.test("files are told apart also where their inode numbers cannot be", async () => {
+  await withFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/sub`);
+    await Deno.writeTextFile(`${folder}/a.yaml`, "a: 1\n");
+    await Deno.writeTextFile(`${folder}/b.yaml`, "b: 1\n");
+    await Deno.writeTextFile(`${folder}/sub/c.yaml`, "c: 1\n");
+    await withEqualInodes(async () => {
+      const all = ["a.yaml", "b.yaml", "sub/c.yaml"].map((name) => `${folder}/${name}`);
+      assert.deepEqual(await namesOf([folder]), all);
+      assert.deepEqual(await namesOf(all), all);
+    });
+  });
+});
+
+Deno.test("a file is read once, by whatever name, link or folder it is given", async () => {
+  await withFolder(async (folder) => {
+    const file = `${folder}/a.yaml`;
+    await Deno.writeTextFile(file, GOOD);
+    await Deno.link(file, `${folder}/hard.yaml`);
+    await Deno.symlink("a.yaml", `${folder}/soft.yaml`);
+    await Deno.symlink(".", `${folder}/round`);
+    assert.deepEqual(await namesOf([file, folder, `${folder}/./a.yaml`]), [file]);
+  });
+});
+
+Deno.test("a pipe, which has no path of its own, is read", async () => {
+  await withFolder(async (folder) => {
+    const pipe = `${folder}/pipe`;
+    assert.ok((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+    const reading = namesOf([pipe]);
+    await Deno.writeTextFile(pipe, GOOD);
+    assert.deepEqual(await reading, [pipe]);
+  });
+});
+
+Deno.test("standard input by its path is read", async () => {
+  const { status, stdout } = await bargate(["validate", "/dev/stdin"], {
+    stdin: GOOD,
+    rights: ["--allow-all"],
+  });
+  assert.match(stdout, /^valid /);
+  assert.equal(status, 0);
+});
+
+Deno.test("the right to read what is named is enough", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/a.yaml`, GOOD);
+    for (const [named, cwd] of [[folder, "/"], ["a.yaml", folder]] as const) {
+      const { status, stderr } = await bargate(["validate", named], {
+        cwd,
+        rights: [`--allow-read=${named}`],
+      });
+      assert.equal(stderr, "");
+      assert.equal(status, 0);
+    }
+  });
+});
+
+Deno.test("in folders the ending of a policy may be of any case, and a folder may be a link", async () => {
+  await withFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/site`);
+    await Deno.mkdir(`${folder}/shared`);
+    await Deno.symlink("../shared", `${folder}/site/shared`);
+    for (const name of ["site/deny.YAML", "site/notes.txt", "shared/x.Yml"]) {
+      await Deno.writeTextFile(`${folder}/${name}`, name);
+    }
+    const all = ["site/deny.YAML", "site/shared/x.Yml"].map((name) => `${folder}/${name}`);
+    assert.deepEqual(await namesOf([`${folder}/site`]), all);
+  });
+});

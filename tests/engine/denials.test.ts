@@ -1,0 +1,101 @@
+/** On what denies fall, and what is said of those that fall on nothing. */
+import assert from "node:assert/strict";
+import { makePlan } from "../../engine/plan.ts";
+import type { HostSnapshot } from "../../host/snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+import { host, nvme, policy, SSD } from "./planning.ts";
+
+const OTHER = "0000:05:00.0";
+
+function guard(match: string): string {
+  return `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: guard }
+devices: { lost: { match: ${match} } }
+deny: [{ device: lost, bar: 2, reason: it holds keys }]
+`;
+}
+
+function planOf(match: string, on: HostSnapshot = host()) {
+  const { set, diagnostics } = loadPolicySet([
+    { file: "p.yaml", text: policy() },
+    { file: "guard.yaml", text: guard(match) },
+  ]);
+  assert.ok(set !== undefined, JSON.stringify(diagnostics));
+  return makePlan(set, on);
+}
+
+function withSerial(last: number): Uint8Array {
+  const config = new Uint8Array(4096);
+  config.set(nvme(SSD).config);
+  const view = new DataView(config.buffer);
+  view.setUint32(0x100, 0x0001_0003, true);
+  view.setUint32(0x104, 0xffa0_1200 + last, true);
+  view.setUint32(0x108, 0x001b_21ff, true);
+  return config;
+}
+
+function codes({ diagnostics }: ReturnType<typeof makePlan>) {
+  return diagnostics.map(({ code, severity }) => `${code} ${severity}`);
+}
+
+Deno.test("a deny whose device has moved, is bound anew or has another serial number is told", () => {
+  const on = host([nvme(SSD, { config: withSerial(1) })]);
+  const drifted = {
+    [`{ id: "1b36:0010", address: "${OTHER}" }`]: /0000:01:00\.0 .* but for its address/,
+    [`{ id: "1b36:0010", driver: nvme }`]: /0000:01:00\.0 .* driver \(vfio-pci\)/,
+    [`{ id: "1b36:0010", serial: "00-1b-21-ff-ff-a0-12-02" }`]: /serial \(00-1b-.*-01\)/,
+    [`{ class: "0108", address: "${OTHER}", driver: nvme }`]: /address .*, driver/,
+    [`{ address: "${SSD}", serial: "00-1b-21-ff-ff-a0-12-02" }`]: /but for its serial/,
+  };
+  for (const [match, near] of Object.entries(drifted)) {
+    const made = planOf(match, on);
+    assert.deepEqual(codes(made), ["BG2050 warning"], match);
+    const [found] = made.diagnostics;
+    assert.deepEqual([found?.file, found?.line], ["guard.yaml", 5], "at the deny");
+    assert.match(found?.message ?? "", /"guard\/lost"/);
+    assert.match(found?.message ?? "", near);
+    assert.equal(made.grants.length, 1, "which is no error by itself");
+  }
+});
+
+Deno.test("a deny that is for other hosts, and one that falls on its device, are no news", () => {
+  for (
+    const match of [
+      `{ id: "ffff:0001", address: "${SSD}" }`,
+      `{ id: "1b36:0010", class: "0300" }`,
+      `{ serial: "00-1b-21-ff-ff-a0-12-02" }`,
+      `{ address: "${OTHER}", class: "0300" }`,
+    ]
+  ) {
+    assert.deepEqual(codes(planOf(match, host([nvme(SSD, { config: withSerial(1) })]))), [], match);
+  }
+  assert.deepEqual(codes(planOf(`{ class: "0108" }`)), ["BG2013 error"]);
+});
+
+Deno.test("a deny falls on a function whose field could not be read, whichever it is", () => {
+  const values = { numaNode: "1", iommuGroup: "7", subsystem: `"1af4:0001"`, driver: "nvme" };
+  for (const [field, value] of Object.entries(values)) {
+    const match = `{ id: "1b36:0010", ${field}: ${value} }`;
+    const { [field as keyof typeof values]: _, ...silent } = nvme(SSD);
+    const blind = { ...silent, unreadable: [{ field, right: "CAP_DAC_READ_SEARCH" }] };
+    assert.deepEqual(planOf(match, host([blind])).grants, [], field);
+    assert.ok(codes(planOf(match, host([silent]))).includes("BG2050 warning"), `${field}: none`);
+    const other = match.replace("1b36:0010", "1b36:0011");
+    assert.ok(!codes(planOf(other, host([blind]))).includes("BG2013 error"), field);
+  }
+  const numa = host([nvme(SSD, { unreadable: [{ field: "numaNode", right: "CAP_X" }] })]);
+  const [denied] = planOf(`{ id: "1b36:0010", numaNode: 1 }`, numa).diagnostics;
+  assert.equal(denied?.code, "BG2013");
+  assert.match(denied.message, /which may be the device that is meant: its NUMA node is not known/);
+});
+
+Deno.test("of an export, a field that could not be read is no match, and plan says which", () => {
+  const unreadable = [{ field: "numaNode", right: "CAP_DAC_READ_SEARCH" }];
+  const text = policy({ match: `{ id: "1b36:0010", numaNode: 0 }` });
+  const { set } = loadPolicySet([{ file: "p.yaml", text }]);
+  assert.ok(set !== undefined);
+  const [found] = makePlan(set, host([nvme(SSD, { unreadable })])).diagnostics;
+  assert.equal(found?.code, "BG2021");
+  assert.match(found.message, /its NUMA node is not known, .* needs CAP_DAC_READ_SEARCH/);
+});
