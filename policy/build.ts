@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  type Choice,
   type DenyDraft,
   type DeviceDraft,
   type ExportDraft,
@@ -52,6 +53,11 @@ function required<T>(value: T | undefined, what: string): T {
   return value;
 }
 
+function chosen<T extends string>({ value }: Choice<T>): T {
+  if (value === "unread") throw new TypeError("Cannot build the policy: a word is unread");
+  return value;
+}
+
 function mapValues<A, B>(
   map: ReadonlyMap<string, A>,
   build: (value: A) => B,
@@ -64,7 +70,7 @@ function buildDevice(draft: DeviceDraft): DeviceRule {
   return {
     name,
     match: buildMatch(required(match, "match")),
-    acquire: acquire.value,
+    acquire: chosen(acquire),
     ...(owner === undefined ? {} : { owner: buildOwner(owner) }),
     ...(many === undefined ? {} : { many: true as const }),
     ...(enableCmb === undefined ? {} : { enableCmb: true as const }),
@@ -101,7 +107,7 @@ function buildImporter(draft: ImporterDraft): ImporterRule {
     name,
     identity,
     driver: required(draft.driver, "driver"),
-    mapping: mapping.value,
+    mapping: chosen(mapping),
     ...(device === undefined ? {} : { device }),
     ...labelled(labels),
     at,
@@ -118,8 +124,8 @@ function buildExport(policy: string, draft: ExportDraft): ExportRule {
     slices: mergeAdjacent(readSlices(draft.slices)),
     ...(draft.region === undefined ? {} : { region: draft.region }),
     importers: draft.importers,
-    access: draft.access.value,
-    onReset: draft.onReset.value,
+    access: chosen(draft.access),
+    onReset: chosen(draft.onReset),
     graceMs: draft.grace.value,
     ...(draft.expires === undefined ? {} : { expiresMs: draft.expires.value }),
     ...(draft.collateral === undefined ? {} : { collateral: draft.collateral.value }),

@@ -16,6 +16,9 @@ import type { Span } from "./position.ts";
 import type { Code } from "./codes.ts";
 import type { Details } from "./report.ts";
 
+/** One of a few words; `unread` where none of them is there, which the schema has told. */
+export type Choice<T extends string> = Placed<T | "unread">;
+
 /** Takes what a check finds. */
 export type Report = (code: Code, at: Span, message: string, details?: Details) => void;
 
@@ -56,7 +59,7 @@ export type OwnerDraft = OwnerIdentity & {
 export interface DeviceDraft {
   readonly name: string;
   readonly match?: MatchDraft;
-  readonly acquire: Placed<"open" | "borrow">;
+  readonly acquire: Choice<"open" | "borrow">;
   readonly owner?: OwnerDraft;
   readonly many?: Placed<true>;
   readonly enableCmb?: Placed<true>;
@@ -72,7 +75,7 @@ export interface ImporterDraft {
   /** Where `identity` is written. */
   readonly identityAt: Span;
   readonly driver?: Placed<string>;
-  readonly mapping: Placed<"bargate" | "importer">;
+  readonly mapping: Choice<"bargate" | "importer">;
   readonly device?: ImporterDevice;
   readonly labels: ReadonlyMap<string, string>;
   /** Where its name is written. */
@@ -88,8 +91,8 @@ export interface ExportDraft {
   readonly slices: readonly SliceDraft[];
   readonly region?: Placed<Region>;
   readonly importers: readonly Placed<string>[];
-  readonly access: Placed<"read-only" | "read-write">;
-  readonly onReset: Placed<"revoke" | "restore">;
+  readonly access: Choice<"read-only" | "read-write">;
+  readonly onReset: Choice<"revoke" | "restore">;
   readonly grace: Placed<number>;
   readonly expires?: Placed<number>;
   readonly shared?: Placed<true>;

@@ -30,6 +30,7 @@ import { DraftReader } from "./read_draft.ts";
 import { type Counts, diagnostic, DiagnosticSink } from "./report.ts";
 import { checkSchema } from "./schema_check.ts";
 import { readSource } from "./source.ts";
+import { suggest } from "./suggest.ts";
 import { parseYaml } from "./yaml.ts";
 
 /** One policy file. */
@@ -162,18 +163,26 @@ function readDocument(
     return { file };
   }
   const kind = kindOf(root);
-  const violations = checkSchema(root, lines, kind);
-  violations.forEach((found) => sink.add(found));
-  const sound = violations.length === 0;
-  if (kind === "PolicySet") return { file, manifest: readManifest(root, lines) };
-  if (kind === "PolicyTest") return { file, ...readTest(root, lines, report, sound) };
-  return { file, policy: new DraftReader(lines, report).policy(root, sound) };
+  const { found, meant, faulty } = checkSchema(root, lines, kind);
+  found.forEach((each) => sink.add(each));
+  const sound = found.length === 0;
+  if (kind === "PolicySet") return { file, manifest: readManifest(meant, lines, faulty) };
+  if (kind === "PolicyTest") return { file, ...readTest(meant, lines, report, sound) };
+  return { file, policy: new DraftReader(lines, report, faulty).policy(meant, sound) };
 }
 
-/** Whatever is no other kind is meant as a policy, and told what it lacks. */
+const KINDS: readonly DocumentKind[] = ["ExportPolicy", "PolicySet", "PolicyTest"];
+
+/**
+ * What the document is meant to be: by the word, by one that is near to it, or by what only one kind
+ * has. Whatever is no other kind is a policy, and told what it lacks.
+ */
 function kindOf(root: Node): DocumentKind {
-  const kind = asScalar(get(root, "kind"))?.text;
-  return kind === "PolicySet" || kind === "PolicyTest" ? kind : "ExportPolicy";
+  const written = asScalar(get(root, "kind"))?.text ?? "";
+  const kind = KINDS.find((each) => each === written || each === suggest(written, KINDS));
+  if (kind !== undefined) return kind;
+  if (get(root, "cases") !== undefined) return "PolicyTest";
+  return get(root, "files") === undefined ? "ExportPolicy" : "PolicySet";
 }
 
 function check(context: CheckContext): void {

@@ -22,6 +22,8 @@ interface ListedFile {
 /** A manifest as far as it could be read. */
 export interface Manifest {
   readonly files: readonly ListedFile[];
+  /** Whether every path could be read: only then is a file that no entry names known to be extra. */
+  readonly readable: boolean;
   readonly at: Span;
 }
 
@@ -40,21 +42,27 @@ interface HashedSource {
   readonly bytes?: Uint8Array;
 }
 
-/** Reads a manifest; what has the wrong shape is left out, for the schema has told it. */
-export function readManifest(root: Node, lines: LineMap): Manifest {
+/**
+ * Reads a manifest.
+ *
+ * @param faulty values that the schema has told: they are left out
+ */
+export function readManifest(root: Node, lines: LineMap, faulty: ReadonlySet<Node>): Manifest {
   const text = (node: Node | undefined): Placed<string> | undefined => {
     const scalar = asScalar(node);
-    if (scalar?.type !== "string") return undefined;
+    if (scalar?.type !== "string" || faulty.has(scalar)) return undefined;
     return { value: scalar.text, at: lines.span(scalar.start, scalar.end) };
   };
-  const files = itemsOf(get(root, "files")).flatMap((item) => {
+  const items = itemsOf(get(root, "files"));
+  const files = items.flatMap((item) => {
     const path = text(get(item, "path"));
     const hash = text(get(item, "sha256"));
     if (path === undefined) return [];
     return [{ path, ...(hash === undefined ? {} : { sha256: hash }) }];
   });
   const kind = get(root, "kind") ?? root;
-  return { files, at: lines.span(kind.start, kind.end) };
+  const readable = items.length > 0 && files.length === items.length;
+  return { files, readable, at: lines.span(kind.start, kind.end) };
 }
 
 /**
@@ -78,6 +86,7 @@ export function checkManifest(
   }
   const listed = listedFiles(plainName(first.file), first.manifest, report);
   checkListed(listed, sources, report);
+  if (!first.manifest.readable) return;
   for (const { file, policy } of documents) {
     if (policy === undefined || listed.has(plainName(file))) continue;
     const why = file === first.file ? "it stands in the manifest's own file" : "no entry names it";

@@ -107,12 +107,20 @@ function explain(text: string): readonly [why: string, fix: string] {
   }
   const decimalUnit = /^([0-9]+)\s*([kKmMgGtT])([bB]?|[iI][bB]?)$/.exec(text);
   if (decimalUnit !== null) return wrongUnit(decimalUnit);
+  const whole = /^(0|[1-9][0-9]*)\.0*$/.exec(text);
+  if (whole !== null) return ["it is written as a fraction", `write ${whole[1]}`];
   if (/^[0-9]*\.[0-9]+\s*[A-Za-z]*$|^[0-9]+\.\s*[A-Za-z]*$/.test(text)) {
     return ["fractions are not exact", "write whole units of the next smaller unit (1536KiB)"];
   }
   if (/^-/.test(text)) return ["it is negative", ACCEPTED];
   if (/^0[0-9]+/.test(text)) {
     return ["a leading zero means octal to some readers", `write ${withoutZeros(text)}, or 0x…`];
+  }
+  if (/^0X[0-9a-fA-F]+$/.test(text)) {
+    return ["the x of a hexadecimal number is small", `write 0x${text.slice(2)}`];
+  }
+  if (/^0[oO][0-7]{1,22}$/.test(text)) {
+    return ["octal numbers are not accepted", `write ${BigInt(text)}`];
   }
   return ["it is not a number of bytes", ACCEPTED];
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type {
+  Choice,
   DenyDraft,
   DeviceDraft,
   ExportDraft,
@@ -42,14 +43,17 @@ const DEFAULT_GRACE_MS = 2000;
 export class DraftReader {
   readonly #lines: LineMap;
   readonly #report: Report;
+  readonly #faulty: ReadonlySet<Node>;
 
   /**
    * @param lines of the document's file
    * @param report takes mistakes in the texts of numbers, durations and accounts
+   * @param faulty values of which the schema has told that they are wrong
    */
-  constructor(lines: LineMap, report: Report) {
+  constructor(lines: LineMap, report: Report, faulty: ReadonlySet<Node>) {
     this.#lines = lines;
     this.#report = report;
+    this.#faulty = faulty;
   }
 
   /** @param sound whether the schema found nothing wrong */
@@ -97,11 +101,11 @@ export class DraftReader {
     if (owner === undefined) return undefined;
     const field = (key: string) => get(owner.value, key);
     return {
-      ...optional("unit", this.#text(field("unit"))),
+      ...optional("unit", this.#field(field("unit"))),
       ...optional("user", this.#account(field("user"))),
-      ...optional("executable", this.#text(field("executable"))),
-      ...optional("pidFile", this.#text(field("pidFile"))),
-      ...optional("socket", this.#text(field("socket"))),
+      ...optional("executable", this.#field(field("executable"))),
+      ...optional("pidFile", this.#field(field("pidFile"))),
+      ...optional("socket", this.#field(field("socket"))),
       at: this.#span(owner.key),
     };
   }
@@ -182,6 +186,8 @@ export class DraftReader {
 
   #checkQuotes(node: Node): void {
     if (node.kind !== "scalar" || !node.plain || node.type !== "string") return;
+    // The right form that has been told has quotes.
+    if (this.#faulty.has(node)) return;
     const message =
       `A PCI address should be quoted: readers of YAML 1.1 take it for a number (received ${node.text})`;
     this.#report("BG1109", this.#span(node), message, { fix: `write "${node.text}"` });
@@ -221,22 +227,22 @@ export class DraftReader {
     return {
       ...optional("user", this.#account(get(node, "user"))),
       ...optional("group", this.#account(get(node, "group"))),
-      ...optional("unit", this.#text(get(node, "unit"))),
-      ...optional("cgroup", this.#text(get(node, "cgroup"))),
-      ...optional("executable", this.#text(get(node, "executable"))),
-      ...optional("sha256", this.#text(get(node, "sha256"))),
+      ...optional("unit", this.#field(get(node, "unit"))),
+      ...optional("cgroup", this.#field(get(node, "cgroup"))),
+      ...optional("executable", this.#field(get(node, "executable"))),
+      ...optional("sha256", this.#field(get(node, "sha256"))),
     };
   }
 
   #account(node: Node | undefined): Placed<string> | undefined {
-    const scalar = asScalar(node);
-    if (scalar === undefined || !["string", "integer"].includes(scalar.type)) return undefined;
-    const at = this.#span(scalar);
-    if (scalar.type === "integer" && !/^(?:0|[1-9][0-9]*)$/.test(scalar.text)) {
-      const message = `Cannot accept the account: the id is not decimal (received ${scalar.text})`;
-      this.#report("BG1111", at, message);
+    const account = this.#field(node);
+    const integer = account !== undefined && asScalar(node)?.type === "integer";
+    if (integer && !/^(?:0|[1-9][0-9]*)$/.test(account.value)) {
+      const message =
+        `Cannot accept the account: the id is not decimal (received ${account.value})`;
+      this.#report("BG1111", account.at, message);
     }
-    return { value: scalar.text, at };
+    return account;
   }
 
   #export(node: MappingNode, defaults: MappingNode | undefined): ExportDraft {
@@ -252,7 +258,7 @@ export class DraftReader {
       importers: itemsOf(get(node, "importers")).flatMap((item) => this.#text(item) ?? []),
       access: this.#choice(field("access"), ["read-only", "read-write"], "read-write", head),
       onReset: this.#choice(field("onReset"), ["revoke", "restore"], "revoke", head),
-      grace: this.#duration(field("grace")) ?? { value: DEFAULT_GRACE_MS, at: this.#span(head) },
+      grace: this.#grace(field("grace"), head),
       ...optional("expires", this.#positive(this.#duration(field("expires")))),
       ...optional("shared", this.#true(get(node, "shared"))),
       labels: this.#labels(get(node, "labels")),
@@ -293,6 +299,12 @@ export class DraftReader {
     return name === "nvme.doorbells" ? [{ rule: { ...DOORBELLS, at } }] : [{}];
   }
 
+  /** One that cannot be read is taken for the shortest, of which nothing follows. */
+  #grace(node: Node | undefined, head: Node): Placed<number> {
+    if (node === undefined) return { value: DEFAULT_GRACE_MS, at: this.#span(head) };
+    return this.#duration(node) ?? { value: 0, at: this.#span(node) };
+  }
+
   #positive(duration: Placed<number> | undefined): Placed<number> | undefined {
     if (duration?.value === 0) {
       const message =
@@ -304,10 +316,11 @@ export class DraftReader {
     return duration;
   }
 
+  /** Whatever is there and is no truth value is told, and was meant to say something. */
   #true(node: Node | undefined): Placed<true> | undefined {
-    const scalar = asScalar(node);
-    const given = scalar?.type === "boolean" && scalar.text.toLowerCase() === "true";
-    return given ? { value: true, at: this.#span(scalar) } : undefined;
+    if (node === undefined) return undefined;
+    const no = /^(?:false|no|off)$/i.test(asScalar(node)?.text ?? "");
+    return no ? undefined : { value: true, at: this.#span(node) };
   }
 
   #allowed(node: Node): ExportDraft["allowProtected"] {
@@ -347,10 +360,11 @@ export class DraftReader {
   #length(node: Node | undefined): Placed<bigint | "rest"> | undefined {
     const scalar = asScalar(node);
     if (scalar?.text === "rest") return { value: "rest", at: this.#span(scalar) };
-    return this.#quantity(node);
+    return this.#quantity(node, /^rest$/i.test(scalar?.text ?? "") ? "write rest" : undefined);
   }
 
-  #quantity(node: Node | undefined): Placed<bigint> | undefined {
+  /** @param word what to write where it is no number that was meant */
+  #quantity(node: Node | undefined, word?: string): Placed<bigint> | undefined {
     const scalar = asScalar(node);
     if (scalar === undefined) return undefined;
     const at = this.#span(scalar);
@@ -358,7 +372,7 @@ export class DraftReader {
     if (result.ok) return { value: result.value, at };
     const message = `Cannot accept the number of bytes: ${result.why} (received ${quoted(scalar)})`;
     this.#report(result.problem === "range" ? "BG1202" : "BG1201", at, message, {
-      fix: result.fix,
+      fix: word ?? result.fix,
     });
     return undefined;
   }
@@ -388,16 +402,22 @@ export class DraftReader {
     choices: readonly T[],
     fallback: T,
     place: Node,
-  ): Placed<T> {
+  ): Choice<T> {
     const text = asScalar(node)?.text;
-    const value = choices.find((choice) => choice === text) ?? fallback;
+    const found = choices.find((choice) => choice === text);
+    const value = found ?? (node === undefined ? fallback : "unread");
     return { value, at: this.#span(node ?? place) };
   }
 
-  /** The only value that a key has. */
+  /** The only value that a key has: whatever else is there is told, and was meant to be it. */
   #word<T extends string>(node: Node | undefined, word: T): Placed<T> | undefined {
-    const text = this.#text(node);
-    return text?.value === word ? { value: word, at: text.at } : undefined;
+    return node === undefined ? undefined : { value: word, at: this.#span(node) };
+  }
+
+  /** A field of an identity. One that is wrong is told, and was given all the same. */
+  #field(node: Node | undefined): Placed<string> | undefined {
+    if (node === undefined) return undefined;
+    return { value: asScalar(node)?.text ?? "", at: this.#span(node) };
   }
 
   #text(node: Node | undefined): Placed<string> | undefined {

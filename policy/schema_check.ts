@@ -16,7 +16,7 @@ import {
   validatePolicyTest,
 } from "./schema_validator.js";
 import { type DocumentKind, generalPath, SHAPES } from "./shape.ts";
-import { suggest } from "./suggest.ts";
+import { Misspelt, suggest, suggestKey } from "./suggest.ts";
 
 /** One violation with everything about its place. */
 interface Violation {
@@ -36,17 +36,43 @@ const VALIDATORS: Readonly<Record<DocumentKind, SchemaValidator>> = {
   PolicyTest: validatePolicyTest,
 };
 
+/** What came of the check of one document. */
+export interface Checked {
+  /** What is wrong; the texts of quantities and durations are left to their own parsers. */
+  readonly found: readonly Diagnostic[];
+  /**
+   * The document with what is misspelt as it was meant, so that a mistake which has been told is not
+   * told again by what follows from it.
+   */
+  readonly meant: Node;
+  /** Values in `meant` that are still wrong. */
+  readonly faulty: ReadonlySet<Node>;
+}
+
 /**
  * Checks the shape of one document.
  *
  * @param kind what the document is
- * @returns what is wrong; the texts of quantities and durations are left to their own parsers
  */
-export function checkSchema(
-  root: Node,
-  lines: LineMap,
-  kind: DocumentKind,
-): readonly Diagnostic[] {
+export function checkSchema(root: Node, lines: LineMap, kind: DocumentKind): Checked {
+  let found: readonly Diagnostic[] = [];
+  let meant = root;
+  // What stands under a misspelt key is looked at once the key is known, hence the rounds.
+  for (;;) {
+    const violations = violationsOf(meant, lines, kind);
+    const misspelt = new Misspelt();
+    const mistakes = violations.filter((violation) => isMisspelt(violation, misspelt));
+    if (mistakes.length === 0) {
+      const faulty = new Set(violations.map(({ node }) => node));
+      return { found: found.concat(violations.flatMap(tell)), meant, faulty };
+    }
+    found = found.concat(mistakes.flatMap(tell));
+    meant = misspelt.mended(meant);
+  }
+}
+
+/** Everything in which the document is not as the schema says. */
+function violationsOf(root: Node, lines: LineMap, kind: DocumentKind): readonly Violation[] {
   const validate = VALIDATORS[kind];
   if (validate(toPlain(root))) return [];
   const errors = validate.errors ?? [];
@@ -59,9 +85,22 @@ export function checkSchema(
     const path = pathOf(error.instancePath);
     const node = nodeAt(root, path);
     if (node === undefined) return [];
-    const violation = { error, path, general: generalPath(path), node, lines, root, kind };
-    return tell(violation);
+    return [{ error, path, general: generalPath(path), node, lines, root, kind }];
   });
+}
+
+/** Whether it is known what was meant; it is noted then. */
+function isMisspelt({ error, general, node, kind }: Violation, misspelt: Misspelt): boolean {
+  if (error.keyword === "additionalProperties" && node.kind === "mapping") {
+    const key = String(error.params["additionalProperty"]);
+    return misspelt.takeKey(node, key, SHAPES[kind].get(general)?.keys ?? []);
+  }
+  return error.keyword === "enum" && node.kind === "scalar" &&
+    misspelt.takeWord(node, allowedBy(error));
+}
+
+function allowedBy({ params }: SchemaError): readonly string[] {
+  return [params["allowedValues"]].flat().map(String);
 }
 
 /** Parts of a JSON Pointer. */
@@ -134,7 +173,7 @@ function unknownKey(violation: Violation): Diagnostic {
   const key = String(error.params["additionalProperty"]);
   const at = keySpan(asMapping(node), key, violation);
   const shape = SHAPES[kind].get(general);
-  const meant = suggest(key, shape?.keys ?? []);
+  const meant = suggestKey(key, shape?.keys ?? []);
   const place = shape === undefined ? "" : ` in ${shape.name}`;
   const message = `Cannot accept an unknown key${place} (received ${text(key)})`;
   const fix = meant === undefined
@@ -191,11 +230,25 @@ function describe(node: Node): string {
 function typeFix(types: readonly string[], node: Node): string | undefined {
   if (node.kind !== "scalar" || node.type === "null") return undefined;
   if (types.includes("string") && node.plain) return `put it into quotes: ${text(node.text)}`;
+  if (types.includes("integer")) {
+    const value = /^[0-9]/.test(node.text) ? Number(node.text) : NaN;
+    return Number.isSafeInteger(value) ? `write ${value}` : "write a whole number";
+  }
+  if (types.includes("boolean")) return BOOLEANS[node.text.toLowerCase()];
   return types.includes("array") ? `write it as a list: [${node.text}]` : undefined;
 }
 
-function notAllowed({ error, node, lines }: Violation): Diagnostic {
-  const allowed = [error.params["allowedValues"]].flat().map(String);
+/** What YAML 1.1 takes for these. */
+const BOOLEANS: Readonly<Record<string, string>> = {
+  yes: "write true",
+  on: "write true",
+  no: "write false",
+  off: "write false",
+};
+
+function notAllowed({ error, general, node, lines }: Violation): Diagnostic {
+  // The schema of each kind knows its own name only.
+  const allowed = general === "/kind" ? Object.keys(SHAPES) : allowedBy(error);
   const value = node.kind === "scalar" ? node.text : "";
   const at = spanOf(node, lines);
   const meant = suggest(value, allowed);
@@ -303,13 +356,15 @@ function wrongForm(violation: Violation): Diagnostic {
 }
 
 /**
- * The right text is known after the usual mistakes: upper case, and domains of more zeros than the
- * kernel prints.
+ * The right text is known after the usual mistakes: upper case, no domain, and domains of more zeros
+ * than the kernel prints.
  */
 function formFix(value: string, shape: string, error: SchemaError): string {
   const pattern = new RegExp(String(error.params["pattern"]));
   const lower = value.toLowerCase();
-  const right = [lower, lower.replace(/^0+(?=[0-9a-f]{4,}:)/, "")].find((it) => pattern.test(it));
+  const right = [lower, `0000:${lower}`, lower.replace(/^0+(?=[0-9a-f]{4,}:)/, "")].find((it) =>
+    pattern.test(it)
+  );
   return right === undefined ? `write ${shape}` : `write ${text(right)}`;
 }
 
@@ -330,23 +385,24 @@ function wrongName(name: string, at: Span): Diagnostic {
   return diagnostic("BG1107", at, message, fix);
 }
 
-const LIMITS: Readonly<Record<string, (limit: string) => string>> = {
-  minItems: (limit) => `it needs at least ${limit} item`,
-  maxProperties: (limit) => `it has more than ${limit} keys`,
-  minProperties: (limit) => `it needs at least ${limit} key`,
-  minLength: (limit) => `it needs at least ${limit} character`,
-  maxLength: (limit) => `it has more than ${limit} characters`,
-  minimum: (limit) => `it is less than ${limit}`,
-  maximum: (limit) => `it is more than ${limit}`,
+const LIMITS: Readonly<Record<string, (limit: string) => readonly [why: string, fix: string]>> = {
+  minItems: (limit) => [`it needs at least ${limit} item`, "add one, or remove the key"],
+  maxProperties: (limit) => [`it has more than ${limit} keys`, `keep ${limit} at most`],
+  minProperties: (limit) => [`it needs at least ${limit} key`, "add one"],
+  minLength: (limit) => [`it needs at least ${limit} character`, "write what it is"],
+  maxLength: (limit) => [`it has more than ${limit} characters`, `write ${limit} at most`],
+  minimum: (limit) => [`it is less than ${limit}`, `write ${limit} or more`],
+  maximum: (limit) => [`it is more than ${limit}`, `write ${limit} or less`],
 };
 
 function outOfLimits(violation: Violation): Diagnostic {
-  const { error, node, lines } = violation;
-  const why = LIMITS[error.keyword]?.(String(error.params["limit"])) ??
-    `it breaks ${error.keyword}`;
+  const { error, node, path, lines } = violation;
+  const [why, anyFix] = LIMITS[error.keyword]?.(String(error.params["limit"])) ??
+    [`it breaks ${error.keyword}`, "see docs/policy.md"];
+  const fix = path.at(-1) === "bar" ? "write one of 0 to 5" : anyFix;
   const value = node.kind === "scalar" && error.keyword !== "maxLength"
     ? ` (received ${describe(node)})`
     : "";
   const at = node.kind === "scalar" ? spanOf(node, lines) : headOf(violation);
-  return diagnostic("BG1106", at, `Cannot accept this value: ${why}${value}`);
+  return diagnostic("BG1106", at, `Cannot accept this value: ${why}${value}`, { fix });
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Entry, MappingNode, Node, ScalarNode } from "./node.ts";
 
 /** Candidates looked at; more would let a hostile file buy much time with few bytes. */
 const MAX_CANDIDATES = 500;
@@ -37,6 +38,71 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   return best;
+}
+
+/**
+ * Finds the key that was most likely meant. A digit is near to every other, and means another BAR.
+ *
+ * @param key what was written
+ * @param keys those of the mapping
+ */
+export function suggestKey(key: string, keys: readonly string[]): string | undefined {
+  return keys.includes("0") ? /^(?:\+|0[xo])?0*([0-5])$/i.exec(key)?.[1] : suggest(key, keys);
+}
+
+/** Keys and words of one tree of which it is known what was meant. */
+export class Misspelt {
+  readonly #keys = new Map<MappingNode, Map<string, string>>();
+  readonly #words = new Map<ScalarNode, string>();
+
+  /**
+   * Takes an unknown key.
+   *
+   * @param keys those that the mapping can have
+   * @returns whether it is near to one of them that is missing
+   */
+  takeKey(mapping: MappingNode, key: string, keys: readonly string[]): boolean {
+    const meant = suggestKey(key, keys);
+    if (meant === undefined || mapping.entries.has(meant)) return false;
+    const known = this.#keys.get(mapping) ?? new Map<string, string>();
+    this.#keys.set(mapping, known);
+    // Only one key can be it; an alias brings the same one again.
+    if ([...known.values()].includes(meant)) return known.get(key) === meant;
+    known.set(key, meant);
+    return true;
+  }
+
+  /**
+   * Takes an unknown word.
+   *
+   * @param words those that could be there
+   * @returns whether it is near to one of them
+   */
+  takeWord(scalar: ScalarNode, words: readonly string[]): boolean {
+    const meant = suggest(scalar.text, words);
+    if (meant !== undefined) this.#words.set(scalar, meant);
+    return meant !== undefined;
+  }
+
+  /** The tree as it was meant, each thing in it at the place where it is written. */
+  mended(node: Node): Node {
+    switch (node.kind) {
+      case "scalar":
+        return { ...node, text: this.#words.get(node) ?? node.text };
+      case "sequence":
+        return { ...node, items: node.items.map((item) => this.mended(item)) };
+      case "mapping":
+        return { ...node, entries: this.#entries(node) };
+    }
+  }
+
+  #entries(mapping: MappingNode): ReadonlyMap<string, Entry> {
+    const renamed = this.#keys.get(mapping);
+    const entries = [...mapping.entries].map(([name, { key, value }]) =>
+      [renamed?.get(name) ?? name, { key, value: this.mended(value) }] as const
+    );
+    return new Map(entries);
+  }
 }
 
 /** Insertions, deletions, substitutions and swaps of neighbours between two short words. */

@@ -22,6 +22,7 @@ export function checkAcquire({ drafts, report }: CheckContext): void {
 
 function checkOwner(device: DeviceDraft, sound: boolean, report: Report): void {
   const { name, acquire, owner } = device;
+  if (acquire.value === "unread") return;
   if (acquire.value === "open") {
     if (owner === undefined) return;
     const message = `Cannot have an owner of ${name}: Bargate opens the device itself`;
@@ -52,6 +53,7 @@ function checkInParticular(owner: OwnerDraft, { name, at }: DeviceDraft, report:
 function checkOneWay(devices: readonly DeviceDraft[], report: Report): void {
   const first = new Map<string, DeviceDraft>();
   for (const device of devices) {
+    if (device.acquire.value === "unread") continue;
     const known = first.get(keyOf(device));
     if (known === undefined) {
       first.set(keyOf(device), device);
@@ -79,7 +81,7 @@ function checkExport(policy: PolicyDraft, rule: ExportDraft, report: Report): vo
     const message =
       `Cannot take back ${name} without the importer's help: ${device.name} is borrowed`;
     report("BG1603", rule.at, message, { related: [place], fix: "add revocation: cooperative" });
-  } else if (revocation !== undefined) {
+  } else if (device.acquire.value === "open" && revocation !== undefined) {
     const message = `Bargate needs nobody's help to take back ${name}: it opens ${device.name}`;
     report("BG1604", revocation.at, message);
   }

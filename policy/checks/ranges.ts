@@ -48,7 +48,9 @@ function pagesOf({ bytes, assumed }: PageSize): string {
 
 function nearest(value: bigint, page: bigint): string {
   const below = value - value % page;
-  return below === 0n ? `write ${hex(page)}` : `write ${hex(below)} or ${hex(below + page)}`;
+  const above = below + page;
+  if (below === 0n) return `write ${hex(above)}`;
+  return `write ${hex(below)}${above < QUANTITY_LIMIT ? ` or ${hex(above)}` : ""}`;
 }
 
 function hex(value: bigint): string {

@@ -48,7 +48,7 @@ function nameOf(rule: ExportDraft): string {
 function byDevice(exports: readonly ExportInPolicy[]): ReadonlyMap<string, ExportDraft[]> {
   const groups = new Map<string, ExportDraft[]>();
   for (const { policy, rule } of exports) {
-    if (deviceOf(policy, rule.device)?.acquire.value === "borrow") continue;
+    if (deviceOf(policy, rule.device)?.acquire.value !== "open") continue;
     const key = keyOfDevice(policy, rule.device);
     if (key === undefined) continue;
     const group = groups.get(key);

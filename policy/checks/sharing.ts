@@ -175,8 +175,9 @@ function findShadows(pieces: readonly WrittenPiece[]): ReadonlyMap<ExportInPolic
 function givesAll(outer: ExportInPolicy, inner: ExportInPolicy): boolean {
   // Names of importers mean something in their own policy only.
   if (outer.policy !== inner.policy) return false;
-  const readOnly = outer.rule.access.value === "read-only";
-  if (readOnly && inner.rule.access.value === "read-write") return false;
+  const [given, wanted] = [outer.rule.access.value, inner.rule.access.value];
+  if (given === "unread" || wanted === "unread") return false;
+  if (given === "read-only" && wanted === "read-write") return false;
   const importers = new Set(outer.rule.importers.map(({ value }) => value));
   return inner.rule.importers.every(({ value }) => importers.has(value));
 }

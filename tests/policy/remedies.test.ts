@@ -1,0 +1,75 @@
+/** What a diagnostic says to do: the right spelling, and one that is accepted when it is written. */
+import assert from "node:assert/strict";
+import { loadPolicySet } from "../../policy/load.ts";
+
+const POLICY = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: demo }
+devices:
+  ssd: { match: { id: "1b36:0010", address: "0000:03:00.0", iommuGroup: 8, barSizes: { 2: 1MiB } } }
+importers:
+  engine: { identity: { user: nobody }, driver: iommufd }
+exports:
+  - { name: data, device: ssd, bar: 2, slices: [{ offset: 0, length: 64KiB }], importers: [engine] }
+`;
+
+function told(text: string) {
+  return loadPolicySet([{ file: "demo.yaml", text }]).diagnostics;
+}
+
+/** What is right, what is written instead, and what is said to it. */
+const REMEDIES: readonly (readonly [right: string, wrong: string, code: string, fix: string])[] = [
+  ["bar: 2", "bar: 02", "BG1114", "write 2"],
+  ["bar: 2", "bar: +2", "BG1114", "write 2"],
+  ["bar: 2", "bar: 0o2", "BG1114", "write 2"],
+  ["bar: 2", "bar: 9", "BG1106", "write one of 0 to 5"],
+  ["bar: 2", 'bar: "2"', "BG1104", "write 2"],
+  ["bar: 2", "bar: 2.0", "BG1104", "write 2"],
+  ["iommuGroup: 8", "iommuGroup: 010", "BG1114", "write 10, or 8 if octal was meant"],
+  ["iommuGroup: 8", "iommuGroup: 8e0", "BG1104", "write 8"],
+  ["iommuGroup: 8", "iommuGroup: eight", "BG1104", "write a whole number"],
+  ["iommuGroup: 8", "iommuGroup: -8", "BG1106", "write 0 or more"],
+  ["{ 2: 1MiB }", "{ 02: 1MiB }", "BG1101", 'did you mean "2"?'],
+  ["{ 2: 1MiB }", "{ 12: 1MiB }", "BG1101", "use one of 0, 1, 2, 3, 4, 5"],
+  ['"0000:03:00.0"', "0000:03:00.0", "BG1109", 'write "0000:03:00.0"'],
+  ['"0000:03:00.0"', "03:00.0", "BG1108", 'write "0000:03:00.0"'],
+  [
+    '"0000:03:00.0"',
+    "03:00.A",
+    "BG1108",
+    'write domain:bus:device.function, lower case, as in "0000:03:00.0"',
+  ],
+  ["length: 64KiB", "length: 18446744073709551615", "BG1402", "write 0xfffffffffffff000"],
+  ["length: 64KiB", "length: 0x10001", "BG1402", "write 0x10000 or 0x11000"],
+  ["length: 64KiB", "length: 0X10000", "BG1201", "write 0x10000"],
+  ["length: 64KiB", "length: 65536.0", "BG1201", "write 65536"],
+  ["length: 64KiB", "length: 0o200000", "BG1201", "write 65536"],
+  ["length: 64KiB", "length: Rest", "BG1201", "write rest"],
+  ["kind: ExportPolicy", "kind: exportpolicy", "BG1105", "did you mean ExportPolicy?"],
+  ["kind: ExportPolicy", "kind: Rules", "BG1105", "write ExportPolicy or PolicySet or PolicyTest"],
+  ["importers: [engine]", "importers: engine", "BG1104", "write it as a list: [engine]"],
+  ["importers: [engine]", "shared: yes, importers: [engine]", "BG1104", "write true"],
+];
+
+Deno.test("what is said to do is the right spelling, and nothing else is told", async (t) => {
+  assert.deepEqual(told(POLICY), []);
+  for (const [right, wrong, code, fix] of REMEDIES) {
+    await t.step(wrong, () => {
+      assert.ok(POLICY.includes(right));
+      const found = told(POLICY.replace(right, wrong));
+      const first = found.filter((each) => each.code !== "BG1409" && each.code !== "BG1709");
+      assert.deepEqual(first.map((each) => [each.code, each.fix]), [[code, fix]]);
+    });
+  }
+});
+
+Deno.test("a value that is to be written is accepted where it is written", () => {
+  for (const [right, wrong, , fix] of REMEDIES) {
+    const value = /^write ("[^"]+"|[0-9a-z]+)$/.exec(fix)?.[1];
+    if (value === undefined) continue;
+    const place = wrong.includes(": ") ? `${wrong.split(": ")[0]}: ${value}` : value;
+    const codes = told(POLICY.replace(right, wrong.includes(",") ? right : place))
+      .filter(({ code }) => code !== "BG1709");
+    assert.deepEqual(codes, [], `${wrong} → ${fix}`);
+  }
+});
