@@ -111,10 +111,21 @@ export function examine(set: PolicySet, host: HostSnapshot, options: PlanOptions
   return { findings: planner.run(), grants: planner.grants };
 }
 
-/** By name: in which order files were given does not count. */
+/** By name: the order in which files and rules were written does not count. */
 function inOrder(set: PolicySet): PolicySet {
-  const policies = set.policies.toSorted((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
-  return { ...set, policies };
+  const policies = set.policies.map((policy) => ({
+    ...policy,
+    exports: byKey(policy.exports, ({ name }) => name),
+  }));
+  return { ...set, policies: byKey(policies, ({ name }) => name) };
+}
+
+/** By code units: the same on every machine. */
+function byKey<T>(list: readonly T[], keyOf: (item: T) => string): readonly T[] {
+  return list.toSorted((a, b) => {
+    const [x, y] = [keyOf(a), keyOf(b)];
+    return x < y ? -1 : x > y ? 1 : 0;
+  });
 }
 
 /** A grant, and the device by whose name its rule goes. */
@@ -235,7 +246,7 @@ class Planner {
 
   #importersOf(policy: Policy, rule: ExportRule): readonly NamedImporter[] {
     const only = this.options.importer;
-    return rule.importers.flatMap(({ value }) => {
+    return byKey(rule.importers, ({ value }) => value).flatMap(({ value }) => {
       const importer = policy.importers.get(value);
       if (importer === undefined) return [];
       const wanted = only === undefined || only === value || only === `${policy.name}/${value}`;

@@ -112,14 +112,11 @@ export class FunctionIndex {
     }
   }
 
-  /** Each once, however often a list names it. */
+  /** Each once, however often a list names it, and in one order, however the list is written. */
   #candidates(match: DeviceMatch): readonly SnapshotFunction[] {
-    if (match.address !== undefined) {
-      return [...new Set(match.address)].flatMap((address) => this.#byAddress.get(address) ?? []);
-    }
-    if (match.id !== undefined) {
-      return [...new Set(match.id)].flatMap((id) => this.#byId.get(id) ?? []);
-    }
+    const { address, id } = match;
+    if (address !== undefined) return byAddress(address, (each) => this.#byAddress.get(each) ?? []);
+    if (id !== undefined) return byAddress(id, (each) => this.#byId.get(each) ?? []);
     return this.snapshot.functions;
   }
 }
@@ -133,4 +130,13 @@ function serialKey(entry: SnapshotFunction): string | undefined {
 
 function* among(groups: Groups, keys: readonly string[] = []): Iterable<SnapshotFunction> {
   for (const key of keys) yield* groups.get(key) ?? [];
+}
+
+function byAddress(
+  keys: readonly string[],
+  find: (key: string) => SnapshotFunction | readonly SnapshotFunction[],
+): readonly SnapshotFunction[] {
+  const found = [...new Set(keys)].flatMap(find);
+  if (keys.length < 2) return found;
+  return found.sort((a, b) => a.address < b.address ? -1 : a.address > b.address ? 1 : 0);
 }

@@ -304,3 +304,43 @@ Deno.test("no bytes make it throw, and every finding has its place", () => {
     }
   }));
 });
+
+Deno.test("policies of one digest make one plan, in whichever order they are written", () => {
+  const written = (
+    { importers, exports, ids, given }: Record<
+      "importers" | "exports" | "ids" | "given",
+      readonly string[]
+    >,
+  ) =>
+    `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: p }
+devices: { ssd: { match: { id: "1b36:0010", address: [${ids.join(", ")}] }, many: true } }
+importers:
+${importers.map((name) => `  ${name}: { identity: { user: ${name} }, driver: iommufd }`).join("\n")}
+exports:
+${exports.map((rule) => `  - { ${rule}, device: ssd, bar: 2, collateral: device }`).join("\n")}
+`.replace("GIVEN", given.join(", "));
+  const rules = {
+    importers: ["daemon", "nobody"],
+    exports: [
+      "name: a, importers: [GIVEN], shared: true, slices: [{ offset: 0, length: 4KiB }]",
+      "name: b, importers: [nobody], slices: [{ offset: 1MiB, length: 4KiB }]",
+    ],
+    ids: [`"${SSD}"`, `"0000:0b:00.0"`],
+    given: ["daemon", "nobody"],
+  };
+  const twin = { ...HOST.functions.find(({ address }) => address === SSD) } as SnapshotFunction;
+  const host = { ...HOST, functions: [...HOST.functions, { ...twin, address: "0000:0b:00.0" }] };
+  const base = plan(host, written(rules));
+  assert.equal(base.grants.length, 6, JSON.stringify(base.diagnostics));
+  const steps = (made: typeof base) => {
+    const { grants, runs } = planJson(made, ioctlsOf);
+    return JSON.stringify({ grants, runs });
+  };
+  for (const part of Object.keys(rules) as (keyof typeof rules)[]) {
+    const other = plan(host, written({ ...rules, [part]: rules[part].toReversed() }));
+    assert.equal(other.policy, base.policy, part);
+    assert.equal(steps(other), steps(base), part);
+  }
+});
