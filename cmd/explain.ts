@@ -11,7 +11,7 @@ import { resolveRequest } from "../policy/request.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { explainWord, isWord, type Step, STEPS } from "./explain_word.ts";
+import { explainWord, type Step, STEPS, wordOf } from "./explain_word.ts";
 import { loadFiles, showProblems, textsOf } from "./load_valid.ts";
 import { type Explained, humanDecision, jsonDecision } from "./output/decision.ts";
 import { pathArgument } from "./path_argument.ts";
@@ -46,18 +46,23 @@ function parseBar(text: string): number {
 }
 
 async function explain(this: Context, flags: Flags, ...args: string[]): Promise<void> {
-  const [word] = args;
-  const asksForWord = word !== undefined && flags.importer === undefined && isWord(word);
-  if (asksForWord && flags.inventory !== undefined) {
+  const word = flags.importer === undefined ? wordOf(args[0] ?? "") : undefined;
+  if (word !== undefined && flags.inventory !== undefined) {
     return await errnoOnHost(this, flags, word, args.slice(1), flags.inventory);
   }
-  if (asksForWord) return wordMeaning(this, flags, args, word);
+  if (word !== undefined) return wordMeaning(this, flags, args, word);
   const { importer, device, bar, length, offset, access } = flags;
   if (
     importer === undefined || device === undefined || bar === undefined || length === undefined
   ) {
     throw new CommandError(
       "Cannot explain a request without --importer, --device, --bar and --length",
+      ExitStatus.usage,
+    );
+  }
+  if (length === 0n) {
+    throw new CommandError(
+      "Cannot explain a request of no bytes (received --length 0)",
       ExitStatus.usage,
     );
   }

@@ -21,9 +21,14 @@ export const STEPS = {
 /** One of {@linkcode STEPS}. */
 export type Step = keyof typeof STEPS;
 
-/** Whether the word is a code or an errno, and not a path. */
-export function isWord(text: string): boolean {
-  return /^(?:BG[0-9]{4}|E[A-Z0-9]+)$/.test(text);
+/**
+ * The code or errno that is meant, in capitals; absent where it may be a path: what is written small
+ * is an errno only if it is known.
+ */
+export function wordOf(text: string): string | undefined {
+  const word = text.toUpperCase();
+  const certain = /^BG[0-9]{4}$/.test(word) || /^E[A-Z0-9]+$/.test(text);
+  return certain || explainErrno(word, undefined) !== undefined ? word : undefined;
 }
 
 /**

@@ -296,8 +296,9 @@ export const CODES = {
   },
   BG1403: {
     severity: "error",
-    title: "A slice of length zero",
-    why: "The kernel refuses it, and it grants nothing.",
+    title: "A slice or request of length zero",
+    why:
+      "The kernel refuses the slice, and it grants nothing; a test that asks for nothing tests nothing.",
     fix: "Give it a length, or remove it.",
   },
   BG1404: {

@@ -101,6 +101,10 @@ class TestReader {
     const bar = asScalar(get(node, "bar"));
     if (bar !== undefined) checkDecimal(bar, this.span(bar), this.#report);
     if (offset === undefined || length === undefined) return undefined;
+    if (length === 0n) {
+      const at = this.span(get(node, "length") ?? node);
+      this.#report("BG1403", at, "Cannot ask for no bytes: every answer would be right");
+    }
     return {
       importer: text(get(node, "importer")) ?? "",
       device: text(get(node, "device")) ?? "",

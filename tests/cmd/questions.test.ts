@@ -74,6 +74,9 @@ Deno.test("explain: what cannot be asked is a usage error with a hint", async ()
     [["explain", "-"], /without --importer, --device, --bar and --length/],
     [explainArgs("engine", 6, "4KiB"), /none of 0 to 5/],
     [explainArgs("engine", 2, "4KB"), /write 4KiB/],
+    [explainArgs("engine", 2, "0"), /a request of no bytes \(received --length 0\)/],
+    [["explain", "bg9999"], /nothing is known/],
+    [["explain", "examples"], /without --importer, --device, --bar and --length/],
     [["explain", "BG9999"], /nothing is known/],
     [["explain", "EINVAL", "--at", "irq"], /did you mean|one of/],
   ];
@@ -92,6 +95,9 @@ Deno.test("explain: codes and errnos", async () => {
   const errno = await bargate(["explain", "EINVAL", "--at", "export"]);
   assert.match(errno.stdout, /^EINVAL at export \(VFIO_DEVICE_FEATURE_DMA_BUF\): [^\n]+\n$/);
   assert.ok((await bargate(["explain", "EINVAL"])).stdout.split("\n").length > 4);
+  const small = await bargate(["explain", "einval", "--at", "export"]);
+  assert.deepEqual(small, errno);
+  assert.deepEqual(await bargate(["explain", "bg1203"]), code);
 });
 
 const CASES = `---
