@@ -16,6 +16,8 @@ const NAME = /^(?!\.{1,2}$)[!-.0-~]{1,255}$/;
 
 /** Buses of devices that are a part, or the face, of the function that they sit on. */
 const DIVISIONS: ReadonlySet<string> = new Set(["virtio", "auxiliary"]);
+/** Of a function and its divisions: there are two one above the other at most, a sub-function's. */
+const MOST_DIVISIONS = 8;
 
 /** Where the kernel lists them, and which of the entries are devices. */
 const CLASSES = {
@@ -67,15 +69,23 @@ function devicesOf(
 }
 
 /**
- * The function that does the device's DMA: the device itself, or what a device of a bus that is only
- * the kernel's own division sits on. One of any other bus (a USB display) does no DMA of a function.
+ * The function that does the device's DMA: the device itself, or what it is a division of, which can
+ * itself be one (an RDMA device of a sub-function sits on an auxiliary device, and that on the
+ * function or on another). One of any other bus (a USB display) does no DMA of a function.
  */
 function functionBehind(fields: FieldReader, path: string, field: string): string | undefined {
-  const [parent = "", device = ""] = fields.realPath(path, field)?.split("/").slice(-2) ?? [];
-  if (isPciAddress(device)) return device;
-  if (!isPciAddress(parent)) return undefined;
-  const bus = fields.linkName(`${path}/subsystem`, field);
-  return bus !== undefined && DIVISIONS.has(bus) ? parent : undefined;
+  let at = fields.realPath(path, field);
+  for (let above = 0; at !== undefined && above <= MOST_DIVISIONS; above++) {
+    const cut = at.lastIndexOf("/");
+    const name = at.slice(cut + 1);
+    if (isPciAddress(name)) return name;
+    // Without a function above there is nothing to ask.
+    if (!at.split("/").some(isPciAddress)) return undefined;
+    const bus = fields.linkName(`${at}/subsystem`, field);
+    if (bus === undefined || !DIVISIONS.has(bus)) return undefined;
+    at = at.slice(0, cut);
+  }
+  return undefined;
 }
 
 /**

@@ -15,17 +15,16 @@ Deno.test("names lead to the PCI function that does the DMA, or to none", () => 
     "/sys/class/infiniband/mlx5_0/device": `->${BRIDGE}/0000:01:00.0`,
     "/sys/class/infiniband/rxe0/node_guid": "0\n",
     "/sys/class/drm/card0/device": `->${BRIDGE}/0000:02:00.0/virtio0`,
-    "/sys/class/drm/card0/device/subsystem": "->../../../../../bus/virtio",
+    [`${BRIDGE}/0000:02:00.0/virtio0/subsystem`]: "->../../../../../bus/virtio",
     "/sys/class/drm/renderD128/device": `->${BRIDGE}/0000:02:00.0/virtio0`,
-    "/sys/class/drm/renderD128/device/subsystem": "->../../../../../bus/virtio",
     "/sys/class/drm/card1/device": `->${BRIDGE}/0000:04:00.0/usb1/1-2/1-2:1.0`,
-    "/sys/class/drm/card1/device/subsystem": "->../../../../../../../bus/usb",
+    [`${BRIDGE}/0000:04:00.0/usb1/1-2/1-2:1.0/subsystem`]: "->../../../../../../../bus/usb",
     "/sys/class/drm/card2/device": `->${BRIDGE}/0000:02:00.0/simple-framebuffer.0`,
-    "/sys/class/drm/card2/device/subsystem": "->../../../../../bus/platform",
+    [`${BRIDGE}/0000:02:00.0/simple-framebuffer.0/subsystem`]: "->../../../../../bus/platform",
     "/sys/class/drm/card3/device": `->${BRIDGE}/0000:04:00.0/usb1/virtio7`,
-    "/sys/class/drm/card3/device/subsystem": "->../../../../../../bus/virtio",
+    [`${BRIDGE}/0000:04:00.0/usb1/virtio7/subsystem`]: "->../../../../../../bus/virtio",
     "/sys/class/infiniband/irdma0/device": `->${BRIDGE}/0000:01:00.1/ice.roce.0`,
-    "/sys/class/infiniband/irdma0/device/subsystem": "->../../../../../bus/auxiliary",
+    [`${BRIDGE}/0000:01:00.1/ice.roce.0/subsystem`]: "->../../../../../bus/auxiliary",
     "/sys/class/drm/card0-DP-1/device": "->/sys/class/drm/card0",
     "/sys/class/drm/version": "drm 1.1.0\n",
     "/sys/class/nvme/nvme0/device": `->${BRIDGE}/0000:03:00.0`,
@@ -47,6 +46,38 @@ Deno.test("names lead to the PCI function that does the DMA, or to none", () => 
     ],
     nvme: [{ name: "nvme0", function: "0000:03:00.0" }, { name: "nvme1" }],
   });
+  assert.deepEqual([fields.unreadable, fields.findings], [[], []]);
+});
+
+Deno.test("an RDMA device of a sub-function is of the function that this is a part of", () => {
+  const own = `${BRIDGE}/0000:08:00.0`;
+  const files = new MemoryFiles({
+    "/sys/class/infiniband/mlx5_2/device": `->${own}/mlx5_core.sf.4`,
+    [`${own}/mlx5_core.sf.4/subsystem`]: "->../../../../../bus/auxiliary",
+    "/sys/class/infiniband/mlx5_3/device": `->${own}/mlx5_core.sf.5/mlx5_core.rdma.5`,
+    [`${own}/mlx5_core.sf.5/subsystem`]: "->../../../../../bus/auxiliary",
+    [`${own}/mlx5_core.sf.5/mlx5_core.rdma.5/subsystem`]: "->../../../../../../bus/auxiliary",
+    // What is between is no division: its DMA is not the function's.
+    "/sys/class/infiniband/odd0/device": `->${own}/usb3/odd.rdma.0`,
+    [`${own}/usb3/subsystem`]: "->../../../../../bus/usb",
+    [`${own}/usb3/odd.rdma.0/subsystem`]: "->../../../../../../bus/auxiliary",
+    // Nor is there one above a device that sits on none.
+    "/sys/class/infiniband/odd1/device": "->/sys/devices/virtual/odd.rdma.1",
+    "/sys/devices/virtual/odd.rdma.1/subsystem": "->../../../bus/auxiliary",
+    "/sys/class/infiniband/odd2/device": `->${own}/${"a.b.0/".repeat(9)}c.d.0`,
+  });
+  for (let depth = 1; depth <= 9; depth++) {
+    files.tree[`${own}/${"a.b.0/".repeat(depth)}subsystem`] = "->/sys/bus/auxiliary";
+  }
+  files.tree[`${own}/${"a.b.0/".repeat(9)}c.d.0/subsystem`] = "->/sys/bus/auxiliary";
+  const fields = new FieldReader(files);
+  assert.deepEqual(readDeviceNames(files, fields).rdma, [
+    { name: "mlx5_2", function: "0000:08:00.0" },
+    { name: "mlx5_3", function: "0000:08:00.0" },
+    { name: "odd0" },
+    { name: "odd1" },
+    { name: "odd2" },
+  ]);
   assert.deepEqual([fields.unreadable, fields.findings], [[], []]);
 });
 
