@@ -5,10 +5,10 @@
  */
 import { buildCommand } from "@stricli/core";
 import { type Difference, diffPolicies, diffTerms, type TermDifference } from "../policy/diff.ts";
-import type { PolicySet } from "../policy/model.ts";
 import type { Context } from "./context.ts";
+import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { loadFiles, showProblems } from "./load_valid.ts";
+import { loadFiles, showProblems, writeProblems } from "./load_valid.ts";
 import { rangeText } from "./output/decision.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
@@ -18,8 +18,18 @@ interface Flags {
 }
 
 async function diff(this: Context, flags: Flags, old: string, now: string): Promise<void> {
-  const [before, after] = [await loadSet(this, old), await loadSet(this, now)];
+  if (old === "-" && now === "-") {
+    throw new CommandError(
+      "Cannot compare standard input with itself (received - twice)",
+      ExitStatus.usage,
+    );
+  }
+  const loaded = [await loadFiles(this, [old]), await loadFiles(this, [now])] as const;
+  const [{ set: before }, { set: after }] = [loaded[0].result, loaded[1].result];
   if (before === undefined || after === undefined) {
+    const invalid = loaded.filter(({ result }) => result.set === undefined);
+    invalid.forEach((each) => showProblems(this, each));
+    writeProblems(this, invalid, flags.format);
     return this.exitWith(ExitStatus.invalidPolicy);
   }
   const differences = [...diffPolicies(before, after), ...diffTerms(before, after)];
@@ -27,12 +37,6 @@ async function diff(this: Context, flags: Flags, old: string, now: string): Prom
   this.process.stdout.write(text);
   const more = differences.some(({ kind }) => kind === "gained" || kind === "widened");
   this.exitWith(more ? ExitStatus.denied : ExitStatus.done);
-}
-
-async function loadSet(context: Context, path: string): Promise<PolicySet | undefined> {
-  const loaded = await loadFiles(context, [path]);
-  if (loaded.result.set === undefined) showProblems(context, loaded);
-  return loaded.result.set;
 }
 
 function humanText(differences: readonly (Difference | TermDifference)[]): string {

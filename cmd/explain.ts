@@ -69,7 +69,7 @@ async function explain(this: Context, flags: Flags, ...args: string[]): Promise<
   const loaded = await loadFiles(this, args);
   const { set } = loaded.result;
   if (set === undefined) {
-    showProblems(this, loaded);
+    showProblems(this, loaded, { format: flags.format });
     return this.exitWith(ExitStatus.invalidPolicy);
   }
   const resolved = resolveRequest(set, { importer, device, bar, offset, length, access });
@@ -123,7 +123,7 @@ async function errnoOnHost(
   const facts = await readInventory(inventory);
   const host = facts.take(() => true)?.snapshot;
   if (loaded.result.set === undefined || host === undefined) {
-    showProblems(context, loaded, facts.diagnostics);
+    showProblems(context, loaded, { more: facts.diagnostics, format });
     const status = host === undefined ? ExitStatus.hostNotReady : ExitStatus.invalidPolicy;
     return context.exitWith(status);
   }

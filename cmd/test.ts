@@ -5,11 +5,12 @@
  */
 import { buildCommand } from "@stricli/core";
 import { runTests, type TestRun } from "../policy/run_tests.ts";
+import { unexpectedErrors } from "../policy/unexpected_errors.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { type Loaded, loadFiles, showProblems } from "./load_valid.ts";
-import { humanTests, jsonTests, junitTests } from "./output/tests.ts";
+import { loadFiles, showProblems } from "./load_valid.ts";
+import { humanTests, isCovered, jsonTests, junitTests } from "./output/tests.ts";
 import { pathArgument } from "./path_argument.ts";
 
 const FORMATS = ["human", "json", "junit"] as const;
@@ -31,8 +32,10 @@ function parsePercent(text: string): number {
 
 async function test(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   const loaded = await loadFiles(this, paths);
-  if (hasUnexpectedError(loaded)) {
-    showProblems(this, loaded);
+  const unexpected = unexpectedErrors(loaded.result);
+  // What is not shown of too many errors can be anything.
+  if (unexpected.length > 0 || loaded.result.omitted.error > 0) {
+    showProblems(this, loaded, { found: unexpected, format: flags.format });
     return this.exitWith(ExitStatus.invalidPolicy);
   }
   const { filter = "" } = flags;
@@ -49,30 +52,19 @@ async function test(this: Context, flags: Flags, ...paths: string[]): Promise<vo
   this.exitWith(passed(flags, run) ? ExitStatus.done : ExitStatus.denied);
 }
 
-/** An error that a test expects is part of the test. */
-function hasUnexpectedError({ result }: Loaded): boolean {
-  const expected = new Set(
-    result.tests.flatMap(({ cases }) => cases.flatMap(({ expect }) => expect.diagnostic ?? [])),
-  );
-  return result.diagnostics.some(({ severity, code }) =>
-    severity === "error" && !expected.has(code)
-  );
-}
-
 function format({ format, coverage }: Flags, run: TestRun): string {
   switch (format) {
     case "json":
-      return jsonTests(run);
+      return jsonTests(run, coverage);
     case "junit":
-      return junitTests(run);
+      return junitTests(run, coverage);
     case "human":
       return humanTests(run, coverage);
   }
 }
 
-function passed({ coverage = 0 }: Flags, { results, rules, covered }: TestRun): boolean {
-  const enough = 100 * covered >= coverage * rules;
-  return enough && results.every(({ failure }) => failure === undefined);
+function passed({ coverage }: Flags, run: TestRun): boolean {
+  return isCovered(run, coverage) && run.results.every(({ failure }) => failure === undefined);
 }
 
 /** The verb. */

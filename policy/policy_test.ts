@@ -7,6 +7,7 @@ import type { Report } from "./draft.ts";
 import type { LineMap } from "./lines.ts";
 import { asScalar, get, itemsOf, type Node } from "./node.ts";
 import type { Span } from "./position.ts";
+import { fileBeside } from "./plain_name.ts";
 import { parseQuantity } from "./quantity.ts";
 import { checkDecimal } from "./scalar_type.ts";
 
@@ -27,6 +28,8 @@ export interface Expectation {
   readonly rules?: readonly string[];
   readonly reason?: string;
   readonly diagnostic?: string;
+  /** Of the diagnostic: its file, as {@linkcode plainName} has it. */
+  readonly file?: string;
 }
 
 /** One question and its answer. */
@@ -81,7 +84,7 @@ class TestReader {
     const nameNode = get(node, "name") ?? node;
     const at = this.span(nameNode);
     const asked = get(node, "request");
-    const expect = expectation(get(node, "expect"));
+    const expect = expectation(get(node, "expect"), this.#lines.file);
     const request = asked === undefined ? undefined : this.#request(asked);
     if ((asked === undefined) === (expect.diagnostic === undefined)) {
       const message = asked === undefined
@@ -133,15 +136,18 @@ function text(node: Node | undefined): string | undefined {
 
 const DECISIONS = ["allowed", "denied", "no-rule"] as const;
 
-function expectation(node: Node | undefined): Expectation {
+/** @param test the file of the test, from whose folder other files are named */
+function expectation(node: Node | undefined, test: string): Expectation {
   const decision = DECISIONS.find((word) => word === text(get(node, "decision")));
   const rules = get(node, "rules");
   const reason = text(get(node, "reason"));
   const diagnostic = text(get(node, "diagnostic"));
+  const file = text(get(node, "file"));
   return {
     ...(decision === undefined ? {} : { decision }),
     ...(rules === undefined ? {} : { rules: itemsOf(rules).flatMap((rule) => text(rule) ?? []) }),
     ...(reason === undefined ? {} : { reason }),
     ...(diagnostic === undefined ? {} : { diagnostic }),
+    ...(file === undefined ? {} : { file: fileBeside(test, file) }),
   };
 }

@@ -7,6 +7,7 @@ import { Decider, type Decision } from "./decide.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { LoadResult } from "./load.ts";
 import type { DenyRule, ExportRule, PolicySet } from "./model.ts";
+import { plainName } from "./plain_name.ts";
 import type { Expectation, PolicyTest, TestCase } from "./policy_test.ts";
 import { resolveRequest } from "./request.ts";
 
@@ -26,6 +27,8 @@ export type UncoveredRule =
 /** What became of all. */
 export interface TestRun {
   readonly results: readonly CaseResult[];
+  /** Whether the set is valid; of one that is not, no rule can decide, and nothing is covered. */
+  readonly valid: boolean;
   /** Rules of the set, and those of them that decided a case. */
   readonly rules: number;
   readonly covered: number;
@@ -46,7 +49,8 @@ export function runTests(loaded: LoadResult, wanted: (name: string) => boolean):
   );
   const uncovered = allRules(loaded.set).filter(({ rule }) => !runner.decided.has(rule));
   const rules = allRules(loaded.set).length;
-  return { results, rules, covered: rules - uncovered.length, uncovered };
+  const covered = rules - uncovered.length;
+  return { results, valid: loaded.set !== undefined, rules, covered, uncovered };
 }
 
 function allRules(set: PolicySet | undefined): readonly UncoveredRule[] {
@@ -76,10 +80,14 @@ class Runner {
     return { test: test.name, case: one, ...(failure === undefined ? {} : { failure }) };
   }
 
-  #missingDiagnostic({ diagnostic }: Expectation): string | undefined {
-    if (this.#diagnostics.some(({ code }) => code === diagnostic)) return undefined;
-    const codes = [...new Set(this.#diagnostics.map(({ code }) => code))].join(", ");
-    return `expected the diagnostic ${diagnostic} (received ${codes || "none"})`;
+  #missingDiagnostic({ diagnostic, file: wanted }: Expectation): string | undefined {
+    const here = wanted === undefined
+      ? this.#diagnostics
+      : this.#diagnostics.filter(({ file = "" }) => plainName(file) === wanted);
+    if (here.some(({ code }) => code === diagnostic)) return undefined;
+    const codes = [...new Set(here.map(({ code }) => code))].join(", ");
+    const where = wanted === undefined ? "" : ` in ${wanted}`;
+    return `expected the diagnostic ${diagnostic}${where} (received ${codes || "none"})`;
   }
 
   #wrongDecision({ request, expect }: TestCase): string | undefined {

@@ -2127,7 +2127,7 @@ if(Object.keys(data2).length < 1){
 errors++;
 }
 for(const key1 in data2){
-if(!((((key1 === "decision") || (key1 === "rules")) || (key1 === "reason")) || (key1 === "diagnostic"))){
+if(!(((((key1 === "decision") || (key1 === "rules")) || (key1 === "reason")) || (key1 === "diagnostic")) || (key1 === "file"))){
 (vErrors ??= []).push({instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1}});
 errors++;
 }
@@ -2179,6 +2179,19 @@ errors++;
 }
 else {
 (vErrors ??= []).push({instancePath:instancePath+"/expect/diagnostic",schemaPath:"#/$defs/expect/properties/diagnostic/type",keyword:"type",params:{type: "string"}});
+errors++;
+}
+}
+if(data2.file !== undefined){
+let data8 = data2.file;
+if(typeof data8 === "string"){
+if(func1(data8) < 1){
+(vErrors ??= []).push({instancePath:instancePath+"/expect/file",schemaPath:"#/$defs/expect/properties/file/minLength",keyword:"minLength",params:{limit: 1}});
+errors++;
+}
+}
+else {
+(vErrors ??= []).push({instancePath:instancePath+"/expect/file",schemaPath:"#/$defs/expect/properties/file/type",keyword:"type",params:{type: "string"}});
 errors++;
 }
 }

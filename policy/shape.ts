@@ -135,7 +135,7 @@ const TEST_SHAPES: ReadonlyMap<string, Shape> = new Map([
   ],
   [
     "/cases/*/expect",
-    { name: "an expectation", keys: ["decision", "rules", "reason", "diagnostic"] },
+    { name: "an expectation", keys: ["decision", "rules", "reason", "diagnostic", "file"] },
   ],
 ]);
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { CaseResult, TestRun, UncoveredRule } from "../../policy/run_tests.ts";
-import { junitCases } from "./junit.ts";
+import { type JunitCase, junitCases } from "./junit.ts";
 import { visible } from "./visible.ts";
 
 /** A line for each case that failed, for each rule that decided nothing, and the sum. */
@@ -16,17 +16,34 @@ export function humanTests(run: TestRun, threshold: number | undefined): string 
       `  --> ${placeOf(result.case)}`,
     ]),
     ...(threshold === undefined ? [] : run.uncovered.map(uncoveredLine)),
-    `${
-      run.results.length - failed.length
-    } passed, ${failed.length} failed; ${run.covered} of ${run.rules} rules decided a case${
-      threshold === undefined ? "" : ` (${percent(run)} %, at least ${threshold} % wanted)`
+    `${run.results.length - failed.length} passed, ${failed.length} failed; ${
+      coverageText(run, threshold)
     }`,
   ];
   return `${lines.map(visible).join("\n")}\n`;
 }
 
+/**
+ * Whether enough of the rules have decided a case.
+ *
+ * @param threshold percent of them; absent: whatever they are is enough
+ */
+export function isCovered(
+  { valid, rules, covered }: TestRun,
+  threshold: number | undefined,
+): boolean {
+  return threshold === undefined || (valid && 100 * covered >= threshold * rules);
+}
+
+function coverageText(run: TestRun, threshold: number | undefined): string {
+  const wanted = threshold === undefined ? "" : `, at least ${threshold} % wanted`;
+  if (!run.valid) return `no rule decided a case, for the policies are invalid${wanted}`;
+  const share = threshold === undefined ? "" : ` (${percent(run)} %${wanted})`;
+  return `${run.covered} of ${run.rules} rules decided a case${share}`;
+}
+
 /** One JSON value. */
-export function jsonTests(run: TestRun): string {
+export function jsonTests(run: TestRun, threshold: number | undefined): string {
   const cases = run.results.map((result) => ({
     test: result.test,
     name: result.case.name,
@@ -36,21 +53,29 @@ export function jsonTests(run: TestRun): string {
   }));
   const { rules, covered } = run;
   const uncovered = run.uncovered.map((one) => ({ name: ruleName(one), at: one.rule.at }));
-  return `${JSON.stringify({ cases, coverage: { rules, covered, uncovered } })}\n`;
+  const met = isCovered(run, threshold);
+  const wanted = threshold === undefined ? {} : { wanted: threshold, met };
+  return `${JSON.stringify({ cases, coverage: { rules, covered, uncovered, ...wanted } })}\n`;
 }
 
-/** A JUnit document with one case for each case. */
-export function junitTests({ results }: TestRun): string {
-  return junitCases(
-    "bargate test",
-    results.map((result) => ({
-      group: result.test,
-      name: result.case.name,
-      ...(result.failure === undefined ? {} : {
-        failure: { message: result.failure, text: visible(placeOf(result.case)) },
-      }),
-    })),
-  );
+/** A JUnit document with one case for each case, and one for the coverage that is wanted. */
+export function junitTests(run: TestRun, threshold: number | undefined): string {
+  const cases = run.results.map((result): JunitCase => ({
+    group: result.test,
+    name: result.case.name,
+    ...(result.failure === undefined ? {} : {
+      failure: { message: result.failure, text: visible(placeOf(result.case)) },
+    }),
+  }));
+  const coverage = threshold === undefined ? [] : [coverageCase(run, threshold)];
+  return junitCases("bargate test", [...cases, ...coverage]);
+}
+
+function coverageCase(run: TestRun, threshold: number): JunitCase {
+  const message = coverageText(run, threshold);
+  const name = { group: "bargate test", name: "coverage" };
+  if (isCovered(run, threshold)) return { ...name, output: message };
+  return { ...name, failure: { message, text: run.uncovered.map(uncoveredLine).join("\n") } };
 }
 
 function nameOf({ test, case: { name } }: CaseResult): string {

@@ -168,6 +168,100 @@ Deno.test("test: an error that no case expects is status 3, one that is expected
   assert.deepEqual([status, stdout.slice(0, 18)], [ExitStatus.done, "1 passed, 0 failed"]);
 });
 
+/** A policy whose importer is none, under a name, about a device of its own. */
+function withoutIdentity(name: string): string {
+  return POLICY.replace("name: site", `name: ${name}`)
+    .replace("1b36:0010", name === "one" ? "1b36:0010" : "1b36:0011")
+    .replace("identity: { user: nobody }", "identity: { executable: /x }");
+}
+
+/** A test that expects this. */
+function expecting(...expected: readonly string[]): string {
+  const cases = expected.map((each, index) => `  - { name: c${index}, expect: { ${each} } }\n`);
+  return `${CASES.slice(4, CASES.indexOf("  - name"))}${cases.join("")}`;
+}
+
+Deno.test("test: a case accounts for the errors of one file", async () => {
+  await withFolder(async (folder) => {
+    const write = (name: string, text: string) => Deno.writeTextFile(`${folder}/${name}`, text);
+    await Deno.mkdir(`${folder}/t`);
+    await write("p.yaml", withoutIdentity("one"));
+    await write("t/t.yaml", expecting("diagnostic: BG1506"));
+    const run = (...more: readonly string[]) => bargate(["test", ...more, folder]);
+    assert.equal((await run()).status, ExitStatus.done);
+    await write("q.yaml", withoutIdentity("two"));
+    const two = await run();
+    assert.equal(two.status, ExitStatus.invalidPolicy);
+    assert.match(two.stderr, /p\.yaml:[^]*q\.yaml:/);
+    await write("t/t.yaml", expecting("diagnostic: BG1506, file: ../p.yaml"));
+    const named = await run();
+    assert.equal(named.status, ExitStatus.invalidPolicy);
+    assert.match(named.stderr, /q\.yaml:/);
+    assert.doesNotMatch(named.stderr, /p\.yaml:/);
+    const each = ["../p.yaml", ".././t/../q.yaml"].map((file) =>
+      `diagnostic: BG1506, file: ${file}`
+    );
+    await write("t/t.yaml", expecting(...each));
+    assert.equal((await run()).status, ExitStatus.done);
+    await write("t/t.yaml", expecting(...each, "diagnostic: BG1506, file: t.yaml"));
+    const nowhere = await run();
+    assert.equal(nowhere.status, ExitStatus.denied);
+    assert.match(
+      nowhere.stdout,
+      /expected the diagnostic BG1506 in .*t\/t\.yaml \(received none\)/,
+    );
+  });
+});
+
+Deno.test("test: nothing of an invalid set is covered, and each format says what is wanted", async () => {
+  const stdin = `${withoutIdentity("one")}---\n${expecting("diagnostic: BG1506")}`;
+  assert.equal((await bargate(["test", "-"], { stdin })).status, ExitStatus.done);
+  const run = async (format: string) => {
+    const answer = await bargate(["test", "--coverage=100", `--format=${format}`, "-"], { stdin });
+    assert.equal(answer.status, ExitStatus.denied, format);
+    return answer.stdout;
+  };
+  assert.equal(
+    await run("human"),
+    "1 passed, 0 failed; no rule decided a case, for the policies are invalid, at least 100 % wanted\n",
+  );
+  assert.deepEqual(JSON.parse(await run("json")).coverage, {
+    rules: 0,
+    covered: 0,
+    uncovered: [],
+    wanted: 100,
+    met: false,
+  });
+  assert.match(await run("junit"), /tests="2" failures="1"[^]*name="coverage"><failure /);
+});
+
+Deno.test("what an invalid set answers to a question is told in the format that was asked for", async () => {
+  await withFolder(async (folder) => {
+    const [a, b] = [`${folder}/a.yaml`, `${folder}/b.yaml`];
+    await Deno.writeTextFile(a, withoutIdentity("one"));
+    await Deno.writeTextFile(b, withoutIdentity("two"));
+    const questions = [
+      ["test", "--format=json", a],
+      ["explain", "--format=json", "--importer=i", "--device=d", "--bar=2", "--length=1", a],
+      ["diff", "--format=json", a, b],
+    ];
+    for (const question of questions) {
+      const { status, stdout, stderr } = await bargate(question);
+      assert.equal(status, ExitStatus.invalidPolicy, question[0]);
+      assert.match(stderr, /BG1506/, question[0]);
+      const { diagnostics, summary } = JSON.parse(stdout);
+      const sets = question[0] === "diff" ? 2 : 1;
+      assert.equal(summary.errors, sets, question[0]);
+      assert.equal(diagnostics.length, sets, question[0]);
+    }
+    const junit = await bargate(["test", "--format=junit", a]);
+    assert.match(junit.stdout, /failures="1"[^]*BG1506/);
+    const twice = await bargate(["diff", "-", "-"], { stdin: POLICY });
+    assert.deepEqual([twice.status, twice.stdout], [ExitStatus.usage, ""]);
+    assert.match(twice.stderr, /Cannot compare standard input with itself/);
+  });
+});
+
 Deno.test("diff: what is gained is status 1, what is lost is not", async () => {
   await withFolder(async (folder) => {
     const [old, now] = [`${folder}/old.yaml`, `${folder}/new.yaml`];
