@@ -79,9 +79,11 @@ class Topology {
   #ofUnknown(at: Span, entry: SnapshotFunction, viability: GroupViability): readonly Finding[] {
     const { group, unknown } = viability;
     if (unknown.length === 0) return [];
-    const message = `whether VFIO can own IOMMU group ${group} of ${entry.address} is not known: ${
-      someOf(unknown)
-    } in it could not be read`;
+    const message = group === undefined
+      ? `whether VFIO can own the IOMMU group of ${entry.address} is not known: which it is in could not be read`
+      : `whether VFIO can own IOMMU group ${group} of ${entry.address} is not known: ${
+        someOf(unknown)
+      } could not be read whole, and may hold it`;
     return [found("BG2206", at, message)];
   }
 

@@ -10,7 +10,8 @@ import type { HostSnapshot, SnapshotFunction } from "./snapshot.ts";
 
 /** What else is in the group of a function that VFIO is to own. */
 export interface GroupViability {
-  readonly group: number;
+  /** Absent: which it is in could not be read. */
+  readonly group?: number;
   /**
    * Functions whose drivers hold the group, the one that is asked about among them if its driver
    * does. There is one list for all functions of a group.
@@ -18,7 +19,10 @@ export interface GroupViability {
   readonly holders: readonly SnapshotFunction[];
   /** How many of them are others; none: see {@linkcode isViable}. */
   readonly spoilerCount: number;
-  /** Addresses of functions in it that could not be read; any of them may hold it. */
+  /**
+   * Addresses of functions that may be in it and whose drivers may hold it: one of the two, or all of
+   * the function, could not be read.
+   */
   readonly unknown: readonly string[];
   /**
    * @param most how many are wanted
@@ -61,16 +65,23 @@ export function isViable(
 export class IommuGroups {
   readonly #holders: ReadonlyMap<number | undefined, readonly SnapshotFunction[]>;
   readonly #unknown: ReadonlyMap<number | undefined, readonly string[]>;
+  /** In any group, as far as is known, with a driver that holds it. */
+  readonly #anywhere: readonly string[];
 
   /** @param host its snapshot; devices that are not PCI's are not in it, and so not seen */
   constructor(host: HostSnapshot) {
-    const holders = host.functions.filter(({ driver }) =>
-      driver !== undefined && holdsGroup(driver)
-    );
-    const unknown = Map.groupBy(host.leftOut ?? [], ({ iommuGroup }) => iommuGroup);
+    const mayHold = host.functions.filter((entry) => holds(entry) !== false);
+    const grouped = mayHold.filter((entry) => !isUnread(entry, "iommuGroup"));
+    this.#anywhere = addressesOf(mayHold.filter((entry) => isUnread(entry, "iommuGroup")));
+    const unsure = [
+      ...grouped.filter((entry) => holds(entry) === undefined),
+      ...host.leftOut ?? [],
+    ];
     this.#unknown = new Map(
-      [...unknown].map(([group, all]) => [group, all.map(({ address }) => address)]),
+      [...Map.groupBy(unsure, ({ iommuGroup }) => iommuGroup)]
+        .map(([group, all]) => [group, addressesOf(all)]),
     );
+    const holders = grouped.filter((entry) => holds(entry) === true);
     this.#holders = Map.groupBy(holders, ({ iommuGroup }) => iommuGroup);
   }
 
@@ -81,22 +92,42 @@ export class IommuGroups {
    * @returns who else holds its group; undefined if it has none
    */
   viability(entry: SnapshotFunction): GroupViability | undefined {
-    const { iommuGroup: group, driver } = entry;
-    if (group === undefined) return undefined;
+    const { iommuGroup: group, address } = entry;
+    if (group === undefined) {
+      if (!isUnread(entry, "iommuGroup")) return undefined;
+      return { holders: [], spoilerCount: 0, unknown: [address], spoilers: () => [] };
+    }
     const holders = this.#holders.get(group) ?? [];
-    const own = driver !== undefined && holdsGroup(driver) ? 1 : 0;
+    const own = holds(entry) === true ? 1 : 0;
     return {
       group,
       holders,
       spoilerCount: Math.max(0, holders.length - own),
-      unknown: this.#unknown.get(group) ?? [],
+      unknown: this.#unknownOf(group, address),
       spoilers: (most = Infinity) =>
-        holders.slice(0, most + own).filter(({ address }) => address !== entry.address)
-          .slice(0, most),
+        holders.slice(0, most + own).filter((other) => other.address !== address).slice(0, most),
     };
+  }
+
+  #unknownOf(group: number, address: string): readonly string[] {
+    const unknown = this.#unknown.get(group);
+    if (unknown === undefined) return this.#anywhere;
+    return [...new Set([...unknown, ...this.#anywhere])].filter((other) => other !== address);
   }
 }
 
-function holdsGroup(driver: string): boolean {
+/** Undefined: its driver could not be read. */
+function holds(entry: SnapshotFunction): boolean | undefined {
+  const { driver } = entry;
+  if (driver === undefined) return isUnread(entry, "driver") ? undefined : false;
   return !DMA_FREE_DRIVERS.has(driver) && !isVfioDriver(driver);
+}
+
+/** Absent because it is not known, and not because there is none. */
+function isUnread(entry: SnapshotFunction, wanted: "driver" | "iommuGroup"): boolean {
+  return entry[wanted] === undefined && entry.unreadable.some(({ field }) => field === wanted);
+}
+
+function addressesOf(all: readonly { readonly address: string }[]): readonly string[] {
+  return all.map(({ address }) => address);
 }

@@ -423,15 +423,18 @@ export const HOST_CODES = {
     "Requests go up to the root complex and down again: slower, but checked by the IOMMU. The kernel then maps CPU addresses instead of bus addresses.",
     "put both below one switch whose ports do not redirect",
   ),
-  BG2205: note(
-    "Path not checked",
-    "What decides could not be read, or is not on the host yet. The kernel decides when the importer maps the buffer.",
-    "take the inventory as root, with the importer's function bound to its driver",
-  ),
+  BG2205: {
+    ...fact(
+      "Path not checked",
+      "What decides could not be read, or is not on the host yet. The kernel decides when the importer maps the buffer.",
+      "take the inventory as root, with the importer's function bound to its driver",
+    ),
+    severity: "warning",
+  },
   BG2206: {
     ...fact(
       "IOMMU group not known",
-      "VFIO owns an IOMMU group as a whole, and of this one a function could not be read: its driver may hold the group, and opening the device then answers EPERM.",
+      "VFIO owns an IOMMU group as a whole, and a function that may be in this one, its driver, or the group itself could not be read: a driver may hold the group, and opening the device then answers EPERM.",
       "look at the function in /sys/bus/pci/devices, and run again; take an inventory again",
     ),
     severity: "warning",

@@ -191,7 +191,7 @@ function inTheWay(
     ),
     ...(more > 0 ? [`so are ${more} more functions of the group`] : []),
     ...(viability?.unknown ?? []).slice(0, MOST_SPOILERS).map((address) =>
-      `${address} of its IOMMU group could not be read, so that whether VFIO can own the group is not known (BG2206)`
+      `${address}, which may hold its IOMMU group, could not be read whole, so that whether VFIO can own the group is not known (BG2206)`
     ),
   ];
 }

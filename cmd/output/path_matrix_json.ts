@@ -52,7 +52,7 @@ function exporterJson({ entry, viability }: MatrixExporter): Record<string, unkn
 function groupsJson(exporters: readonly MatrixExporter[]): readonly Record<string, unknown>[] {
   const groups = new Map(
     exporters.flatMap(({ viability }) =>
-      viability === undefined ? [] : [[viability.group, viability] as const]
+      viability?.group === undefined ? [] : [[viability.group, viability] as const]
     ),
   );
   return [...groups].map(([number, { holders, unknown }]) => ({

@@ -8,9 +8,11 @@ import type { HostSnapshot } from "../../host/snapshot.ts";
 import { type Finding, hostFinding } from "../host_findings.ts";
 import type { PlannedGrant } from "../plan.ts";
 
-interface Need {
+/** An option, and what it is for. */
+export interface Need {
   readonly option: string;
   readonly for: string;
+  /** By some of the grants. */
   readonly needed: (grants: readonly PlannedGrant[]) => boolean;
 }
 
@@ -40,9 +42,16 @@ export function kernelOptionFindings(
 ): readonly Finding[] {
   const { config, release } = host.kernel;
   if (config === undefined) return [];
-  return NEEDS.filter(({ option, needed }) => config[option] === "n" && needed(grants)).map((
-    { option, for: what },
-  ) =>
-    hostFinding("BG2033", undefined, `Linux ${release} was built without ${option}, for ${what}`)
-  );
+  return neededOptions(grants).filter(({ option }) => config[option] === "n")
+    .map(({ option, for: what }) =>
+      hostFinding("BG2033", undefined, `Linux ${release} was built without ${option}, for ${what}`)
+    );
+}
+
+/**
+ * @param grants that would be made
+ * @returns the options without which they cannot be
+ */
+export function neededOptions(grants: readonly PlannedGrant[]): readonly Need[] {
+  return NEEDS.filter(({ needed }) => needed(grants));
 }

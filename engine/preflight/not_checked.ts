@@ -4,8 +4,10 @@
  * @module
  */
 import type { HostSnapshot } from "../../host/snapshot.ts";
+import type { Diagnostic } from "../../policy/diagnostic.ts";
 import type { OwnerIdentity } from "../../policy/model.ts";
 import type { PlannedGrant } from "../plan.ts";
+import { neededOptions } from "./kernel_option_findings.ts";
 
 /** Something that nobody could look at. */
 export interface NotChecked {
@@ -57,11 +59,37 @@ export function notChecked(
   grants: readonly PlannedGrant[],
   looking: Looking,
 ): readonly NotChecked[] {
-  const options = host.kernel.config === undefined
-    ? [{ what: "kernel options", why: "the kernel's configuration could not be read" }]
-    : [];
-  return [...options, ...ofProcess(grants, looking), ...ofDevices(grants, looking)];
+  return [...ofOptions(host, grants), ...ofProcess(grants, looking), ...ofDevices(grants, looking)];
 }
+
+/** What a configuration does not name is neither on nor off. */
+function ofOptions({ kernel: { config } }: HostSnapshot, grants: readonly PlannedGrant[]) {
+  const what = "kernel options";
+  if (config === undefined) {
+    return [{ what, why: "the kernel's configuration could not be read" }];
+  }
+  const missing = neededOptions(grants).filter(({ option }) => config[option] === undefined);
+  if (missing.length === 0) return [];
+  const names = missing.map(({ option }) => option).join(", ");
+  return [{ what, why: `the inventory does not say how these are set: ${names}` }];
+}
+
+/**
+ * Warnings by which something could not be judged.
+ *
+ * @param diagnostics of a plan
+ */
+export function unjudged(diagnostics: readonly Diagnostic[]): readonly NotChecked[] {
+  return diagnostics.flatMap(({ code, message }) => {
+    const what = UNJUDGED[code];
+    return what === undefined ? [] : [{ what, why: message }];
+  });
+}
+
+const UNJUDGED: Readonly<Record<string, string>> = {
+  BG2205: "the path between importer and device",
+  BG2206: "whether VFIO can own an IOMMU group",
+};
 
 function ofProcess(
   grants: readonly PlannedGrant[],

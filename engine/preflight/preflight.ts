@@ -24,6 +24,7 @@ import {
   type NotChecked,
   notChecked,
   type ProcessFact,
+  unjudged,
 } from "./not_checked.ts";
 
 /** What to look for, and for whom. */
@@ -92,6 +93,7 @@ export function preflight(
     diagnostics,
     notChecked: [
       ...notChecked(host, grants, { ...options, known: knownOf(options) }),
+      ...unjudged(diagnostics),
       ...nodes.notChecked,
       ...states.notChecked,
       ...identities.notChecked,

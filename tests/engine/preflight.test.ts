@@ -9,6 +9,7 @@ import {
   preflight,
   type PreflightOptions,
 } from "../../engine/preflight/preflight.ts";
+import { KERNEL_OPTIONS } from "../../host/kernel_options.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { SimKernel } from "../../sim/sim_kernel.ts";
@@ -41,6 +42,8 @@ function check(
   assert.ok(set !== undefined, JSON.stringify(diagnostics));
   return preflight(set, on, options);
 }
+
+const ALL_ON = Object.fromEntries(KERNEL_OPTIONS.map((option) => [option, "y" as const]));
 
 /** Topology has tests of its own. */
 const PATH_NOT_CHECKED = "BG2205";
@@ -87,6 +90,40 @@ Deno.test("preflight finds nothing where everything is there", () => {
     "whether the devices can export",
     "whether importer demo/engine is there (user nobody)",
   ]);
+});
+
+Deno.test("what could not be judged is a warning, and listed as not checked", () => {
+  const listed = (text: string, on: HostSnapshot) => {
+    const { diagnostics, notChecked, ready } = check(text, on);
+    assert.equal(ready, true);
+    const warned = diagnostics.filter(({ severity }) => severity === "warning");
+    return [warned.map(({ code }) => code), notChecked.map(({ what }) => what)] as const;
+  };
+  const right = "CAP_DAC_READ_SEARCH";
+  const { driver: _, ...silent } = nvme("0000:01:00.1", { device: "0011" });
+  const hidden = { ...silent, unreadable: [{ field: "driver", right }] };
+  const [codes, what] = listed(policy(), host([nvme(SSD), hidden]));
+  assert.deepEqual(codes, ["BG2206"]);
+  assert.ok(what.includes("whether VFIO can own an IOMMU group"));
+  const { iommuGroup: _group, ...loose } = nvme(SSD);
+  const lost = { ...loose, unreadable: [{ field: "iommuGroup", right }] };
+  assert.deepEqual(listed(policy(), host([lost]))[0], ["BG2206"]);
+  const [paths, ways] = listed(policy({ driver: "mlx5" }), WITH_RNIC);
+  assert.deepEqual(paths, ["BG2205"]);
+  assert.ok(ways.includes("the path between importer and device"));
+});
+
+Deno.test("a configuration that does not name an option says nothing of it", () => {
+  const config = { CONFIG_VFIO_PCI: "y", CONFIG_DMA_SHARED_BUFFER: "y" } as const;
+  const { notChecked } = check(policy(), host(undefined, { kernel: { release: "7.3.4", config } }));
+  assert.deepEqual(
+    notChecked.find(({ what }) => what === "kernel options")?.why.split(": ")[1],
+    [
+      "CONFIG_PCI_P2PDMA",
+      "CONFIG_VFIO_PCI_DMABUF",
+      "CONFIG_IOMMUFD",
+    ].join(", "),
+  );
 });
 
 interface Finding {
@@ -273,7 +310,7 @@ Deno.test("a path to a GPU that is not there is not said to lack its driver", ()
 
 Deno.test("preflight lists what nobody could look at, and why", () => {
   const listed = (text: string, on: HostSnapshot, options: PreflightOptions) =>
-    check(text, { ...on, kernel: { release: "7.3.4", config: {} } }, options)
+    check(text, { ...on, kernel: { release: "7.3.4", config: ALL_ON } }, options)
       .notChecked.map(({ what, why }) => `${what}: ${why}`);
   const names: HostNames = {
     user: () => ({ unknown: "the name service is away" }),

@@ -1,6 +1,7 @@
 /** Which drivers keep VFIO from owning an IOMMU group. */
 import assert from "node:assert/strict";
-import { IommuGroups, isVfioDriver } from "../../host/group_viability.ts";
+import { IommuGroups, isVfioDriver, isViable } from "../../host/group_viability.ts";
+import type { SnapshotFunction } from "../../host/snapshot.ts";
 import { functionOf, hostOf, type Spec } from "./topology/support.ts";
 
 const SSD: Spec = { address: "0000:03:00.0", parent: "pci0000:00", driver: "vfio-pci", group: 7 };
@@ -65,4 +66,32 @@ Deno.test("who holds a group is listed once for all of it, and nobody spoils his
     assert.deepEqual(other?.spoilers().map(({ address }) => address), rest);
     assert.deepEqual(other?.spoilers(1).map(({ address }) => address), rest.slice(0, 1));
   }
+});
+
+Deno.test("what could not be read of a group, of a driver, or of which group it is may hold it", () => {
+  const unread = (entry: SnapshotFunction, field: "driver" | "iommuGroup") => {
+    const { [field]: _, ...rest } = entry;
+    return { ...rest, unreadable: [{ field, right: "CAP_DAC_READ_SEARCH" }] };
+  };
+  const other = functionOf({ ...SSD, address: "0000:04:00.0", driver: "nvme" });
+  const ssd = functionOf(SSD);
+  const judgedWith = (...functions: readonly SnapshotFunction[]) => {
+    const [entry = ssd] = functions;
+    const found = new IommuGroups({ ...hostOf([]), functions }).viability(entry);
+    return found && [found.group, isViable(found), found.unknown];
+  };
+  assert.deepEqual(judgedWith(ssd, unread(other, "driver")), [7, undefined, ["0000:04:00.0"]]);
+  assert.deepEqual(judgedWith(ssd, unread(other, "iommuGroup")), [7, undefined, ["0000:04:00.0"]]);
+  const harmless = { ...unread(other, "iommuGroup"), driver: "vfio-pci" };
+  assert.deepEqual(judgedWith(ssd, harmless), [7, true, []]);
+  assert.deepEqual(
+    judgedWith(ssd, other, unread({ ...other, address: "0000:05:00.0" }, "driver")),
+    [
+      7,
+      false,
+      ["0000:05:00.0"],
+    ],
+  );
+  assert.deepEqual(judgedWith(unread(ssd, "iommuGroup")), [undefined, undefined, [SSD.address]]);
+  assert.deepEqual(judgedWith(unread(ssd, "driver")), [7, true, []], "of itself it is told apart");
 });
