@@ -49,17 +49,14 @@ type AllowedDecision = Extract<Decision, { readonly outcome: "allowed" }>;
 /** Slices with the decisions that they come to. Most requests are inside one slice. */
 class AllowedBytes {
   readonly #index: IntervalIndex<Allowed>;
-  /** By position in the index: the decision where one slice is enough. */
+  /** Where one slice is enough: a decision for each rule, by the label of its slices. */
   readonly #alone: readonly AllowedDecision[];
 
   constructor(list: readonly Allowed[]) {
-    this.#index = new IntervalIndex(list);
-    const byRule = new Map<ExportRule, AllowedDecision>();
-    this.#alone = this.#index.reach.map(({ rule }) => {
-      const known = byRule.get(rule) ?? { outcome: "allowed", rules: [rule] };
-      byRule.set(rule, known);
-      return known;
-    });
+    const rules = [...new Set(list.map(({ rule }) => rule))];
+    const labels = new Map(rules.map((rule, index) => [rule, index]));
+    this.#index = new IntervalIndex(list, ({ rule }) => labels.get(rule) ?? 0);
+    this.#alone = rules.map((rule) => ({ outcome: "allowed", rules: [rule] }));
   }
 
   decide(start: bigint, end: bigint): AllowedDecision | undefined {

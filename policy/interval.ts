@@ -75,11 +75,14 @@ export class IntervalIndex<T extends Interval> {
   readonly #density: number;
   /** At position i: which of the first i + 1 intervals reaches farthest. */
   readonly #reach: readonly T[];
-  /** Where those end, as numbers; what is not exact as one is beyond all that are. */
-  readonly #ends: Float64Array;
+  /** What one question looks at, side by side: see {@linkcode recordsOf}. */
+  readonly #records: Float64Array;
 
-  /** @param intervals in any order; empty ones are left out */
-  constructor(intervals: readonly T[]) {
+  /**
+   * @param intervals in any order; empty ones are left out
+   * @param label what {@linkcode aloneAt} is to give for an interval, a whole number from 0 up
+   */
+  constructor(intervals: readonly T[], label: (interval: T) => number = () => 0) {
     const order = sorted(intervals);
     this.#starts = order.map(({ interval }) => interval.start);
     const last = this.#starts.at(-1) ?? 0n;
@@ -94,26 +97,22 @@ export class IntervalIndex<T extends Interval> {
       reach.push(best === undefined || interval.end > best.end ? interval : best);
     }
     this.#reach = reach;
-    this.#ends = Float64Array.from(reach, ({ end }) => end <= MAX_EXACT ? Number(end) : Infinity);
-  }
-
-  /** At each position that {@linkcode aloneAt} can give: an interval. */
-  get reach(): readonly T[] {
-    return this.#reach;
+    this.#records = recordsOf(this.#starts, reach, label);
   }
 
   /**
-   * Where in {@linkcode reach} there is an interval that covers all of `[start, end)` by itself. It
-   * looks at nothing but numbers, so that many intervals cost little more than few.
+   * The label of an interval that covers all of `[start, end)` by itself. It looks at nothing but
+   * numbers that stand together, so that many intervals cost little more than few.
    *
    * @returns -1 where none does, or the numbers are too large to tell; {@linkcode cover} can
    */
   aloneAt(start: bigint, end: bigint): number {
     const exact = this.#exact;
-    const [from, to] = [Number(start), Number(end)];
+    const from = Number(start);
+    const to = Number(end);
     if (exact === undefined || !(from < to) || to > Number.MAX_SAFE_INTEGER) return -1;
-    const at = this.#lastUpTo(exact, from);
-    return at >= 0 && (this.#ends[at] ?? 0) >= to ? at : -1;
+    const at = this.#lastUpTo(exact, from) * RECORD;
+    return at >= 0 && (this.#records[at + 1] ?? 0) >= to ? this.#records[at + 2] ?? -1 : -1;
   }
 
   /**
@@ -122,9 +121,9 @@ export class IntervalIndex<T extends Interval> {
    */
   #lastUpTo(exact: Float64Array, point: number): number {
     const guess = Math.floor((point - this.#first) * this.#density);
-    const here = exact[guess];
+    const here = this.#records[guess * RECORD];
     if (here === undefined || here > point) return countUpTo(exact, point) - 1;
-    const next = exact[guess + 1];
+    const next = this.#records[guess * RECORD + RECORD];
     return next === undefined || next > point ? guess : countUpTo(exact, point) - 1;
   }
 
@@ -176,6 +175,28 @@ export class IntervalIndex<T extends Interval> {
 
 /** Greatest number that is exact as a floating-point number, and so are all below it. */
 const MAX_EXACT = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** Numbers to a record. */
+const RECORD = 3;
+
+/**
+ * For each position in turn: its start; where the one that reaches farthest up to it ends; and that
+ * one's label. What is not exact as a number is beyond all that are.
+ */
+function recordsOf<T extends Interval>(
+  starts: readonly bigint[],
+  reach: readonly T[],
+  label: (interval: T) => number,
+): Float64Array {
+  const records = new Float64Array(reach.length * RECORD);
+  for (const [index, interval] of reach.entries()) {
+    const { end } = interval;
+    records[index * RECORD] = Number(starts[index]);
+    records[index * RECORD + 1] = end <= MAX_EXACT ? Number(end) : Infinity;
+    records[index * RECORD + 2] = label(interval);
+  }
+  return records;
+}
 
 /** How many of the ascending values are not greater than `point`. */
 function countUpTo<V extends bigint | number>(values: ArrayLike<V>, point: V): number {
