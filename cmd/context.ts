@@ -47,12 +47,13 @@ const RETRY_MS = 10;
  * is slow is waited for, also where somebody who shares the stream has made it non-blocking.
  */
 export function textOutput(stream: SyncStream): TextOutput {
-  const encoder = new TextEncoder();
   let open = true;
   return {
-    isTerminal: stream.isTerminal(),
+    get isTerminal() {
+      return stream.isTerminal();
+    },
     write(text) {
-      let rest = encoder.encode(text);
+      let rest = new TextEncoder().encode(text);
       while (open && rest.length > 0) {
         try {
           rest = rest.subarray(stream.writeSync(firstChunk(rest)));
