@@ -1,19 +1,23 @@
 /**
  * The canonical form of policy files: keys in the order of the reference, two blanks of indentation,
- * brackets only around what is short. Comments, blank lines and the spelling of values stay.
+ * brackets only around what is short. Comments, blank lines and the spelling of values stay; only a
+ * text over several lines may be on fewer afterwards.
  *
  * @module
  */
 import {
   type Document,
   isMap,
+  isNode,
   isPair,
   isScalar,
   Lexer,
   type Pair,
   parseAllDocuments,
   type ParsedNode,
+  type Scalar,
   visit,
+  type visitor,
   type YAMLMap,
 } from "yaml";
 import { hiddenIn } from "./hidden.ts";
@@ -52,11 +56,21 @@ const MAX_FLOW = 80;
 export function formatPolicy(text: string): FormatResult {
   let before = text;
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const result = formatOnce(before);
+    const result = tryToFormat(before);
     if (!result.ok || result.text === before) return result;
     before = result.text;
   }
   return { ok: false, why: "no form of it stays the same when formatted again" };
+}
+
+/** What the library cannot print is told of this file: others may be formatted all the same. */
+function tryToFormat(text: string): FormatResult {
+  try {
+    return formatOnce(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { ok: false, why: `it cannot be written again: ${why}` };
+  }
 }
 
 function formatOnce(text: string): FormatResult {
@@ -145,15 +159,54 @@ function sortMap(map: YAMLMap.Parsed, path: readonly string[], kind: DocumentKin
   const order = SHAPES[kind].get(generalPath(path))?.keys;
   // A comment before the first key belongs to it, but is kept with the mapping.
   if (order === undefined || map.commentBefore) return;
-  const [first] = map.items;
+  const before = [...map.items];
   map.items.sort((a, b) => rank(a, order) - rank(b, order));
-  moveBlankLine(first, map.items[0]);
+  if (map.items.some((item, index) => standsForLater(item, map.items.slice(index + 1)))) {
+    map.items.splice(0, before.length, ...before);
+    return;
+  }
+  const [was, is] = [before[0], map.items[0]];
+  if (was === is || !isScalar(was?.key) || !isScalar(is?.key)) return;
+  moveBlankLine(was.key, is.key);
+  if (path.length === 0) keepHeader(was.key, is.key);
 }
 
-/** The first key has no blank line before it, whichever that is. */
-function moveBlankLine(before: Pair | undefined, after: Pair | undefined): void {
-  if (before === after || !isPair(before) || !isPair(after)) return;
-  if (isScalar(after.key)) after.key.spaceBefore = false;
+/** Whether an alias is in it whose anchor would come later: such a text could not be read. */
+function standsForLater(item: Pair, later: readonly Pair[]): boolean {
+  const aliases = new Set<string>();
+  visitPair(item, { Alias: (_, { source }) => void aliases.add(source) });
+  if (aliases.size === 0) return false;
+  let found = false;
+  const look = (_: unknown, { anchor }: { anchor?: string }) => {
+    found ||= anchor !== undefined && aliases.has(anchor);
+  };
+  for (const pair of later) visitPair(pair, { Scalar: look, Collection: look });
+  return found;
+}
+
+function visitPair({ key, value }: Pair, visitor: visitor): void {
+  for (const node of [key, value]) if (isNode(node)) visit(node, visitor);
+}
+
+/** The first key has no blank line before it, whichever that is: it goes to the one that was first. */
+function moveBlankLine(was: Scalar, is: Scalar): void {
+  if (is.spaceBefore) was.spaceBefore = true;
+  is.spaceBefore = false;
+}
+
+/**
+ * What a document begins with is about all of it, and stays there. Where a blank line parts it, only
+ * what is before that.
+ */
+function keepHeader(was: Scalar, is: Scalar): void {
+  const comment = was.commentBefore;
+  if (!comment) return;
+  const blank = comment.lastIndexOf("\n\n");
+  const [header, own] = blank < 0
+    ? [comment, null]
+    : [`${comment.slice(0, blank)}\n`, comment.slice(blank + 2)];
+  was.commentBefore = own;
+  is.commentBefore = is.commentBefore ? `${header.trimEnd()}\n\n${is.commentBefore}` : header;
 }
 
 function sortBelow(node: ParsedNode | null, path: readonly string[], kind: DocumentKind): void {

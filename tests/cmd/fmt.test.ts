@@ -43,3 +43,15 @@ Deno.test("fmt: what is no valid YAML is named and left alone, status 3", async 
   assert.deepEqual([status, stdout], [ExitStatus.invalidPolicy, ""]);
   assert.match(stderr, /^error: Cannot format -: its YAML is not valid/);
 });
+
+Deno.test("fmt: files are formatted whatever becomes of the others", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/a.yaml`, "a: [");
+    await Deno.writeTextFile(`${folder}/b.yaml`, UGLY);
+    const rights = [`--allow-read`, `--allow-write=${folder}`];
+    const { status, stderr } = await bargate(["fmt", folder], { rights });
+    assert.equal(status, ExitStatus.invalidPolicy);
+    assert.match(stderr, /Cannot format .*a\.yaml/);
+    assert.equal(await Deno.readTextFile(`${folder}/b.yaml`), NEAT);
+  });
+});

@@ -61,9 +61,11 @@ exports:
 `;
   assert.equal(
     formatted(text),
-    `# the version
+    `# head
+
+# the version
 apiVersion: bargate/v1
-# head
+
 kind: ExportPolicy
 metadata: { name: demo, description: 'it''s' } # who
 
@@ -73,6 +75,29 @@ exports:
     slices: [{ offset: 0, length: 0x2000 }]
     importers: [a, b]
 `,
+  );
+});
+
+Deno.test("formatPolicy() leaves a file's header on top, and no blank line out", () => {
+  const forms: readonly (readonly [string, string])[] = [
+    ["# head\nkind: P\napiVersion: v\n", "# head\napiVersion: v\nkind: P\n"],
+    ["# head\n\nkind: P\napiVersion: v\n", "# head\n\napiVersion: v\nkind: P\n"],
+    ["# head\n\n# k\nkind: P\napiVersion: v\n", "# head\n\napiVersion: v\n# k\nkind: P\n"],
+    ["kind: P\n\napiVersion: v\n", "apiVersion: v\n\nkind: P\n"],
+  ];
+  for (const [text, expected] of forms) assert.equal(formatted(text), expected);
+});
+
+Deno.test("formatPolicy() puts no alias before its anchor", () => {
+  const text = (match: string) =>
+    `kind: ExportPolicy
+devices: { ssd: ${match} }
+metadata: { name: demo, description: *what }
+apiVersion: bargate/v1
+`;
+  assert.equal(
+    formatted(text('{ acquire: open, match: { id: &what "1b36:0010" } }')),
+    text('{ match: { id: &what "1b36:0010" }, acquire: open }'),
   );
 });
 
