@@ -292,6 +292,11 @@ export const HOST_CODES = {
     ),
     severity: "warning",
   },
+  BG2051: fact(
+    "Importer has no RDMA device",
+    "Programs register memory regions with an RDMA device, which mlx5_ib or irdma makes of the function; the function's own driver alone imports nothing. Devices of another network namespace may be out of sight.",
+    "load the RDMA driver (`modprobe mlx5_ib`, `modprobe irdma`), see what `rdma link` lists, and run in the network namespace of the importer",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

@@ -4,32 +4,52 @@
  *
  * @module
  */
+import type { KernelOption } from "../../host/kernel_options.ts";
 import type { HostSnapshot } from "../../host/snapshot.ts";
+import type { Span } from "../../policy/position.ts";
+import type { Route } from "../group_access.ts";
 import { type Finding, hostFinding } from "../host_findings.ts";
 import type { PlannedGrant } from "../plan.ts";
 
 /** An option, and what it is for. */
 export interface Need {
-  readonly option: string;
+  readonly option: KernelOption;
   readonly for: string;
-  /** By some of the grants. */
-  readonly needed: (grants: readonly PlannedGrant[]) => boolean;
+  /** The rule that needs it; absent: all do. */
+  readonly at?: Span;
 }
 
-const ALWAYS = () => true;
-
-/** What exporting takes (`drivers/vfio/pci/Kconfig`, `drivers/iommu/iommufd/Kconfig`). */
-const NEEDS: readonly Need[] = [
-  { option: "CONFIG_VFIO_PCI", for: "exports of PCI devices", needed: ALWAYS },
-  { option: "CONFIG_PCI_P2PDMA", for: "VFIO_PCI_DMABUF", needed: ALWAYS },
-  { option: "CONFIG_DMA_SHARED_BUFFER", for: "dma-bufs", needed: ALWAYS },
-  { option: "CONFIG_VFIO_PCI_DMABUF", for: "VFIO_DEVICE_FEATURE_DMA_BUF", needed: ALWAYS },
-  {
-    option: "CONFIG_IOMMUFD",
-    for: "importers of driver iommufd",
-    needed: (grants) => grants.some(({ importer }) => importer.driver.value === "iommufd"),
-  },
+/** What exporting takes (`drivers/vfio/pci/Kconfig`). */
+const ALWAYS: readonly Need[] = [
+  { option: "CONFIG_VFIO_PCI", for: "exports of PCI devices" },
+  { option: "CONFIG_PCI_P2PDMA", for: "VFIO_PCI_DMABUF" },
+  { option: "CONFIG_DMA_SHARED_BUFFER", for: "dma-bufs" },
+  { option: "CONFIG_VFIO_PCI_DMABUF", for: "VFIO_DEVICE_FEATURE_DMA_BUF" },
 ];
+
+/** What opening takes. */
+const BY_ROUTE: Readonly<Record<Route, Need>> = {
+  cdev: { option: "CONFIG_VFIO_DEVICE_CDEV", for: "devices that are opened by character device" },
+  group: { option: "CONFIG_VFIO_GROUP", for: "devices that are opened by their IOMMU group" },
+};
+
+const MEMORY_REGIONS: Need = {
+  option: "CONFIG_INFINIBAND_USER_ACCESS",
+  for: "memory regions of programs (uverbs)",
+};
+
+/** What attaching takes (`drivers/infiniband/Kconfig`, `drivers/infiniband/hw/mlx5/mr.c`). */
+const BY_IMPORTER: Readonly<Record<string, readonly Need[]>> = {
+  iommufd: [{ option: "CONFIG_IOMMUFD", for: "importers of driver iommufd" }],
+  mlx5: [
+    MEMORY_REGIONS,
+    {
+      option: "CONFIG_INFINIBAND_ON_DEMAND_PAGING",
+      for: "the only memory regions by which mlx5 attaches (else EOPNOTSUPP)",
+    },
+  ],
+  irdma: [MEMORY_REGIONS],
+};
 
 /**
  * @param host what is there
@@ -43,8 +63,8 @@ export function kernelOptionFindings(
   const { config, release } = host.kernel;
   if (config === undefined) return [];
   return neededOptions(grants).filter(({ option }) => config[option] === "n")
-    .map(({ option, for: what }) =>
-      hostFinding("BG2033", undefined, `Linux ${release} was built without ${option}, for ${what}`)
+    .map(({ option, for: what, at }) =>
+      hostFinding("BG2033", at, `Linux ${release} was built without ${option}, for ${what}`)
     );
 }
 
@@ -53,5 +73,14 @@ export function kernelOptionFindings(
  * @returns the options without which they cannot be
  */
 export function neededOptions(grants: readonly PlannedGrant[]): readonly Need[] {
-  return NEEDS.filter(({ needed }) => needed(grants));
+  const own = grants.filter(({ device }) => device.owner === undefined);
+  const routes = new Set(own.map(({ device }) => device.route));
+  const importers = new Map(grants.map(({ importer, importerName }) => [importerName, importer]));
+  return [
+    ...ALWAYS,
+    ...[...routes].map((route) => BY_ROUTE[route]),
+    ...[...importers.values()].flatMap(({ driver: { value, at } }) =>
+      (BY_IMPORTER[value] ?? []).map((need) => ({ ...need, at }))
+    ),
+  ];
 }

@@ -70,7 +70,7 @@ function ofOptions({ kernel: { config } }: HostSnapshot, grants: readonly Planne
   }
   const missing = neededOptions(grants).filter(({ option }) => config[option] === undefined);
   if (missing.length === 0) return [];
-  const names = missing.map(({ option }) => option).join(", ");
+  const names = [...new Set(missing.map(({ option }) => option))].join(", ");
   return [{ what, why: `the inventory does not say how these are set: ${names}` }];
 }
 

@@ -12,7 +12,7 @@ import type { Finding } from "../host_findings.ts";
 import { examine, type PlannedGrant, type PlanOptions } from "../plan.ts";
 import { regionFindings } from "../region_findings.ts";
 import { deviceStateFindings } from "./device_state_findings.ts";
-import { importerDriverFindings } from "./importer_driver_findings.ts";
+import { importerDriverFindings, importerDriversNotChecked } from "./importer_driver_findings.ts";
 import { type HostNames, importerIdentityFindings } from "./importer_identity_findings.ts";
 import { kernelOptionFindings } from "./kernel_option_findings.ts";
 import { limitFindings } from "./limit_findings.ts";
@@ -94,6 +94,7 @@ export function preflight(
     notChecked: [
       ...notChecked(host, grants, { ...options, known: knownOf(options) }),
       ...unjudged(diagnostics),
+      ...importerDriversNotChecked(host, grants),
       ...nodes.notChecked,
       ...states.notChecked,
       ...identities.notChecked,

@@ -9,7 +9,7 @@ import {
   preflight,
   type PreflightOptions,
 } from "../../engine/preflight/preflight.ts";
-import { KERNEL_OPTIONS } from "../../host/kernel_options.ts";
+import { KERNEL_OPTIONS, type KernelOption } from "../../host/kernel_options.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { SimKernel } from "../../sim/sim_kernel.ts";
@@ -113,6 +113,39 @@ Deno.test("what could not be judged is a warning, and listed as not checked", ()
   assert.ok(ways.includes("the path between importer and device"));
 });
 
+Deno.test("an importer without the RDMA device, or the option, that it attaches by is not ready", () => {
+  const NIC = RNIC.address;
+  const told = (text: string, more: Partial<HostSnapshot>) =>
+    check(text, { ...WITH_RNIC, ...more }).diagnostics
+      .filter(({ severity }) => severity === "error")
+      .map(({ code, line, column }) => `${code} ${line}:${column}`);
+  const mlx5 = policy({ driver: "mlx5" });
+  const declared = policy({ driver: `mlx5, device: { address: "${NIC}" }` });
+  assert.deepEqual(told(mlx5, { rdma: [{ name: "mlx5_0", function: NIC }] }), []);
+  assert.deepEqual(told(mlx5, { rdma: [] }), ["BG2051 5:60"]);
+  assert.deepEqual(told(mlx5, { rdma: [{ name: "rxe0" }] }), ["BG2051 5:60"]);
+  assert.deepEqual(told(declared, { rdma: [] }), ["BG2051 5:74"]);
+  assert.deepEqual(told(policy(), { rdma: [] }), []);
+  const ice = host([nvme(SSD), { ...RNIC, vendor: "8086", device: "1592", driver: "ice" }]);
+  assert.deepEqual(told(policy({ driver: "irdma" }), { ...ice, rdma: [] }), ["BG2051 5:60"]);
+  const unasked = check(mlx5).notChecked.map(({ what }) => what);
+  assert.ok(unasked.includes("whether importer demo/engine has an RDMA device"));
+  const off = (...options: readonly KernelOption[]) => ({
+    rdma: [{ name: "mlx5_0", function: NIC }],
+    kernel: {
+      release: "7.3.4",
+      config: { ...ALL_ON, ...Object.fromEntries(options.map((option) => [option, "n" as const])) },
+    },
+  });
+  const paging = off("CONFIG_INFINIBAND_ON_DEMAND_PAGING");
+  assert.deepEqual(told(mlx5, paging), ["BG2033 5:60"]);
+  assert.deepEqual(told(policy(), paging), []);
+  assert.deepEqual(told(mlx5, off("CONFIG_INFINIBAND_USER_ACCESS")), ["BG2033 5:60"]);
+  assert.deepEqual(told(mlx5, off("CONFIG_VFIO_GROUP")), []);
+  assert.deepEqual(told(mlx5, off("CONFIG_VFIO_DEVICE_CDEV")), ["BG2033 undefined:undefined"]);
+  assert.deepEqual(told(policy(), off("CONFIG_IOMMUFD")), ["BG2033 5:60"]);
+});
+
 Deno.test("a configuration that does not name an option says nothing of it", () => {
   const config = { CONFIG_VFIO_PCI: "y", CONFIG_DMA_SHARED_BUFFER: "y" } as const;
   const { notChecked } = check(policy(), host(undefined, { kernel: { release: "7.3.4", config } }));
@@ -121,6 +154,7 @@ Deno.test("a configuration that does not name an option says nothing of it", () 
     [
       "CONFIG_PCI_P2PDMA",
       "CONFIG_VFIO_PCI_DMABUF",
+      "CONFIG_VFIO_DEVICE_CDEV",
       "CONFIG_IOMMUFD",
     ].join(", "),
   );
