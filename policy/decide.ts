@@ -6,9 +6,10 @@
  */
 import { deviceKey } from "./device_key.ts";
 import { type Interval, IntervalIndex } from "./interval.ts";
-import type { DenyRule, ExportRule, Policy, PolicySet } from "./model.ts";
+import type { DenyRule, DeviceMatch, ExportRule, Policy, PolicySet } from "./model.ts";
 import { QUANTITY_LIMIT } from "./quantity.ts";
 import { intervalOf } from "./slices.ts";
+import { WiderMatches } from "./wider_matches.ts";
 
 /** Who asks for which bytes. Names are those of the policy. */
 export interface AccessRequest {
@@ -70,11 +71,14 @@ class AllowedBytes {
 
 /** One device of one policy. Names are looked up one by one: joined, each request would hash anew. */
 interface DeviceRules {
-  /** By BAR. */
-  readonly denied: readonly (IntervalIndex<Denied> | undefined)[];
+  /** By BAR: one index for each match that denies something of it. */
+  readonly denied: DeniedBars;
   /** By importer, then by BAR. */
   readonly grants: ReadonlyMap<string, readonly (Grants | undefined)[]>;
 }
+
+/** By BAR; absent: nothing is denied of it. */
+type DeniedBars = readonly (readonly IntervalIndex<Denied>[] | undefined)[];
 
 const BARS = [0, 1, 2, 3, 4, 5];
 
@@ -109,9 +113,9 @@ export class Decider {
    */
   constructor(set: PolicySet) {
     const grants = indexGrants(set);
-    const denied = indexDenied(set);
+    const denials = new Denials(set);
     this.#policies = new Map(
-      set.policies.map((policy) => [policy.name, rulesOf(policy, grants, denied)]),
+      set.policies.map((policy) => [policy.name, rulesOf(policy, grants, denials)]),
     );
   }
 
@@ -121,14 +125,25 @@ export class Decider {
     const end = offset + request.length;
     if (request.length <= 0n || offset < 0n || end > QUANTITY_LIMIT) return { outcome: "no-rule" };
     const rules = this.#policies.get(policy)?.get(device);
-    const denied = rules?.denied[bar]?.overlapping(offset, end);
-    if (denied !== undefined) {
-      return { outcome: "denied", policy: denied.policy, rule: denied.rule };
-    }
+    const denied = rules?.denied[bar];
+    const hit = denied === undefined ? undefined : firstHit(denied, offset, end);
+    if (hit !== undefined) return { outcome: "denied", policy: hit.policy, rule: hit.rule };
     const grants = rules?.grants.get(request.importer)?.[bar];
     const index = access === "read-only" ? grants?.reading : grants?.writing;
     return index?.decide(offset, end) ?? { outcome: "no-rule" };
   }
+}
+
+function firstHit(
+  denied: readonly IntervalIndex<Denied>[],
+  start: bigint,
+  end: bigint,
+): Denied | undefined {
+  for (const index of denied) {
+    const hit = index.overlapping(start, end);
+    if (hit !== undefined) return hit;
+  }
+  return undefined;
 }
 
 /** Names hold no blank, so the parts cannot run into each other. */
@@ -139,16 +154,15 @@ function grantKey(policy: string, importer: string, device: string, bar: number)
 function rulesOf(
   policy: Policy,
   grants: ReadonlyMap<string, Grants>,
-  denied: ReadonlyMap<string, IntervalIndex<Denied>>,
+  denials: Denials,
 ): ReadonlyMap<string, DeviceRules> {
   const importers = new Set(policy.exports.flatMap((rule) => rule.importers.map((i) => i.value)));
   const devices = [...policy.devices.values()].map(({ name, match }) => {
-    const key = deviceKey(match);
     const byImporter = [...importers].map((importer) =>
       [importer, BARS.map((bar) => grants.get(grantKey(policy.name, importer, name, bar)))] as const
     );
     const rules: DeviceRules = {
-      denied: BARS.map((bar) => denied.get(`${key} ${bar}`)),
+      denied: denials.of(match),
       grants: new Map(byImporter),
     };
     return [name, rules] as const;
@@ -180,19 +194,56 @@ function grantsOf(list: readonly Allowed[]): Grants {
   };
 }
 
-function indexDenied(set: PolicySet): ReadonlyMap<string, IntervalIndex<Denied>> {
-  const lists = new Map<string, Denied[]>();
+/** What all denies of one match deny. */
+interface MatchDenials {
+  readonly match: DeviceMatch;
+  readonly bars: readonly (IntervalIndex<Denied> | undefined)[];
+}
+
+/** The denies of a set: each holds for its own device and for every one with a narrower match. */
+class Denials {
+  readonly #wider: WiderMatches<MatchDenials>;
+  readonly #known = new Map<string, DeniedBars>();
+
+  constructor(set: PolicySet) {
+    this.#wider = new WiderMatches(
+      [...indexDenied(set).values()].map((value) => ({ match: value.match, value })),
+    );
+  }
+
+  of(match: DeviceMatch): DeniedBars {
+    const key = deviceKey(match);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const implied = this.#wider.impliedBy(match);
+    const bars = BARS.map((bar) => {
+      const indices = implied.flatMap(({ bars }) => bars[bar] ?? []);
+      return indices.length === 0 ? undefined : indices;
+    });
+    this.#known.set(key, bars);
+    return bars;
+  }
+}
+
+function indexDenied(set: PolicySet): ReadonlyMap<string, MatchDenials> {
+  const lists = new Map<string, { match: DeviceMatch; bars: Denied[][] }>();
   for (const policy of set.policies) {
     for (const rule of policy.deny) {
       const match = policy.devices.get(rule.device.value)?.match;
       if (match === undefined) continue;
+      const key = deviceKey(match);
+      const entry = lists.get(key) ?? { match, bars: BARS.map(() => []) };
+      lists.set(key, entry);
       const denied = deniedBy(policy, rule);
       for (const bar of rule.bar === undefined ? BARS : [rule.bar]) {
-        append(lists, `${deviceKey(match)} ${bar}`, denied);
+        for (const one of denied) entry.bars[bar]?.push(one);
       }
     }
   }
-  return new Map([...lists].map(([key, list]) => [key, new IntervalIndex(list)]));
+  return new Map([...lists].map(([key, { match, bars }]) => [key, {
+    match,
+    bars: bars.map((list) => list.length === 0 ? undefined : new IntervalIndex(list)),
+  }]));
 }
 
 function deniedBy(policy: Policy, rule: DenyRule): readonly Denied[] {

@@ -59,7 +59,10 @@ const anyDeny = fc.record({
   )
 );
 
-/** Selectors beside the id, mostly none, some of them the same written in another order. */
+/**
+ * Selectors beside the id, mostly none, some of them the same written in another order, some of them
+ * wider than others.
+ */
 const anySelectors: fc.Arbitrary<Omit<DeviceMatch, "at">> = fc.oneof(
   { weight: 4, arbitrary: fc.constant({}) },
   fc.constantFrom(["a", "b"], ["b", "a"], ["b", "a", "b"], ["a"]).map((serial) => ({ serial })),
@@ -67,13 +70,24 @@ const anySelectors: fc.Arbitrary<Omit<DeviceMatch, "at">> = fc.oneof(
   fc.constantFrom([16n, 32n], [32n, 16n], [16n]).map((sizes) => ({
     barSizes: new Map([[2, sizes]]),
   })),
+  fc.record({
+    serial: fc.constantFrom(["a", "b"], ["a"]),
+    class: fc.constantFrom(["01"], ["0108", "02"], ["010802"]),
+  }, { requiredKeys: [] }),
 );
+
+/** Some say nothing of the id; none says nothing. */
+function selectorsOf(id: string): fc.Arbitrary<Omit<DeviceMatch, "at">> {
+  return fc.tuple(anySelectors, fc.nat(4)).map(([selectors, silent]) =>
+    silent === 0 && Object.keys(selectors).length > 0 ? selectors : { id: [id], ...selectors }
+  );
+}
 
 const anyDevices = fc.tuple(
   ...DEVICES.map(([name, id]) =>
-    fc.tuple(anySelectors, fc.nat(4)).map(([selectors, many]): DeviceRule => ({
+    fc.tuple(selectorsOf(id), fc.nat(4)).map(([selectors, many]): DeviceRule => ({
       name,
-      match: { id: [id], ...selectors, at: AT },
+      match: { ...selectors, at: AT },
       acquire: "open",
       ...(many === 0 ? { many: true } : {}),
       at: AT,
@@ -159,8 +173,55 @@ function sameItems<T>(a: readonly T[] = [], b: readonly T[] = []): boolean {
 
 /** Whether two matches say the same, in whatever order. */
 export function sameMatch(a: DeviceMatch, b: DeviceMatch): boolean {
-  return sameItems(a.id, b.id) && sameItems(a.serial, b.serial) &&
+  return sameItems(a.id, b.id) && sameItems(a.serial, b.serial) && sameItems(a.class, b.class) &&
     sameItems(a.numaNode, b.numaNode) && sameItems(a.barSizes?.get(2), b.barSizes?.get(2));
+}
+
+/** A function as far as the random matches can tell. */
+interface AnyFunction {
+  readonly id: string;
+  readonly serial: string;
+  readonly numaNode: number;
+  readonly size: bigint;
+  readonly class: string;
+}
+
+/** One of each kind that the random matches tell apart; of each field also one that none names. */
+const FUNCTIONS: readonly AnyFunction[] = ["1b36:0010", "10de:2230", "none"].flatMap((id) =>
+  ["a", "b", "none"].flatMap((serial) =>
+    [0, 1, 9].flatMap((numaNode) =>
+      [16n, 32n, 64n].flatMap((size) =>
+        ["010802", "010801", "010600", "020000", "030000"].map((code) => ({
+          id,
+          serial,
+          numaNode,
+          size,
+          class: code,
+        }))
+      )
+    )
+  )
+);
+
+function isOne(one: AnyFunction, match: DeviceMatch): boolean {
+  const among = <T>(list: readonly T[] | undefined, value: T) => list?.includes(value) ?? true;
+  return among(match.id, one.id) && among(match.serial, one.serial) &&
+    among(match.numaNode, one.numaNode) && among(match.barSizes?.get(2), one.size) &&
+    (match.class?.some((prefix) => one.class.startsWith(prefix)) ?? true);
+}
+
+const known = new WeakMap<DeviceMatch, readonly AnyFunction[]>();
+
+/** All functions that have a match. */
+export function functionsOf(match: DeviceMatch): readonly AnyFunction[] {
+  const found = known.get(match) ?? FUNCTIONS.filter((one) => isOne(one, match));
+  known.set(match, found);
+  return found;
+}
+
+/** Whether there is no function that has the first match and not the second. */
+function isInside(narrow: DeviceMatch, wide: DeviceMatch): boolean {
+  return functionsOf(narrow).every((one) => isOne(one, wide));
 }
 
 /** Byte by byte, rule by rule. */
@@ -168,11 +229,11 @@ export function slowDecision(set: PolicySet, request: AccessRequest): string {
   const bytes: bigint[] = [];
   for (let b = request.offset; b < request.offset + request.length; b++) bytes.push(b);
   const match = matchOf(set, request.policy, request.device);
-  const isSame = (other: DeviceMatch | undefined) =>
-    match !== undefined && other !== undefined && sameMatch(match, other);
+  const isHit = (other: DeviceMatch | undefined) =>
+    match !== undefined && other !== undefined && isInside(match, other);
   const denied = set.policies.some((policy) =>
     policy.deny.some((rule) =>
-      isSame(matchOf(set, policy.name, rule.device.value)) &&
+      isHit(matchOf(set, policy.name, rule.device.value)) &&
       (rule.bar === undefined || rule.bar === request.bar) &&
       bytes.some((b) => rule.slices === undefined || rule.slices.some((s) => contains(s, b)))
     )
