@@ -130,7 +130,7 @@ export class IntervalIndex<T extends Interval> {
   /** An interval that shares a number with `[start, end)`. */
   overlapping(start: bigint, end: bigint): T | undefined {
     if (start >= end) return undefined;
-    const best = this.#farthestFrom(end - 1n);
+    const best = this.farthestFrom(end - 1n);
     return best !== undefined && best.end > start ? best : undefined;
   }
 
@@ -150,20 +150,11 @@ export class IntervalIndex<T extends Interval> {
    * ```
    */
   cover(start: bigint, end: bigint): readonly T[] | undefined {
-    if (start >= end) return undefined;
-    const cover: T[] = [];
-    let covered = start;
-    while (covered < end) {
-      const best = this.#farthestFrom(covered);
-      if (best === undefined || best.end <= covered) return undefined;
-      cover.push(best);
-      covered = best.end;
-    }
-    return cover;
+    return coverOf([this], start, end);
   }
 
   /** Of the intervals that start at or before `point`, the one that reaches farthest. */
-  #farthestFrom(point: bigint): T | undefined {
+  farthestFrom(point: bigint): T | undefined {
     const exact = this.#exact;
     // A point that is not exact as a number is greater than every start that is.
     const count = exact === undefined
@@ -171,6 +162,32 @@ export class IntervalIndex<T extends Interval> {
       : countUpTo(exact, Number(point));
     return this.#reach[count - 1];
   }
+}
+
+/**
+ * Intervals of any of the indices that together cover all of `[start, end)`, lowest first.
+ *
+ * @returns absent when some number of it is in none, or when it is empty
+ */
+export function coverOf<T extends Interval>(
+  indices: readonly IntervalIndex<T>[],
+  start: bigint,
+  end: bigint,
+): readonly T[] | undefined {
+  if (start >= end) return undefined;
+  const cover: T[] = [];
+  let covered = start;
+  while (covered < end) {
+    let best: T | undefined;
+    for (const index of indices) {
+      const next = index.farthestFrom(covered);
+      if (next !== undefined && (best === undefined || next.end > best.end)) best = next;
+    }
+    if (best === undefined || best.end <= covered) return undefined;
+    cover.push(best);
+    covered = best.end;
+  }
+  return cover;
 }
 
 /** Greatest number that is exact as a floating-point number, and so are all below it. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { deviceKey } from "../device_key.ts";
-import type { DeviceDraft, ExportDraft, PolicyDraft, Report } from "../draft.ts";
+import type { DeviceDraft, ExportDraft, MatchDraft, PolicyDraft, Report } from "../draft.ts";
 import type { Placed } from "../model.ts";
 
 /** The page size that offsets and lengths are held against. */
@@ -66,4 +66,14 @@ export function keyOf(device: DeviceDraft): string {
   const own = key === NOTHING ? `${at.file}:${at.line}:${at.column}:${name}` : key;
   keys.set(device, own);
   return own;
+}
+
+/**
+ * The match of a device, absent when some of it could not be read: what is left of such a one is wider
+ * or narrower than what was meant.
+ */
+export function wholeMatch({ sound }: PolicyDraft, device: DeviceDraft): MatchDraft | undefined {
+  const { match } = device;
+  if (!sound || match === undefined || deviceKey(match) === deviceKey({})) return undefined;
+  return match;
 }

@@ -3,14 +3,22 @@
  *
  * @module
  */
-import { type DenyDraft, type PolicyDraft, readSlices } from "../draft.ts";
-import { type Interval, IntervalIndex } from "../interval.ts";
+import { type DenyDraft, type MatchDraft, type PolicyDraft, readSlices } from "../draft.ts";
+import { coverOf, type Interval, IntervalIndex } from "../interval.ts";
 import type { SliceRule } from "../model.ts";
 import type { Span } from "../position.ts";
 import { QUANTITY_LIMIT } from "../quantity.ts";
 import { related } from "../report.ts";
 import { intervalOf } from "../slices.ts";
-import { allExports, type CheckContext, type ExportInPolicy, keyOfDevice } from "./context.ts";
+import { WiderMatches } from "../wider_matches.ts";
+import {
+  allExports,
+  type CheckContext,
+  deviceOf,
+  type ExportInPolicy,
+  keyOf,
+  wholeMatch,
+} from "./context.ts";
 
 interface Denied extends Interval {
   readonly at: Span;
@@ -21,20 +29,40 @@ interface Denied extends Interval {
 const MAX_PLACES = 8;
 const BARS = [0, 1, 2, 3, 4, 5];
 
+/** Denies of devices with one match. */
+interface MatchDenials {
+  /** Absent where it could not be read as a whole: such a one is wider than no other. */
+  readonly match?: MatchDraft;
+  /** By BAR. */
+  readonly bars: readonly (IntervalIndex<Denied> | undefined)[];
+}
+
 /** Checks exports against denies of the same device, in any policy of the set. */
 export function checkDenied(context: CheckContext): void {
-  const indices = denyIndices(context.drafts);
-  if (indices.size === 0) return;
+  const byKey = denialsByKey(context.drafts);
+  if (byKey.size === 0) return;
+  const wider = new WiderMatches(
+    [...byKey.values()].flatMap((value) =>
+      value.match === undefined ? [] : [{ match: value.match, value }]
+    ),
+  );
   for (const found of allExports(context.drafts)) {
     const { policy, rule } = found;
-    const index = indices.get(`${keyOfDevice(policy, rule.device)} ${rule.bar?.value}`);
-    if (index !== undefined) checkExport(found, index, context);
+    const device = deviceOf(policy, rule.device);
+    if (device === undefined || rule.bar === undefined) continue;
+    const match = wholeMatch(policy, device);
+    const own = byKey.get(keyOf(device));
+    const denials = new Set(match === undefined ? [] : wider.impliedBy(match));
+    if (own !== undefined) denials.add(own);
+    const { value: bar } = rule.bar;
+    const indices = [...denials].flatMap(({ bars }) => bars[bar] ?? []);
+    if (indices.length > 0) checkExport(found, indices, context);
   }
 }
 
 function checkExport(
   { rule }: ExportInPolicy,
-  index: IntervalIndex<Denied>,
+  indices: readonly IntervalIndex<Denied>[],
   context: CheckContext,
 ): void {
   const slices = rule.region?.value === "nvme.cmb"
@@ -42,8 +70,8 @@ function checkExport(
     : readSlices(rule.slices);
   const found = slices.flatMap((slice) => {
     const { start, end } = intervalOf(slice);
-    const denied = index.overlapping(start, end);
-    return denied === undefined ? [] : [{ slice, denied, cover: index.cover(start, end) }];
+    const [denied] = indices.flatMap((index) => index.overlapping(start, end) ?? []);
+    return denied === undefined ? [] : [{ slice, denied, cover: coverOf(indices, start, end) }];
   });
   if (found.length === rule.slices.length && found.every(({ cover }) => cover !== undefined)) {
     const places = [...new Set(found.flatMap(({ cover }) => cover ?? []))].slice(0, MAX_PLACES);
@@ -65,25 +93,31 @@ function checkExport(
   }
 }
 
-function denyIndices(drafts: readonly PolicyDraft[]): ReadonlyMap<string, IntervalIndex<Denied>> {
-  const byBar = new Map<string, Denied[]>();
+function denialsByKey(drafts: readonly PolicyDraft[]): ReadonlyMap<string, MatchDenials> {
+  const lists = new Map<string, { match: MatchDraft | undefined; bars: Denied[][] }>();
   for (const draft of drafts) {
-    for (const rule of draft.deny) collect(draft, rule, byBar);
+    for (const rule of draft.deny) {
+      const device = deviceOf(draft, rule.device);
+      if (device === undefined) continue;
+      const key = keyOf(device);
+      const entry = lists.get(key) ?? { match: undefined, bars: BARS.map(() => []) };
+      lists.set(key, entry);
+      entry.match ??= wholeMatch(draft, device);
+      collect(rule, entry.bars);
+    }
   }
-  return new Map([...byBar].map(([key, denied]) => [key, new IntervalIndex(denied)]));
+  return new Map([...lists].map(([key, { match, bars }]) => [key, {
+    ...(match === undefined ? {} : { match }),
+    bars: bars.map((list) => list.length === 0 ? undefined : new IntervalIndex(list)),
+  }]));
 }
 
-function collect(draft: PolicyDraft, rule: DenyDraft, byBar: Map<string, Denied[]>): void {
-  const device = keyOfDevice(draft, rule.device);
-  if (device === undefined) return;
+function collect(rule: DenyDraft, byBar: readonly Denied[][]): void {
   const denied = rule.slices === undefined
     ? [wholeBar(rule)]
     : readSlices(rule.slices).map((slice) => deniedSlice(slice, rule));
   for (const bar of rule.bar === undefined ? BARS : [rule.bar]) {
-    const key = `${device} ${bar}`;
-    const known = byBar.get(key);
-    if (known === undefined) byBar.set(key, [...denied]);
-    else for (const one of denied) known.push(one);
+    for (const one of denied) byBar[bar]?.push(one);
   }
 }
 
