@@ -6,6 +6,7 @@
 import { deviceKey } from "../device_key.ts";
 import type { DeviceDraft, ExportDraft, MatchDraft, PolicyDraft, Report } from "../draft.ts";
 import type { Placed } from "../model.ts";
+import { WiderMatches } from "../wider_matches.ts";
 
 /** The page size that offsets and lengths are held against. */
 export interface PageSize {
@@ -76,4 +77,19 @@ export function wholeMatch({ sound }: PolicyDraft, device: DeviceDraft): MatchDr
   const { match } = device;
   if (!sound || match === undefined || deviceKey(match) === deviceKey({})) return undefined;
   return match;
+}
+
+/** What there is of one match, found by it or by a narrower one. */
+export interface Matched<T> {
+  readonly match: MatchDraft | undefined;
+  readonly value: T;
+}
+
+/** @returns of each entry, those that are wider than it, itself left out; none where either is unreadable */
+export function widerOf<T>(entries: readonly Matched<T>[]): (entry: Matched<T>) => readonly T[] {
+  const index = new WiderMatches(
+    entries.flatMap(({ match, value }) => match === undefined ? [] : [{ match, value }]),
+  );
+  return ({ match, value }) =>
+    match === undefined ? [] : index.impliedBy(match).filter((other) => other !== value);
 }

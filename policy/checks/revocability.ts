@@ -13,16 +13,28 @@ import {
   type CheckContext,
   deviceOf,
   type ExportInPolicy,
-  keyOfDevice,
+  keyOf,
+  type Matched,
+  wholeMatch,
+  widerOf,
 } from "./context.ts";
 
 const FIX = "add collateral: device";
 
+/** Rules about devices of one match. */
+interface DeviceRules {
+  readonly rules: ExportDraft[];
+  /** Of these, the first, and the first that restores. */
+  readonly samples: readonly ExportDraft[];
+  /** Rules about the same device by a wider or a narrower match: one, and one that restores. */
+  readonly others: ExportDraft[];
+}
+
 /** Checks the exports of each device that Bargate opens together. */
 export function checkRevocability({ drafts, report }: CheckContext): void {
-  for (const rules of byDevice(allExports(drafts)).values()) {
-    if (countGrants(rules) < 2) continue;
-    const restoring = rules.find((rule) => rule.onReset.value === "restore");
+  for (const { rules, others } of byDevice(allExports(drafts))) {
+    if (countGrants(rules) + others.length < 2) continue;
+    const restoring = [...rules, ...others].find(restores);
     for (const rule of rules) {
       if (rule.collateral !== undefined) continue;
       if (restoring !== undefined && rule.onReset.value === "revoke") {
@@ -35,27 +47,58 @@ export function checkRevocability({ drafts, report }: CheckContext): void {
         const message = `Cannot take back the grants of ${
           nameOf(rule)
         } alone: ending one closes the device for the others`;
-        report("BG1602", rule.at, message, { related: otherGrant(rule, rules), fix: FIX });
+        const place = otherGrant(rule, [...rules.slice(0, 2), ...others]);
+        report("BG1602", rule.at, message, { related: place, fix: FIX });
       }
     }
   }
+}
+
+function restores({ onReset }: ExportDraft): boolean {
+  return onReset.value === "restore";
 }
 
 function nameOf(rule: ExportDraft): string {
   return rule.name?.value ?? "this export";
 }
 
-function byDevice(exports: readonly ExportInPolicy[]): ReadonlyMap<string, ExportDraft[]> {
-  const groups = new Map<string, ExportDraft[]>();
+function byDevice(exports: readonly ExportInPolicy[]): readonly DeviceRules[] {
+  const groups = new Map<string, Matched<DeviceRules>>();
   for (const { policy, rule } of exports) {
-    if (deviceOf(policy, rule.device)?.acquire.value !== "open") continue;
-    const key = keyOfDevice(policy, rule.device);
-    if (key === undefined) continue;
+    const device = deviceOf(policy, rule.device);
+    if (device === undefined || device.acquire.value !== "open") continue;
+    const key = keyOf(device);
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, [rule]);
-    else group.push(rule);
+    if (group !== undefined) group.value.rules.push(rule);
+    else {
+      const value = { rules: [rule], samples: [], others: [] };
+      groups.set(key, { match: wholeMatch(policy, device), value });
+    }
   }
-  return groups;
+  const all = [...groups.values()].map(({ match, value }) => ({
+    match,
+    value: { ...value, samples: samplesOf(value.rules) },
+  }));
+  const wider = widerOf(all);
+  for (const group of all) {
+    for (const wide of wider(group)) {
+      join(group.value, wide);
+      join(wide, group.value);
+    }
+  }
+  return all.map(({ value }) => value);
+}
+
+function samplesOf(rules: readonly ExportDraft[]): readonly ExportDraft[] {
+  const restoring = rules.find(restores);
+  return [...new Set([...rules.slice(0, 1), ...(restoring === undefined ? [] : [restoring])])];
+}
+
+/** One other is enough to tell of, and one that restores. */
+function join({ others }: DeviceRules, { samples }: DeviceRules): void {
+  for (const rule of samples) {
+    if (others.length === 0 || restores(rule) && !others.some(restores)) others.push(rule);
+  }
 }
 
 function importerNames(rule: ExportDraft): ReadonlySet<string> {

@@ -8,6 +8,7 @@ import { readSlices, type Report } from "../draft.ts";
 import type { Placed, SliceRule } from "../model.ts";
 import { related } from "../report.ts";
 import { findSharing, type Overlap, type Piece, Reach, sortedPieces } from "../shared_bytes.ts";
+import { IntervalIndex } from "../interval.ts";
 import { intervalOf } from "../slices.ts";
 import { type IndexedMatch, MatchIndex } from "../match_index.ts";
 import {
@@ -17,21 +18,34 @@ import {
   type ExportInPolicy,
   keyOf,
   keyOfDevice,
+  type Matched,
+  wholeMatch,
+  widerOf,
 } from "./context.ts";
 
+/** An export, and where it stands among all. */
+interface NumberedExport extends ExportInPolicy {
+  readonly index: number;
+}
+
 /** A slice as it is written. */
-interface WrittenPiece extends Piece<ExportInPolicy> {
+interface WrittenPiece extends Piece<NumberedExport> {
   readonly slice: SliceRule;
+}
+
+function speaks({ rule }: ExportInPolicy): boolean {
+  return rule.shared !== undefined;
 }
 
 /** Checks the exports of each BAR together. */
 export function checkSharing({ drafts, whole, report }: CheckContext): void {
   const groups = [...byBar(allExports(drafts)).values()];
-  const alone = whole ? groupsAlone(groups) : new Set();
+  const alone = whole ? groupsAlone(groups) : new Set<Group>();
+  const withWider = widerGroups(groups);
   for (const rules of groups) {
     const pieces = piecesOf(rules);
-    const sharing = findSharing(pieces, ({ rule }) => rule.shared !== undefined);
-    tellUnstated(sharing.unstated, report);
+    const sharing = findSharing(pieces, speaks);
+    tellUnstated([...sharing.unstated, ...withWider(rules, pieces)], report);
     for (const owner of rules) {
       const [first, second] = knownImporters(owner);
       if (first !== undefined && second !== undefined) tellImporters(owner, first, second, report);
@@ -42,10 +56,10 @@ export function checkSharing({ drafts, whole, report }: CheckContext): void {
   }
 }
 
-function byBar(exports: readonly ExportInPolicy[]): ReadonlyMap<string, ExportInPolicy[]> {
-  const groups = new Map<string, ExportInPolicy[]>();
-  for (const owner of exports) {
-    const { policy, rule } = owner;
+function byBar(exports: readonly ExportInPolicy[]): ReadonlyMap<string, NumberedExport[]> {
+  const groups = new Map<string, NumberedExport[]>();
+  for (const [index, { policy, rule }] of exports.entries()) {
+    const owner = { policy, rule, index };
     const device = keyOfDevice(policy, rule.device);
     if (device === undefined || rule.bar === undefined) continue;
     const key = `${device} ${rule.bar.value}`;
@@ -56,12 +70,67 @@ function byBar(exports: readonly ExportInPolicy[]): ReadonlyMap<string, ExportIn
   return groups;
 }
 
-function piecesOf(rules: readonly ExportInPolicy[]): readonly WrittenPiece[] {
+function piecesOf(rules: readonly NumberedExport[]): readonly WrittenPiece[] {
   return sortedPieces(
-    rules.flatMap((owner, index) =>
-      readSlices(owner.rule.slices).map((slice) => ({ ...intervalOf(slice), slice, owner, index }))
+    rules.flatMap((owner) =>
+      readSlices(owner.rule.slices).map((slice) => ({
+        ...intervalOf(slice),
+        slice,
+        owner,
+        index: owner.index,
+      }))
     ),
   );
+}
+
+type Group = readonly NumberedExport[];
+
+/** Slices of one group, to be asked for what overlaps others. */
+class GroupBytes {
+  readonly #pieces: readonly WrittenPiece[];
+  #all: IntervalIndex<WrittenPiece> | undefined;
+  #silent: IntervalIndex<WrittenPiece> | undefined;
+
+  constructor(rules: Group) {
+    this.#pieces = piecesOf(rules);
+  }
+
+  /** A slice that may not overlap this one of another group. */
+  against({ start, end, owner }: WrittenPiece): WrittenPiece | undefined {
+    this.#all ??= new IntervalIndex(this.#pieces);
+    this.#silent ??= new IntervalIndex(this.#pieces.filter((piece) => !speaks(piece.owner)));
+    return (speaks(owner) ? this.#silent : this.#all).overlapping(start, end);
+  }
+}
+
+/**
+ * A function that has a narrower match has the wider one too: the rules of both are about it.
+ *
+ * @returns for a group, where its slices overlap those of the same BAR by a wider match
+ */
+function widerGroups(
+  groups: readonly Group[],
+): (rules: Group, pieces: readonly WrittenPiece[]) => readonly Overlap<WrittenPiece>[] {
+  const known = new Map<Group, GroupBytes>();
+  const byBar = Map.groupBy(groups, ([first]) => first?.rule.bar?.value);
+  const wider = new Map([...byBar].map(([bar, same]) => [bar, widerOf(same.map(matched))]));
+  return (rules, pieces) => {
+    const wide = wider.get(rules[0]?.rule.bar?.value)?.(matched(rules)) ?? [];
+    return wide.flatMap((group) => {
+      const other = known.get(group) ?? new GroupBytes(group);
+      known.set(group, other);
+      return pieces.flatMap((b) => {
+        const a = other.against(b);
+        return a === undefined ? [] : [{ a, b }];
+      });
+    });
+  };
+}
+
+function matched(group: Group): Matched<Group> {
+  const [first] = group;
+  const device = first && deviceOf(first.policy, first.rule.device);
+  return { match: first && device && wholeMatch(first.policy, device), value: group };
 }
 
 /** Each pair of rules is told once, where it stands later. */
@@ -116,9 +185,7 @@ function tellPointless(owner: ExportInPolicy, report: Report): void {
  *
  * @returns groups of which no other could turn out to be the same BAR
  */
-function groupsAlone<Group extends readonly ExportInPolicy[]>(
-  groups: readonly Group[],
-): ReadonlySet<Group> {
+function groupsAlone(groups: readonly Group[]): ReadonlySet<Group> {
   const matches = new Map(groups.map((group) => [group, matchOf(group)]));
   const byBar = new Map(
     [...Map.groupBy(groups, ([first]) => first?.rule.bar?.value)].map(([bar, same]) => {
