@@ -5,6 +5,7 @@
  */
 import { buildCommand } from "@stricli/core";
 import { type Difference, diffPolicies, diffTerms, type TermDifference } from "../policy/diff.ts";
+import { QUANTITY_LIMIT } from "../policy/quantity.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
@@ -12,6 +13,9 @@ import { loadFiles, showProblems, writeProblems } from "./load_valid.ts";
 import { rangeText } from "./output/decision.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
+
+/** Devices named on one line. */
+const MOST_NAMED = 4;
 
 interface Flags {
   readonly format: "human" | "json";
@@ -45,11 +49,26 @@ function humanText(differences: readonly (Difference | TermDifference)[]): strin
 }
 
 function lineOf(each: Difference | TermDifference): string {
-  const { kind, importer, device, bar, region, bytes } = each;
-  const what = region === undefined ? bytes.map(rangeText).join(", ") : `its ${region}`;
+  const { kind, importer, device, bar } = each;
+  const what = bytesText(each);
   return "level" in each
-    ? `${kind}: ${importer} may ${each.level} ${device} BAR ${bar}: ${what}`
+    ? `${kind}: ${importer} may ${each.level} ${device} BAR ${bar}${whereText(each)}: ${what}`
     : `${kind}: ${importer} has ${device} BAR ${bar} with ${each.term} ${each.new}, not ${each.old}: ${what}`;
+}
+
+function bytesText({ region, bytes }: Difference | TermDifference): string {
+  const ranges = bytes.map(rangeText).join(", ");
+  if (region === undefined) return ranges;
+  const anywhere = bytes.every(({ start, end }) => start === 0n && end === QUANTITY_LIMIT);
+  return anywhere ? `its ${region}` : `what its ${region} has of ${ranges}`;
+}
+
+function whereText({ where = [] }: Difference): string {
+  if (where.length === 0) return "";
+  const [named, rest] = [where.slice(0, MOST_NAMED).join(" or "), where.length - MOST_NAMED];
+  return ` on a host where it is the same function as ${named}${
+    rest > 0 ? ` or ${rest} more` : ""
+  }`;
 }
 
 function jsonText(differences: readonly (Difference | TermDifference)[]): string {

@@ -6,6 +6,7 @@
 import { buildCommand } from "@stricli/core";
 import { Decider } from "../policy/decide.ts";
 import { nearMisses } from "../policy/near_misses.ts";
+import { possibleDenies } from "../policy/possible_denies.ts";
 import { parseQuantity } from "../policy/quantity.ts";
 import { resolveRequest } from "../policy/request.ts";
 import type { Context } from "./context.ts";
@@ -78,7 +79,8 @@ async function explain(this: Context, flags: Flags, ...args: string[]): Promise<
   }
   const decision = new Decider(set).decide(resolved.request);
   const misses = decision.outcome === "no-rule" ? nearMisses(set, resolved.request) : [];
-  tell(this, flags, { decision, misses }, textsOf(loaded.files));
+  const unless = decision.outcome === "allowed" ? possibleDenies(set, resolved.request) : [];
+  tell(this, flags, { decision, misses, unless }, textsOf(loaded.files));
 }
 
 function tell(

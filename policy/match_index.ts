@@ -17,7 +17,8 @@ export interface IndexedMatch {
 }
 
 /** Two matches that both name values here, and none in common, contradict each other. */
-type Traits = (match: MatchFields) => readonly (string | number | bigint)[] | undefined;
+type Traits = (match: MatchFields) => readonly Value[] | undefined;
+type Value = string | number | bigint;
 
 const BARS = [0, 1, 2, 3, 4, 5] as const;
 
@@ -37,10 +38,10 @@ const TRAITS: readonly Traits[] = [
 /** So many entries are worth shelves; fewer are looked at one by one in less time. */
 const WORTH = 16;
 
-/** Those that name a value, and those that name none. */
-interface Shelf {
-  readonly byValue: Map<string | number | bigint, IndexedMatch[]>;
-  readonly silent: IndexedMatch[];
+/** Matches that name the same fields: by field, by each value that they name. */
+interface Family {
+  readonly entries: readonly IndexedMatch[];
+  readonly shelves: readonly (readonly [Traits, ReadonlyMap<Value, readonly IndexedMatch[]>])[];
 }
 
 /**
@@ -58,12 +59,15 @@ interface Shelf {
  * ```
  */
 export class MatchIndex {
-  readonly #entries: readonly IndexedMatch[];
-  readonly #shelves: readonly Shelf[];
+  readonly #families: readonly Family[];
 
   constructor(entries: readonly IndexedMatch[]) {
-    this.#entries = entries;
-    this.#shelves = entries.length < WORTH ? [] : TRAITS.map((traits) => shelve(entries, traits));
+    if (entries.length < WORTH) {
+      this.#families = [{ entries, shelves: [] }];
+      return;
+    }
+    const byFields = Map.groupBy(entries, ({ match }) => named(match).map(([at]) => at).join());
+    this.#families = [...byFields.values()].map(familyOf);
   }
 
   /** @returns whether a match of another key could mean the same function */
@@ -73,33 +77,56 @@ export class MatchIndex {
     );
   }
 
-  /** @returns lists in which everything is that could mean the same function, and the fewest others */
+  /** @returns lists in which everything is that could mean the same function, and few others */
   candidates(match: MatchFields): readonly (readonly IndexedMatch[])[] {
-    let fewest: readonly (readonly IndexedMatch[])[] = [this.#entries];
-    for (const [index, { byValue, silent }] of this.#shelves.entries()) {
-      const values = new Set(TRAITS[index]?.(match) ?? []);
-      if (values.size === 0) continue;
-      const lists = [silent, ...[...values].map((value) => byValue.get(value) ?? [])];
-      if (count(lists) < count(fewest)) fewest = lists;
-    }
-    return fewest;
+    return this.#families.flatMap((family) => fewest(family, match));
   }
+}
+
+/** The fields that a match names, as positions of {@linkcode TRAITS}. */
+function named(match: MatchFields): readonly (readonly [number, Traits])[] {
+  return [...TRAITS.entries()].filter(([, traits]) => (traits(match) ?? []).length > 0);
+}
+
+function familyOf(entries: readonly IndexedMatch[]): Family {
+  const [first] = entries;
+  const fields = first === undefined ? [] : named(first.match);
+  return { entries, shelves: fields.map(([, traits]) => [traits, shelve(entries, traits)]) };
+}
+
+/** By the field of both of which the values leave the fewest. */
+function fewest(
+  { entries, shelves }: Family,
+  match: MatchFields,
+): readonly (readonly IndexedMatch[])[] {
+  let best: readonly (readonly IndexedMatch[])[] = [entries];
+  for (const [traits, byValue] of shelves) {
+    const values = new Set(traits(match) ?? []);
+    if (values.size === 0) continue;
+    const lists = [...values].flatMap((value) => {
+      const list = byValue.get(value);
+      return list === undefined ? [] : [list];
+    });
+    if (count(lists) < count(best)) best = lists;
+  }
+  return best;
 }
 
 function count(lists: readonly (readonly IndexedMatch[])[]): number {
   return lists.reduce((sum, { length }) => sum + length, 0);
 }
 
-function shelve(entries: readonly IndexedMatch[], traits: Traits): Shelf {
-  const shelf: Shelf = { byValue: new Map(), silent: [] };
+function shelve(
+  entries: readonly IndexedMatch[],
+  traits: Traits,
+): ReadonlyMap<Value, readonly IndexedMatch[]> {
+  const byValue = new Map<Value, IndexedMatch[]>();
   for (const entry of entries) {
-    const values = new Set(traits(entry.match) ?? []);
-    if (values.size === 0) shelf.silent.push(entry);
-    for (const value of values) {
-      const list = shelf.byValue.get(value);
-      if (list === undefined) shelf.byValue.set(value, [entry]);
+    for (const value of new Set(traits(entry.match))) {
+      const list = byValue.get(value);
+      if (list === undefined) byValue.set(value, [entry]);
       else list.push(entry);
     }
   }
-  return shelf;
+  return byValue;
 }

@@ -9,6 +9,7 @@ import type { LoadResult } from "./load.ts";
 import type { DenyRule, ExportRule, PolicySet } from "./model.ts";
 import { plainName } from "./plain_name.ts";
 import type { Expectation, PolicyTest, TestCase } from "./policy_test.ts";
+import { possibleDenies, type PossibleDeny } from "./possible_denies.ts";
 import { resolveRequest } from "./request.ts";
 
 /** What became of one case. */
@@ -98,13 +99,23 @@ class Runner {
     if (!resolved.ok) return resolved.why;
     const decision = this.#decider.decide(resolved.request);
     this.#note(decision);
-    return compareDecision(decision, expect);
+    const failure = compareDecision(decision, expect);
+    if (failure === undefined || decision.outcome !== "allowed") return failure;
+    return `${failure}${unlessText(possibleDenies(this.#set, resolved.request))}`;
   }
 
   #note(decision: Decision): void {
     if (decision.outcome === "denied") this.decided.add(decision.rule);
     if (decision.outcome === "allowed") decision.rules.forEach((rule) => this.decided.add(rule));
   }
+}
+
+/** That a deny does not hold on every host is easily overlooked. */
+function unlessText(denies: readonly PossibleDeny[]): string {
+  const [first] = denies;
+  if (first === undefined) return "";
+  const { policy, rule: { device, at } } = first;
+  return `; denied only on a host where it is the same function as ${policy}/${device.value} (${at.file}:${at.line}:${at.column})`;
 }
 
 function compareDecision(decision: Decision, expect: Expectation): string | undefined {

@@ -39,6 +39,9 @@ const TRAITS: readonly Trait[] = [
   ...BARS.map((bar): Trait => ({ of: ({ barSizes }) => barSizes?.get(bar), wider: itself })),
 ];
 
+/** So many entries are worth shelves; fewer are looked at one by one in less time. */
+const WORTH = 16;
+
 /** Matches that name the same fields: by field, by each value that they name. */
 interface Family<T> {
   readonly traits: readonly Trait[];
@@ -66,11 +69,15 @@ export class WiderMatches<T> {
   readonly #families: readonly Family<T>[];
 
   constructor(entries: readonly Entry<T>[]) {
+    if (entries.length < WORTH) {
+      this.#families = [{ traits: [], entries, shelves: [] }];
+      return;
+    }
     const byFields = Map.groupBy(entries, ({ match }) => fieldsOf(match).join());
     this.#families = [...byFields.values()].map(familyOf);
   }
 
-  /** @returns values of the matches that every function with this match has, in order of fields */
+  /** @returns values of the matches that every function with this match has, in any order */
   impliedBy(match: MatchFields): readonly T[] {
     return this.#families.flatMap((family) =>
       fewest(family, match).filter((entry) => implies(match, entry.match))

@@ -6,6 +6,7 @@
 import type { Decision } from "../../policy/decide.ts";
 import type { Interval } from "../../policy/interval.ts";
 import type { Lack, NearMiss } from "../../policy/near_misses.ts";
+import type { PossibleDeny } from "../../policy/possible_denies.ts";
 import type { Span } from "../../policy/position.ts";
 import { drawFrame, linesOf } from "./frame.ts";
 import { visible } from "./visible.ts";
@@ -15,14 +16,24 @@ export interface Explained {
   readonly decision: Decision;
   /** Of a request that no rule allows. */
   readonly misses: readonly NearMiss[];
+  /** Of one that is allowed: what denies it where two devices are one function. */
+  readonly unless: readonly PossibleDeny[];
 }
 
 /** One JSON value; 64-bit numbers are hexadecimal text. */
-export function jsonDecision({ decision, misses }: Explained): string {
+export function jsonDecision({ decision, misses, unless }: Explained): string {
   const value = {
     decision: decision.outcome,
     ...(decision.outcome === "allowed"
-      ? { rules: decision.rules.map((rule) => ({ name: rule.qualifiedName, at: rule.at })) }
+      ? {
+        rules: decision.rules.map((rule) => ({ name: rule.qualifiedName, at: rule.at })),
+        unless: unless.map(({ policy, rule }) => ({
+          policy,
+          device: rule.device.value,
+          reason: rule.reason,
+          at: rule.at,
+        })),
+      }
       : {}),
     ...(decision.outcome === "denied"
       ? {
@@ -49,7 +60,7 @@ function jsonLack(lack: Lack): unknown {
 
 /** The decision, the rules behind it with their places, and what came near. */
 export function humanDecision(
-  { decision, misses }: Explained,
+  { decision, misses, unless }: Explained,
   textOf: (file: string) => string | undefined,
 ): string {
   const place = (at: Span) => placeLines(at, textOf);
@@ -60,6 +71,12 @@ export function humanDecision(
           `allowed by ${decision.rules.map(({ qualifiedName }) => qualifiedName).join(", ")}`,
         ),
         ...decision.rules.flatMap((rule) => [...place(rule.at), ...labelLines(rule.labels)]),
+        ...unless.flatMap(({ policy, rule }) => [
+          visible(
+            `unless on the host it is the same function as ${policy}/${rule.device.value}: then denied: ${rule.reason}`,
+          ),
+          ...place(rule.at),
+        ]),
       ]);
     case "denied":
       return joined([

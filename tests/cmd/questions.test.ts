@@ -53,6 +53,49 @@ Deno.test("explain: a deny and the absence of a rule are told apart, status 1", 
   assert.match(none.stdout, /near miss: site\/high lacks 0x1000 to 0x2000, 0x4000 to 0x6000\n/);
 });
 
+const GUARD = `---
+apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: guard }
+devices:
+  all: { match: { id: ["1b36:0010", "1b36:0011"] }, many: true }
+  slot: { match: { address: "0000:01:00.0" } }
+deny:
+  - { device: all, bar: 5, reason: never of these }
+  - { device: slot, bar: 2, slices: [{ offset: 0, length: 4KiB }], reason: the system disk }
+`;
+
+Deno.test("explain: a deny of a wider match denies, status 1", async () => {
+  const denied = await bargate(explainArgs("engine", 5, "4KiB"), { stdin: POLICY + GUARD });
+  assert.equal(denied.status, ExitStatus.denied);
+  assert.match(denied.stdout, /^denied by a deny of guard: never of these\n {2}--> -:29:5\n/);
+});
+
+Deno.test("explain: what a host may yet deny is said beside what is allowed", async () => {
+  const { status, stdout } = await bargate(explainArgs("engine", 2, "4KiB"), {
+    stdin: POLICY + GUARD,
+  });
+  assert.equal(status, ExitStatus.done);
+  assert.match(stdout, /^allowed by site\/low\n/);
+  assert.match(
+    stdout,
+    /\nunless on the host it is the same function as guard\/slot: then denied: the system disk\n {2}--> -:30:5\n/,
+  );
+  const asked = explainArgs("engine", 2, "4KiB", "--format=json");
+  const json = JSON.parse((await bargate(asked, { stdin: POLICY + GUARD })).stdout);
+  assert.equal(json.decision, "allowed");
+  assert.deepEqual(
+    json.unless.map(({ at, ...rest }: { at: { line: number } }) => [rest, at.line]),
+    [
+      [{ policy: "guard", device: "slot", reason: "the system disk" }, 30],
+    ],
+  );
+  const beside = await bargate(explainArgs("engine", 2, "4KiB", "--offset", "4KiB"), {
+    stdin: POLICY + GUARD,
+  });
+  assert.doesNotMatch(beside.stdout, /unless/);
+});
+
 Deno.test("explain: near misses say importer and access, also as json", async () => {
   const asked = explainArgs("reader", 4, "4KiB", "--format", "json");
   const { status, stdout } = await bargate(asked, { stdin: POLICY });
@@ -147,6 +190,24 @@ Deno.test("test: a failure says what was expected and received, in each format",
   assert.equal(json.coverage.covered, 2);
   const junit = (await bargate(["test", "--format=junit", "-"], { stdin })).stdout;
   assert.match(junit, /tests="4" failures="2"/);
+});
+
+Deno.test("test: a deny that only a host can tell of denies no case, and the failure names it", async () => {
+  const asks = CASES.slice(0, CASES.indexOf("  - name")) +
+    `  - name: nobody has the first page
+    request: { importer: engine, device: ssd, bar: 2, offset: 0, length: 4KiB }
+    expect: { decision: denied }
+  - name: nobody has the last BAR
+    request: { importer: engine, device: ssd, bar: 5, offset: 0, length: 4KiB }
+    expect: { decision: denied, reason: never of these }
+`;
+  const { status, stdout } = await bargate(["test", "-"], { stdin: POLICY + GUARD + asks });
+  assert.equal(status, ExitStatus.denied);
+  assert.match(
+    stdout,
+    /expected denied \(received allowed\); denied only on a host where it is the same function as guard\/slot \(-:30:5\)\n/,
+  );
+  assert.match(stdout, /\n1 passed, 1 failed/);
 });
 
 Deno.test("test: filters, and finding nothing to do is a mistake", async () => {
@@ -290,6 +351,41 @@ Deno.test("diff: what is gained is status 1, what is lost is not", async () => {
     assert.equal((await bargate(["diff", old, old])).stdout, "both allow the same\n");
     await Deno.writeTextFile(now, "kind: ExportPolicy\n");
     assert.equal((await bargate(["diff", old, now])).status, ExitStatus.invalidPolicy);
+  });
+});
+
+Deno.test("diff: without a deny more is allowed where the device is the denied one", async () => {
+  await withFolder(async (folder) => {
+    const [old, now] = [`${folder}/old.yaml`, `${folder}/new.yaml`];
+    await Deno.writeTextFile(old, POLICY + GUARD);
+    await Deno.writeTextFile(now, POLICY + GUARD.replace(/ {2}- .*system disk.*\n/, ""));
+    const more = await bargate(["diff", old, now]);
+    assert.equal(more.status, ExitStatus.denied);
+    const line = (kind: string, level: string) =>
+      `${kind}: site/engine may ${level} site/ssd BAR 2 on a host where it is the same function as guard/slot: 0x0 to 0x1000\n`;
+    assert.equal(more.stdout, line("widened", "read") + line("widened", "write"));
+    const less = await bargate(["diff", now, old]);
+    assert.equal(less.status, ExitStatus.done);
+    assert.equal(less.stdout, line("narrowed", "read") + line("narrowed", "write"));
+    const json = JSON.parse((await bargate(["diff", "--format=json", old, now])).stdout);
+    assert.deepEqual(json.differences[0].where, ["guard/slot"]);
+  });
+});
+
+Deno.test("diff: without a deny of a part more is allowed of a region that may be there", async () => {
+  await withFolder(async (folder) => {
+    const [old, now] = [`${folder}/old.yaml`, `${folder}/new.yaml`];
+    const cmb = POLICY.replace("slices: [{ offset: 0, length: 8KiB }]", "region: nvme.cmb");
+    const deny =
+      "  - { device: ssd, bar: 2, slices: [{ offset: 64KiB, length: 4KiB }], reason: x }\n";
+    await Deno.writeTextFile(old, cmb + deny);
+    await Deno.writeTextFile(now, cmb);
+    const more = await bargate(["diff", old, now]);
+    assert.equal(more.status, ExitStatus.denied);
+    assert.match(
+      more.stdout,
+      /^widened: site\/engine may read site\/ssd BAR 2: what its nvme.cmb has of 0x10000 to 0x11000\n/,
+    );
   });
 });
 

@@ -23,7 +23,7 @@ const anyMatch: fc.Arbitrary<IndexedMatch> = fc.record({
 
 /** Few are looked at one by one, many by what they name. */
 const someMatches = fc.oneof(
-  fc.array(anyMatch, { maxLength: 8 }),
+  fc.array(anyMatch, { maxLength: 24 }),
   fc.array(anyMatch, { minLength: 16, maxLength: 24 }),
 );
 
@@ -60,4 +60,19 @@ Deno.test("MatchIndex looks at few of many matches that name different things", 
     );
     assert.equal(looks, count);
   }
+});
+
+Deno.test("MatchIndex looks at few of many that are ruled out by different fields", () => {
+  const count = 500;
+  const slots = Array.from({ length: count }, (_, index): IndexedMatch => {
+    const match = { id: ["1b36:0010"], address: [`${index}`], driver: ["vfio-pci"] };
+    return { key: deviceKey(match), match };
+  });
+  const cards = Array.from({ length: count }, (_, index): IndexedMatch => {
+    const match = { id: ["144d:a80a"], serial: [`${index}`] };
+    return { key: deviceKey(match), match };
+  });
+  const index = new MatchIndex([...slots, ...cards]);
+  const own = { id: ["1b36:0010"], address: ["7"] };
+  assert.equal(index.candidates(own).flat().length, 1);
 });

@@ -178,7 +178,7 @@ export function sameMatch(a: DeviceMatch, b: DeviceMatch): boolean {
 }
 
 /** A function as far as the random matches can tell. */
-interface AnyFunction {
+export interface AnyFunction {
   readonly id: string;
   readonly serial: string;
   readonly numaNode: number;
@@ -203,7 +203,8 @@ const FUNCTIONS: readonly AnyFunction[] = ["1b36:0010", "10de:2230", "none"].fla
   )
 );
 
-function isOne(one: AnyFunction, match: DeviceMatch): boolean {
+/** Whether a function has a match. */
+export function isOne(one: AnyFunction, match: DeviceMatch): boolean {
   const among = <T>(list: readonly T[] | undefined, value: T) => list?.includes(value) ?? true;
   return among(match.id, one.id) && among(match.serial, one.serial) &&
     among(match.numaNode, one.numaNode) && among(match.barSizes?.get(2), one.size) &&
@@ -222,6 +223,20 @@ export function functionsOf(match: DeviceMatch): readonly AnyFunction[] {
 /** Whether there is no function that has the first match and not the second. */
 function isInside(narrow: DeviceMatch, wide: DeviceMatch): boolean {
   return functionsOf(narrow).every((one) => isOne(one, wide));
+}
+
+/** Whether one byte is allowed on one function, whatever denies fall on that. */
+export function allowedOn(set: PolicySet, one: AnyFunction, request: AccessRequest): boolean {
+  const rules = { ...set, policies: set.policies.map((policy) => ({ ...policy, deny: [] })) };
+  if (slowDecision(rules, request) !== "allowed") return false;
+  return !set.policies.some(({ deny, devices }) =>
+    deny.some(({ device, bar, slices }) => {
+      const match = devices.get(device.value)?.match;
+      return match !== undefined && isOne(one, match) &&
+        (bar === undefined || bar === request.bar) &&
+        (slices?.some((slice) => contains(slice, request.offset)) ?? true);
+    })
+  );
 }
 
 /** Byte by byte, rule by rule. */

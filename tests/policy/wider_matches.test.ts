@@ -23,10 +23,10 @@ const anyMatch = fc.record({
 
 Deno.test("WiderMatches finds exactly what a look at every pair finds", () => {
   fc.assert(
-    fc.property(fc.array(anyMatch, { maxLength: 8 }), anyMatch, (matches, own) => {
+    fc.property(fc.array(anyMatch, { maxLength: 40 }), anyMatch, (matches, own) => {
       const index = new WiderMatches(matches.map((match, value) => ({ match, value })));
       const obvious = matches.flatMap((match, at) => implies(own, match) ? [at] : []);
-      assert.deepEqual(index.impliedBy(own).toSorted(), obvious);
+      assert.deepEqual(index.impliedBy(own).toSorted((a, b) => a - b), obvious);
     }),
     { numRuns: 2000 },
   );
