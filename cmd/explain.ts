@@ -16,6 +16,7 @@ import { explainWord, type Step, STEPS, wordOf } from "./explain_word.ts";
 import { loadFiles, showProblems, textsOf } from "./load_valid.ts";
 import { type Explained, humanDecision, jsonDecision } from "./output/decision.ts";
 import { pathArgument } from "./path_argument.ts";
+import { jsonText } from "./output/json_text.ts";
 
 interface Flags {
   readonly importer?: string;
@@ -134,7 +135,7 @@ async function errnoOnHost(
   );
   const question = { errno, device, bar, offset, length, inventory };
   const answer = answerErrno(loaded.result.set, host, question);
-  const text = format === "json" ? `${JSON.stringify(answer)}\n` : humanAnswer(answer, question);
+  const text = format === "json" ? `${jsonText(answer)}\n` : humanAnswer(answer, question);
   context.process.stdout.write(text);
 }
 

@@ -13,6 +13,7 @@ import { humanDiagnostics } from "./output/human.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { readInventory } from "./read_inventory.ts";
+import { jsonText } from "./output/json_text.ts";
 
 interface Flags {
   readonly format: "human" | "json";
@@ -24,7 +25,7 @@ async function diff(this: Context, flags: Flags, old: string, now: string): Prom
   if (isRedacted(before) || isRedacted(after)) this.process.stderr.write(`${ALIASES}\n`);
   const differences = diffSnapshots(before, after);
   this.process.stdout.write(
-    flags.format === "json" ? `${JSON.stringify({ differences })}\n` : humanText(differences),
+    flags.format === "json" ? `${jsonText({ differences })}\n` : humanText(differences),
   );
   this.exitWith(differences.length === 0 ? ExitStatus.done : ExitStatus.denied);
 }

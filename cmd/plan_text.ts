@@ -6,6 +6,7 @@
 import { planJson, type PlanPlace } from "../engine/plan_json.ts";
 import type { Plan } from "../engine/plan.ts";
 import { ioctlsOf } from "./plan_bytes.ts";
+import { jsonText } from "./output/json_text.ts";
 
 /**
  * @param plan the plan
@@ -13,5 +14,5 @@ import { ioctlsOf } from "./plan_bytes.ts";
  * @returns Plan v1
  */
 export function planPieces(plan: Plan, place: PlanPlace): readonly string[] {
-  return [JSON.stringify(planJson(plan, ioctlsOf, place), null, 2), "\n"];
+  return [jsonText(planJson(plan, ioctlsOf, place), 2), "\n"];
 }

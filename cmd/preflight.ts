@@ -16,6 +16,8 @@ import { preflight, type PreflightOptions } from "../engine/preflight/preflight.
 import { type Files, FilesError } from "../host/files.ts";
 import { readOwnAccount, readOwnLimits } from "../host/own_process.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
+import type { Diagnostic } from "../policy/diagnostic.ts";
+import { HOST_CODES } from "../policy/host_codes.ts";
 import { FORMATS } from "./check_files.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
@@ -116,12 +118,11 @@ async function reportOn(
   policies: PoliciesByPage,
   { name, file }: Source,
 ): Promise<HostReport> {
-  const { facts, process } = await hostOf(context, flags, file);
+  const host = await readHost(context, flags, file);
+  if ("message" in host) return factless(name, [unreadable(host, name)], true);
+  const { facts, process } = host;
   const taken = facts.take(() => true);
-  if (taken === undefined) {
-    const { diagnostics } = facts;
-    return { host: name, ready: false, denied: false, diagnostics, grants: [], notChecked: [] };
-  }
+  if (taken === undefined) return factless(name, facts.diagnostics);
   const { snapshot } = taken;
   const ofFacts = [...facts.diagnostics, ...taken.diagnostics];
   const { set, diagnostics: ofPages } = policies.on(snapshot.pageSize);
@@ -151,6 +152,38 @@ async function reportOn(
   };
 }
 
+/** A host of which nothing is known. */
+function factless(
+  host: string,
+  diagnostics: HostReport["diagnostics"],
+  isUnread = false,
+): HostReport {
+  const nothing = { ready: false, denied: false, grants: [], notChecked: [] };
+  return { host, diagnostics, ...nothing, ...(isUnread ? { isUnread } : {}) };
+}
+
+/** One file that cannot be read says nothing of the other hosts. */
+function unreadable({ message }: CommandError, file: string): Diagnostic {
+  const code = "BG2122";
+  const { severity, fix } = HOST_CODES[code];
+  const help = `docs/diagnostics.md#${code}`;
+  return { code, severity, message, file, line: 1, column: 1, endLine: 1, endColumn: 1, fix, help };
+}
+
+/** @returns the host, or why the file cannot be read that it is */
+async function readHost(
+  context: Context,
+  flags: Flags,
+  file: string | undefined,
+): Promise<Host | CommandError> {
+  try {
+    return await hostOf(context, flags, file);
+  } catch (error) {
+    if (file !== undefined && error instanceof CommandError) return error;
+    throw error;
+  }
+}
+
 /** A host on which the policies are wrong, however its devices are: `plan` goes no further either. */
 function unfitFor(
   host: string,
@@ -167,11 +200,17 @@ function unfitFor(
 /** Of this process and its host, and where the other facts are from. */
 type OfProcess = Pick<PreflightOptions, "account" | "limits" | "unread" | "names" | "source">;
 
+/** Its facts, and this process's. */
+interface Host {
+  readonly facts: HostFacts;
+  readonly process: OfProcess;
+}
+
 async function hostOf(
   context: Context,
   { sim }: Flags,
   file: string | undefined,
-): Promise<{ facts: HostFacts; process: OfProcess }> {
+): Promise<Host> {
   if (file !== undefined) {
     return { facts: await readInventory(file), process: { source: "inventory" } };
   }
@@ -254,7 +293,7 @@ const WHY_LEFT: Readonly<Record<WhyLeft, string>> = {
 
 async function written(
   context: Context,
-  { format }: Flags,
+  { format, denyWarnings }: Flags,
   report: PreflightReport,
   files: readonly PolicyFile[],
 ): Promise<string> {
@@ -264,7 +303,7 @@ async function written(
     case "jsonl":
       return preflightJsonl(report);
     case "junit":
-      return junitCases("bargate preflight", preflightCases(report));
+      return junitCases("bargate preflight", preflightCases(report, denyWarnings));
     case "sarif": {
       const { sarifDiagnostics } = await import("./output/sarif.ts");
       return sarifDiagnostics(namingHosts(hostDiagnostics(report)));
@@ -289,6 +328,7 @@ function statusOf(
   { denyWarnings }: Flags,
 ): ExitStatus {
   if (policy === undefined) return ExitStatus.invalidPolicy;
+  if (hosts.some(({ isUnread }) => isUnread)) return ExitStatus.usage;
   if (hosts.some(({ denied }) => denied)) return ExitStatus.denied;
   const warned = denyWarnings && summary.warnings > 0;
   return warned || hosts.some(({ ready }) => !ready) ? ExitStatus.hostNotReady : ExitStatus.done;

@@ -28,6 +28,7 @@ import { ExitStatus } from "./exit_status.ts";
 import { type GuardianKind, operatorSockets } from "./operator_socket.ts";
 import { visible } from "./output/visible.ts";
 import { checkRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
+import { jsonText } from "./output/json_text.ts";
 
 interface Flags {
   readonly method: ResetMethod;
@@ -101,7 +102,7 @@ function tellDenied(
   const kind = kindOf(flags);
   context.process.stdout.write(
     format === "json"
-      ? `${JSON.stringify({ device, method, denied: true, hits, ...markOf(kind) })}\n`
+      ? `${jsonText({ device, method, denied: true, hits, ...markOf(kind) })}\n`
       : deniedText(device, hits, kind),
   );
   context.exitWith(ExitStatus.denied);
@@ -141,7 +142,7 @@ function resultJson(
   kind: GuardianKind,
 ): string {
   const { ended, failed, restored, devices } = done;
-  return `${JSON.stringify({ device, ended, failed, restored, devices, ...markOf(kind) })}\n`;
+  return `${jsonText({ device, ended, failed, restored, devices, ...markOf(kind) })}\n`;
 }
 
 const FATES: Readonly<Record<GrantFate["became"], string>> = {

@@ -3,7 +3,7 @@
  * header, and of the capabilities the registers that decisions or people need. All other bytes can
  * hold anything, serial numbers among them, and are 0.
  *
- * Capabilities that overlap cannot be kept apart: what is hidden of one can be what decides in
+ * Capabilities that overlap, or that reach out of where their kind is, cannot be kept apart: what is hidden of one can be what decides in
  * another. Of such a function the header alone is kept, by which nothing is decided.
  *
  * Layouts: include/uapi/linux/pci_regs.h.
@@ -25,6 +25,8 @@ const STANDARD: ReadonlyMap<number, number> = new Map([
 /** Version 1 of PCI Express is shorter. */
 const EXPRESS_V1_BYTES = 0x14;
 const STANDARD_HEADER = 2;
+/** Where standard capabilities end, and extended ones begin. */
+const STANDARD_BYTES = 0x100;
 
 /** The same of an extended one. */
 const EXTENDED: ReadonlyMap<number, number> = new Map([
@@ -63,7 +65,7 @@ interface Region extends Capability {
  *
  * @param config configuration space
  * @param aliasOf what stands for a serial number
- * @returns as many bytes; 64 of them if capabilities overlap
+ * @returns as many bytes; 64 of them if capabilities overlap, or reach out of where their kind is
  */
 export function redactConfig(
   config: Uint8Array,
@@ -74,7 +76,8 @@ export function redactConfig(
   const extended = extendedCapabilities(config)
     .map((each) => ({ ...each, length: extendedLength(config, each) }));
   const regions = [...standard, ...extended];
-  if (overlap(regions)) return config.slice(0, CONFIG_HEADER_BYTES);
+  const spills = standard.some(({ at, length }) => at + length > STANDARD_BYTES);
+  if (spills || overlap(regions)) return config.slice(0, CONFIG_HEADER_BYTES);
   const kept = new Uint8Array(config.length);
   kept.set(config.subarray(0, CONFIG_HEADER_BYTES));
   for (const { at, length } of regions) kept.set(config.subarray(at, at + length), at);

@@ -408,6 +408,11 @@ export const HOST_CODES = {
     "Policies name importers' devices by these names, and each must lead to one function.",
     "correct the name or the function, or take the inventory again",
   ),
+  BG2122: fact(
+    "Inventory cannot be read",
+    "Nothing is known of this host; the others are looked at all the same.",
+    "check the path and its permissions",
+  ),
   BG2201: fact(
     "IOMMU group not viable",
     "VFIO owns an IOMMU group as a whole: a driver that is bound to another function of it and does DMA through the kernel keeps it from being opened (EPERM).",

@@ -10,6 +10,7 @@ import type { PossibleDeny } from "../../policy/possible_denies.ts";
 import type { Span } from "../../policy/position.ts";
 import { drawFrame, linesOf } from "./frame.ts";
 import { visible } from "./visible.ts";
+import { jsonText } from "./json_text.ts";
 
 /** A decision with what came near. */
 export interface Explained {
@@ -46,7 +47,7 @@ export function jsonDecision({ decision, misses, unless }: Explained): string {
       lacks: lacks.map(jsonLack),
     })),
   };
-  return `${JSON.stringify(value)}\n`;
+  return `${jsonText(value)}\n`;
 }
 
 function jsonLack(lack: Lack): unknown {

@@ -7,6 +7,7 @@ import type { DemoEntry, DemoStep } from "../demo_story.ts";
 import { eventText } from "./event_text.ts";
 import type { Style } from "./style.ts";
 import { visible, visibleLines } from "./visible.ts";
+import { jsonText } from "./json_text.ts";
 
 const NUMBERS: Readonly<Record<DemoStep, number>> = {
   validate: 1,
@@ -64,5 +65,5 @@ export function demoJson(entry: DemoEntry): string {
     : entry.source === "bargate"
     ? { event: entry.event }
     : { time: entry.said.time.toISOString(), text: entry.said.text };
-  return `${JSON.stringify({ v: 1, simulated: true, step, source, ...told })}\n`;
+  return `${jsonText({ v: 1, simulated: true, step, source, ...told })}\n`;
 }

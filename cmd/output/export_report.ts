@@ -12,6 +12,7 @@ import { ExitStatus } from "../exit_status.ts";
 import { type AsyncStream, EventPump } from "./event_pump.ts";
 import { eventText } from "./event_text.ts";
 import type { Style } from "./style.ts";
+import { jsonText } from "./json_text.ts";
 
 /** How events are printed; `human` goes to standard error. */
 export type ReportFormat = "human" | "json" | "jsonl";
@@ -52,7 +53,7 @@ export class ExportReport {
     if (event.type === "late") this.#trouble = true;
     const { format, style } = this.options;
     if (format === "json") this.#keep(event);
-    if (format === "jsonl") this.#stdout.write(`${JSON.stringify(event)}\n`);
+    if (format === "jsonl") this.#stdout.write(`${jsonText(event)}\n`);
     if (format === "human") this.#stderr.write(`bargate ${eventText(event, style)}\n`);
   }
 
@@ -102,7 +103,7 @@ export class ExportReport {
 
   #value(status: number, end: Outcome): string {
     return `${
-      JSON.stringify({
+      jsonText({
         events: this.#events,
         ...(this.#forgotten > 0 && { lost: this.#forgotten }),
         status,
@@ -133,7 +134,7 @@ async function outcomeOf(run: () => Promise<number>): Promise<Outcome> {
 }
 
 function lossRecord(count: number): string {
-  return `${JSON.stringify({ v: 1, type: "events-lost", count })}\n`;
+  return `${jsonText({ v: 1, type: "events-lost", count })}\n`;
 }
 
 function lossText(count: number): string {

@@ -5,8 +5,9 @@
  */
 import type { Diagnostic } from "../../policy/diagnostic.ts";
 import type { Summary } from "./summary.ts";
+import { jsonText } from "./json_text.ts";
 
 /** `{"diagnostics":[…],"summary":{…}}` */
 export function jsonDiagnostics(diagnostics: readonly Diagnostic[], summary: Summary): string {
-  return `${JSON.stringify({ diagnostics, summary })}\n`;
+  return `${jsonText({ diagnostics, summary })}\n`;
 }

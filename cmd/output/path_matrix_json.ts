@@ -8,6 +8,7 @@ import { isViable } from "../../host/group_viability.ts";
 import type { SnapshotFunction } from "../../host/snapshot.ts";
 import type { PathJudgement } from "../../host/topology/judge.ts";
 import { pathRemedy, pathText } from "../../host/topology/words.ts";
+import { jsonText } from "./json_text.ts";
 
 /**
  * Writes the matrix.
@@ -26,11 +27,11 @@ export function* pathMatrixJson(matrix: PathMatrix, release: string): Generator<
     importers: importers.map(importerJson),
     groups: groupsJson(exporters),
   };
-  yield `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "paths": [`;
+  yield `${jsonText(head, 2).slice(0, -2)},\n  "paths": [`;
   let separator = "\n    ";
   for (const exporter of exporters) {
     for (const importer of importers) {
-      yield separator + JSON.stringify(pathJson(judge(exporter.entry, importer.entry)));
+      yield separator + jsonText(pathJson(judge(exporter.entry, importer.entry)));
       separator = ",\n    ";
     }
   }

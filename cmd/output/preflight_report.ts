@@ -11,6 +11,7 @@ import { diagnosticLine, type JunitCase } from "./junit.ts";
 import { styleFor } from "./style.ts";
 import type { Summary } from "./summary.ts";
 import { visible } from "./visible.ts";
+import { jsonText } from "./json_text.ts";
 
 /** One host. */
 export interface HostReport {
@@ -20,6 +21,8 @@ export interface HostReport {
   readonly release?: string;
   readonly ready: boolean;
   readonly denied: boolean;
+  /** Its inventory could not be read. */
+  readonly isUnread?: true;
   readonly diagnostics: readonly Diagnostic[];
   readonly grants: readonly PlannedGrant[];
   readonly notChecked: readonly NotChecked[];
@@ -59,7 +62,7 @@ export function preflightJson(report: PreflightReport): string {
     hosts: hosts.map(hostJson),
     summary: { ...summary, ...counts(hosts) },
   };
-  return `${JSON.stringify(value)}\n`;
+  return `${jsonText(value)}\n`;
 }
 
 /** A line for each diagnostic, one for each host, and the summary. */
@@ -70,7 +73,7 @@ export function preflightJsonl(report: PreflightReport): string {
     ...hosts.map(hostJson),
     { policy, summary: { ...summary, ...counts(hosts) } },
   ];
-  return values.map((value) => `${JSON.stringify(value)}\n`).join("");
+  return values.map((value) => `${jsonText(value)}\n`).join("");
 }
 
 function hostJson({ host, release, ready, denied, grants, notChecked }: HostReport): unknown {
@@ -94,24 +97,46 @@ function counts(hosts: readonly HostReport[]): { hosts: number; ready: number } 
   return { hosts: hosts.length, ready: hosts.filter(({ ready }) => ready).length };
 }
 
-/** A case for each host; it fails when the host is not ready. */
-export function preflightCases({ hosts }: PreflightReport): readonly JunitCase[] {
-  return hosts.map(({ host, ready, diagnostics }): JunitCase => {
-    const [first, ...rest] = diagnostics.filter(({ severity }) => severity === "error");
-    const other = diagnostics.filter(({ severity }) => severity !== "error").map(diagnosticLine)
-      .join("\n");
-    return {
-      group: "preflight",
-      name: host,
-      ...(ready || first === undefined ? {} : {
-        failure: {
-          message: first.message,
-          text: [first, ...rest].map(diagnosticLine).join("\n"),
-        },
-      }),
-      ...(other === "" ? {} : { output: other }),
-    };
-  });
+/**
+ * A case for each host, which fails when the host is not ready, and one for the policies where there is
+ * something to say of them.
+ *
+ * @param report what was found
+ * @param denyWarnings whether warnings are failures
+ */
+export function preflightCases(
+  { policy, diagnostics, hosts }: PreflightReport,
+  denyWarnings: boolean,
+): readonly JunitCase[] {
+  const ofPolicies = { name: "policies", passes: policy !== undefined, diagnostics };
+  return [
+    ...diagnostics.length === 0 ? [] : [ofPolicies],
+    ...hosts.map(({ host, ready, diagnostics }) => ({ name: host, passes: ready, diagnostics })),
+  ].map((checked) => caseOf(checked, denyWarnings));
+}
+
+interface Checked {
+  readonly name: string;
+  readonly passes: boolean;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+function caseOf({ name, passes, diagnostics }: Checked, denyWarnings: boolean): JunitCase {
+  const fails = ({ severity }: Diagnostic) =>
+    severity === "error" || (denyWarnings && severity === "warning");
+  const [first, ...rest] = diagnostics.filter(fails);
+  const other = diagnostics.filter((found) => !fails(found)).map(diagnosticLine).join("\n");
+  const isFailure = first !== undefined && (!passes || first.severity === "warning");
+  return {
+    group: "preflight",
+    name,
+    ...(isFailure
+      ? {
+        failure: { message: first.message, text: [first, ...rest].map(diagnosticLine).join("\n") },
+      }
+      : {}),
+    ...(other === "" ? {} : { output: other }),
+  };
 }
 
 /** For people: a host after the other, the sum last. */

@@ -6,6 +6,7 @@
 import { CODES } from "../../policy/codes.ts";
 import type { Diagnostic, Severity } from "../../policy/diagnostic.ts";
 import { HOST_CODES } from "../../policy/host_codes.ts";
+import { jsonText } from "./json_text.ts";
 
 const SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json";
 
@@ -32,7 +33,7 @@ export function sarifDiagnostics(diagnostics: readonly Diagnostic[]): string {
     columnKind: "utf16CodeUnits",
     results: diagnostics.map((found) => resultOf(found, codes.indexOf(found.code))),
   };
-  return `${JSON.stringify({ $schema: SCHEMA, version: "2.1.0", runs: [run] })}\n`;
+  return `${jsonText({ $schema: SCHEMA, version: "2.1.0", runs: [run] })}\n`;
 }
 
 function ruleOf(code: string): unknown {

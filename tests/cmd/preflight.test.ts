@@ -116,6 +116,45 @@ Deno.test("an inventory that is none is a host that is not ready, and the others
   });
 });
 
+Deno.test("an inventory that cannot be read is told of, and the others are looked at", async () => {
+  const args = ["preflight", POLICY, "--inventory", "no-such.json", "--inventory", READY];
+  const { status, stdout } = await bargate([...args, "--format", "jsonl"]);
+  assert.equal(status, ExitStatus.usage);
+  const [unread, ...hosts] = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual([unread.code, unread.host], ["BG2122", "no-such.json"]);
+  assert.match(unread.message, /^Cannot read the inventory no-such\.json: no such file/);
+  assert.deepEqual(hosts.slice(0, 2).map(({ ready }) => ready), [false, true]);
+});
+
+Deno.test("in junit a policy that is invalid fails, and so do warnings that are denied", async () => {
+  await withFolder(async (folder) => {
+    const [bad, warns] = [`${folder}/bad.yaml`, `${folder}/warns.yaml`];
+    const text = await Deno.readTextFile(POLICY);
+    await Deno.writeTextFile(bad, text.replace(/^exports:/m, "exprots:"));
+    await Deno.writeTextFile(
+      warns,
+      text.replace(/^devices:/m, 'devices:\n  spare: { match: { id: "ffff:ffff" } }'),
+    );
+    const told = async (...args: string[]) => {
+      const { status, stdout } = await bargate([
+        ...["preflight", "--inventory", READY, "--format", "junit"],
+        ...args,
+      ]);
+      return { status, suite: /<testsuite [^>]*>/.exec(stdout)?.[0], stdout };
+    };
+    const invalid = await told(bad);
+    assert.equal(invalid.status, ExitStatus.invalidPolicy);
+    assert.match(invalid.suite ?? "", /tests="1" failures="1"/);
+    const accepted = await told(warns);
+    assert.equal(accepted.status, ExitStatus.done, accepted.stdout);
+    assert.match(accepted.suite ?? "", /tests="2" failures="0"/);
+    assert.match(accepted.stdout, /<system-out>.*warning\[BG/);
+    const refused = await told(warns, "--deny-warnings");
+    assert.equal(refused.status, ExitStatus.hostNotReady);
+    assert.match(refused.suite ?? "", /tests="2" failures="1"/);
+  });
+});
+
 Deno.test("preflight writes for people, for build servers and for code scanning", async () => {
   const human = await bargate(["preflight", POLICY, ...HOSTS]);
   assert.match(
