@@ -145,6 +145,12 @@ function directives(events: readonly Event[], text: string, lines: LineMap): Dia
   });
 }
 
+/** Where the line ends that `from` is in. */
+function lineEnd(text: string, from: number): number {
+  const at = text.indexOf("\n", from);
+  return at < 0 ? text.length : at;
+}
+
 /** After these, parts of the tree are missing. */
 function hidesMeaning({ code }: Diagnostic): boolean {
   return ["BG1008", "BG1009", "BG1010", "BG1011"].includes(code);
@@ -280,10 +286,16 @@ class TreeBuilder {
 
   /** Between the last item and the bracket only blanks, commas and comments can stand. */
   #closingBracket(from: number): number {
-    const filler = /(?:[\s,?:]|#[^\r\n]*)*/y;
-    filler.lastIndex = from;
-    filler.exec(this.#text);
-    return Math.min(filler.lastIndex + 1, this.#text.length);
+    // Character by character: one expression for all of them takes stack for each.
+    const other = /[^\s,?:]/g;
+    let at = from;
+    while (at < this.#text.length) {
+      other.lastIndex = at;
+      const end = other.test(this.#text) ? other.lastIndex : this.#text.length;
+      if (this.#text[end - 1] !== "#") return end;
+      at = lineEnd(this.#text, end);
+    }
+    return this.#text.length;
   }
 
   #scalar(event: ScalarEvent): void {
