@@ -297,6 +297,16 @@ export const HOST_CODES = {
     "Programs register memory regions with an RDMA device, which mlx5_ib or irdma makes of the function; the function's own driver alone imports nothing. Devices of another network namespace may be out of sight.",
     "load the RDMA driver (`modprobe mlx5_ib`, `modprobe irdma`), see what `rdma link` lists, and run in the network namespace of the importer",
   ),
+  BG2052: fact(
+    "Device or group open elsewhere",
+    "A device that another process has bound is bound to no second one (EINVAL), and an IOMMU group whose DMA another process owns is owned by it alone (EPERM; EBUSY where it opened the group). The inventory says who had it open then.",
+    "stop that process, or borrow the device from it (`acquire: borrow`); take the inventory again",
+  ),
+  BG2053: fact(
+    "Borrowed device not open",
+    "A device is borrowed by a copy of its owner's descriptor, and when the inventory was taken no process had one.",
+    "start the owner, or let Bargate open the device (`acquire: open`); take the inventory again",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

@@ -17,6 +17,7 @@ import { type HostNames, importerIdentityFindings } from "./importer_identity_fi
 import { kernelOptionFindings } from "./kernel_option_findings.ts";
 import { limitFindings } from "./limit_findings.ts";
 import { meansFindings } from "./means_findings.ts";
+import { openerFindings } from "./opener_findings.ts";
 import { nodeFindings } from "./node_findings.ts";
 import {
   type FactSource,
@@ -72,12 +73,14 @@ export function preflight(
   const { findings: planned, grants } = examine(set, host, options);
   const nodes = nodeFindings(host, grants, options.account);
   const states = deviceStateFindings(host, grants);
+  const openers = openerFindings(host, grants, options.live);
   const identities = importerIdentityFindings(grants, options.names, options.source);
   const findings: readonly Finding[] = [
     ...planned,
     ...kernelOptionFindings(host, grants),
     ...nodes.findings,
     ...states.findings,
+    ...openers.findings,
     ...importerDriverFindings(host, grants),
     ...identities.findings,
     ...limitFindings(grants, options.limits),
@@ -95,6 +98,7 @@ export function preflight(
       ...notChecked(host, grants, { ...options, known: knownOf(options) }),
       ...unjudged(diagnostics),
       ...importerDriversNotChecked(host, grants),
+      ...openers.notChecked,
       ...nodes.notChecked,
       ...states.notChecked,
       ...identities.notChecked,

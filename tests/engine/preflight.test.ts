@@ -88,6 +88,7 @@ Deno.test("preflight finds nothing where everything is there", () => {
     "kernel options",
     "whether the account that exports may open the devices",
     "whether the devices can export",
+    `whether another process has ${SSD} or its IOMMU group open`,
     "whether importer demo/engine is there (user nobody)",
   ]);
 });
@@ -144,6 +145,44 @@ Deno.test("an importer without the RDMA device, or the option, that it attaches 
   assert.deepEqual(told(mlx5, off("CONFIG_VFIO_GROUP")), []);
   assert.deepEqual(told(mlx5, off("CONFIG_VFIO_DEVICE_CDEV")), ["BG2033 undefined:undefined"]);
   assert.deepEqual(told(policy(), off("CONFIG_IOMMUFD")), ["BG2033 5:60"]);
+});
+
+Deno.test("a device or group that is open elsewhere, and a borrowed one that is not, are told", () => {
+  const qemu = [{ pid: 77, command: "qemu" }];
+  const told = (text: string, on: HostSnapshot, options: PreflightOptions = ROOM) => {
+    const { diagnostics, notChecked } = check(text, on, options);
+    const open = notChecked.filter(({ what }) => / open$/.test(what));
+    return [...diagnostics.map(({ code }) => code), ...open.map(({ why }) => why)];
+  };
+  const looked = nvme(SSD, { openBy: [] });
+  const mate = (more: Partial<SnapshotFunction>) =>
+    nvme("0000:01:00.1", { device: "0011", openBy: [], ...more });
+  const alone = "nobody looked; `bargate inventory --owners` does";
+  assert.deepEqual(told(policy(), host([nvme(SSD)])), [alone]);
+  assert.deepEqual(told(policy(), host([nvme(SSD)]), { ...ROOM, live: true }), []);
+  assert.deepEqual(told(policy(), host([looked])), []);
+  assert.deepEqual(told(policy(), host([nvme(SSD, { openBy: qemu })])), ["BG2052"]);
+  assert.deepEqual(told(policy(), host([looked, mate({ openBy: qemu })])), ["BG2052"]);
+  assert.deepEqual(told(policy(), host([looked, mate({ openBy: qemu, iommuGroup: 9 })])), []);
+  const { openBy: _, ...unseen } = mate({});
+  assert.deepEqual(told(policy(), host([looked, unseen])), [alone]);
+  assert.deepEqual(told(policy(), host([looked, { ...unseen, driver: "pcieport" }])), []);
+  const unreadable = [{ field: "openBy, of 3 processes", right: "CAP_SYS_PTRACE" }];
+  assert.deepEqual(told(policy(), host([looked], { unreadable })), [
+    "processes could not be looked at (openBy, of 3 processes)",
+  ]);
+  const lent = { ...MEMORY_ON, powerState: "D0" };
+  const owners = "owners are looked for when a device is borrowed";
+  assert.deepEqual(told(borrowed(), host([lent])), ["BG2041", owners]);
+  assert.deepEqual(told(borrowed(), host([{ ...lent, openBy: [] }])), ["BG2053", "BG2041"]);
+  assert.deepEqual(told(borrowed(), host([{ ...lent, openBy: [] }], { unreadable })), [
+    "BG2041",
+    owners,
+  ]);
+  assert.deepEqual(told(borrowed(), host([{ ...lent, openBy: qemu }])), [
+    "BG2041",
+    `${owners}; process 77 (qemu) has it`,
+  ]);
 });
 
 Deno.test("a configuration that does not name an option says nothing of it", () => {
@@ -362,8 +401,8 @@ Deno.test("preflight lists what nobody could look at, and why", () => {
     `whether the account that exports may open the devices: ${unread.account}`,
   ]);
   assert.deepEqual(listed(borrowed(), host([MEMORY_ON, RNIC]), { ...here, account }), [
-    `whether its owner (unit a.service) has ${SSD} open: owners are looked for when a device is borrowed`,
     `whether ${SSD} can export: it is borrowed, and only its owner may open it`,
+    `whether its owner (unit a.service) has ${SSD} open: owners are looked for when a device is borrowed`,
     `whether ${SSD} is awake: its power state could not be read; nothing is exported from it but in D0`,
     "whether importer demo/engine is there (user nobody): the name service is away",
   ]);
