@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { FilesError } from "../host/files.ts";
+import { FilesError, FolderByPath } from "../host/files.ts";
 import { PCI_DEVICES } from "../host/read_function.ts";
 import { type FunctionIdentity, readIdentity } from "../host/read_identity.ts";
 import type { OwnerIdentity } from "../policy/model.ts";
@@ -250,9 +250,9 @@ export class BorrowedSession implements GuardedSession {
   }
 
   #readIdentity(what: string, config: Uint8Array): FunctionIdentity {
-    const folder = `${PCI_DEVICES}/${this.target.address}`;
+    const folder = new FolderByPath(this.context.files, `${PCI_DEVICES}/${this.target.address}`);
     try {
-      return readIdentity(this.context.files, folder, config);
+      return readIdentity(folder, config);
     } catch (cause) {
       if (!(cause instanceof FilesError || cause instanceof SyntaxError)) throw cause;
       throw new HostNotReadyError(`Cannot ${what}: ${cause.message}`, { cause });

@@ -4,14 +4,23 @@
  *
  * @module
  */
-import { type Files, FilesError, type FileStatus, type UnreadableReason } from "../host/files.ts";
+import {
+  type Files,
+  FilesError,
+  type FileStatus,
+  type Folder,
+  FolderByPath,
+  type UnreadableReason,
+} from "../host/files.ts";
 import { KernelError } from "../engine/kernel_error.ts";
 import { toCString } from "./c_string.ts";
 import { ERRNO, reissued } from "./errno.ts";
 import { identifyPath } from "./file_identity.ts";
+import { KeptBytes } from "./kept_bytes.ts";
 import { C } from "./layouts.ts";
 import { libc } from "./libc.ts";
 import { listDirectory } from "./list_directory.ts";
+import { openFolder, OpenFolder } from "./open_folder.ts";
 import { readFile, readLink } from "./read_file.ts";
 import { resolveBelow } from "./resolve_path.ts";
 
@@ -52,6 +61,7 @@ const SAID: Readonly<Record<UnreadableReason, string>> = {
  */
 export class LinuxFiles implements Files {
   readonly #root: string;
+  readonly #kept = new KeptBytes();
 
   /** @param root folder that stands for `/`; links in it, absolute ones too, stay within */
   constructor(root = "") {
@@ -102,6 +112,29 @@ export class LinuxFiles implements Files {
       const { uid, gid, mode } = identifyPath(this.#locate(path));
       return { uid, gid, permissions: mode & PERMISSIONS };
     });
+  }
+
+  inFolder<T>(path: string, use: (folder: Folder) => T): T {
+    const byPath = new FolderByPath(this, path);
+    const fd = this.#openFolder(path);
+    if (fd === undefined) return use(byPath);
+    const folder = new OpenFolder(fd, { byPath, kept: this.#kept, rooted: this.#root !== "" });
+    try {
+      return use(folder);
+    } finally {
+      folder.close();
+    }
+  }
+
+  /** @returns undefined if that fails: why, is said by who reads in it */
+  #openFolder(path: string): number | undefined {
+    try {
+      const fd = openFolder(this.#locate(path));
+      return fd < 0 ? undefined : fd;
+    } catch (error) {
+      if (error instanceof KernelError || error instanceof TypeError) return undefined;
+      throw error;
+    }
   }
 
   /** The kernel follows links by itself where the root is the real one. */

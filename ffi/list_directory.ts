@@ -12,8 +12,9 @@ import { getNumber } from "./struct.ts";
 
 const ENTRY = STRUCTS.dirent64.fields;
 
-/** Room for some hundreds of entries at a time, bytes. */
-const CHUNK = 32 * 1024;
+/** Room for some hundreds of entries at a time; each is taken out before the next call. */
+const CHUNK = new Uint8Array(new ArrayBuffer(32 * 1024));
+const CHUNK_BYTES = BigInt(CHUNK.length);
 
 /** The names of a folder, and the number of the descriptor that it was read with. */
 export interface Listing {
@@ -32,21 +33,27 @@ export interface Listing {
 export function listDirectory(path: string): Listing {
   const folder = openPath(path, C.O_RDONLY | C.O_NONBLOCK | C.O_NOCTTY);
   try {
-    const all = entries(folder.number, path);
-    return { names: all.filter((it) => it !== "." && it !== ".."), through: folder.number };
+    return { names: namesOf(folder.number, path), through: folder.number };
   } finally {
     closeDescriptor(folder);
   }
 }
 
-function entries(fd: number, path: string): string[] {
+/**
+ * The names in an open folder, as {@linkcode Listing} has them.
+ *
+ * @param fd the folder
+ * @param path where it is, for messages
+ * @throws {KernelError}
+ */
+export function namesOf(fd: number, path: string): string[] {
   const names: string[] = [];
-  const chunk = new Uint8Array(new ArrayBuffer(CHUNK));
   while (true) {
-    const got = reissued(() => libc().getdents64(fd, chunk, BigInt(chunk.length)));
-    if (checked("getdents64", path, got) === 0) return names;
-    names.push(...namesIn(chunk.subarray(0, got)));
+    const got = reissued(() => libc().getdents64(fd, CHUNK, CHUNK_BYTES));
+    if (checked("getdents64", path, got) === 0) break;
+    names.push(...namesIn(CHUNK.subarray(0, got)));
   }
+  return names.filter((name) => name !== "." && name !== "..");
 }
 
 /**

@@ -9,16 +9,20 @@ import { C } from "./layouts.ts";
 import { libc } from "./libc.ts";
 
 /** The longest text of a symbolic link that Linux makes, bytes. */
-const PATH_MAX = 4096n;
+export const PATH_MAX = 4096n;
 const DECODER = new TextDecoder();
 
 /** What one read of sysfs gives at most, bytes: less than that is the end (fs/kernfs/file.c). */
 const SYSFS_PAGE = 4096;
 /** Files and links are read into this first: one buffer for all costs nothing to make. */
-const SCRATCH = new Uint8Array(new ArrayBuffer(64 * 1024));
+export const SCRATCH = new Uint8Array(new ArrayBuffer(64 * 1024));
+const SCRATCH_BYTES = BigInt(SCRATCH.length);
+
+/** Opened non-blocking, so that a FIFO cannot hold the caller up. */
+export const READING = C.O_RDONLY | C.O_NONBLOCK | C.O_NOCTTY | C.O_CLOEXEC;
 
 /**
- * Reads a file from its start. Opened non-blocking, so that a FIFO cannot hold the caller up.
+ * Reads a file from its start.
  *
  * @param path the file
  * @param limit most bytes that are read
@@ -28,32 +32,45 @@ const SCRATCH = new Uint8Array(new ArrayBuffer(64 * 1024));
  */
 export function readFile(path: string, limit: number, sysfs = false): Uint8Array<ArrayBuffer> {
   const name = toCString(path);
-  const flags = C.O_RDONLY | C.O_NONBLOCK | C.O_NOCTTY | C.O_CLOEXEC;
-  const open = () => libc().open(name, flags, 0);
+  const open = () => libc().open(name, READING, 0);
   const fd = checked("open", path, reissuedAfter(open(), open));
-  try {
-    return readAll(fd, limit, path, sysfs);
-  } finally {
-    libc().close(fd);
-  }
+  const bytes = limit <= SCRATCH.length ? SCRATCH : new Uint8Array(new ArrayBuffer(limit));
+  const length = readOpen(fd, bytes, limit, sysfs);
+  libc().close(fd);
+  return bytes.slice(0, checked("read", path, length));
 }
 
-function readAll(
+/**
+ * Reads what is open from its start.
+ *
+ * @param fd what is open, of the calling thread
+ * @param bytes takes it
+ * @param limit most bytes that are read; `bytes` has room for them
+ * @param sysfs as of {@linkcode readFile}
+ * @returns how many bytes; the negative error number if a read fails
+ */
+export function readOpen(
   fd: number,
+  bytes: Uint8Array<ArrayBuffer>,
   limit: number,
-  path: string,
   sysfs: boolean,
-): Uint8Array<ArrayBuffer> {
-  const bytes = limit <= SCRATCH.length ? SCRATCH : new Uint8Array(new ArrayBuffer(limit));
+): number {
   let length = 0;
   while (length < limit) {
-    const rest = bytes.subarray(length, limit);
-    const read = () => libc().read(fd, rest, BigInt(rest.length));
-    const got = checked("read", path, reissuedAfter(read(), read));
+    const got = readOnce(fd, bytes, length, limit);
+    if (got < 0) return got;
     length += got;
     if (got === 0 || (sysfs && got < SYSFS_PAGE)) break;
   }
-  return bytes.slice(0, length);
+  return length;
+}
+
+function readOnce(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: number): number {
+  const whole = from === 0 && to === SCRATCH.length && bytes === SCRATCH;
+  const rest = whole ? SCRATCH : bytes.subarray(from, to);
+  const size = whole ? SCRATCH_BYTES : BigInt(rest.length);
+  const read = () => libc().read(fd, rest, size);
+  return reissuedAfter(read(), read);
 }
 
 /**
@@ -67,5 +84,15 @@ export function readLink(path: string): string {
   const name = toCString(path);
   const read = () => libc().readlink(name, SCRATCH, PATH_MAX);
   const length = reissuedAfter(read(), read);
-  return DECODER.decode(SCRATCH.subarray(0, checked("readlink", path, length)));
+  return scratchText(checked("readlink", path, length));
+}
+
+/**
+ * What was read into the scratch buffer, as text.
+ *
+ * @param length bytes
+ * @returns the text; bytes that are no UTF-8 become U+FFFD
+ */
+export function scratchText(length: number): string {
+  return DECODER.decode(SCRATCH.subarray(0, length));
 }

@@ -25,6 +25,8 @@ export const SYMBOLS = {
 
   /** `int open(const char *path, int flags, mode_t mode)` */
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  /** `int openat(int folder, const char *path, int flags, mode_t mode)` */
+  openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" },
   /** `int close(int fd)` */
   close: { parameters: ["i32"], result: "i32" },
   /** `ssize_t read(int fd, void *buf, size_t count)` */
@@ -47,6 +49,8 @@ export const SYMBOLS = {
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   /** `ssize_t readlink(const char *path, char *buf, size_t size)` */
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
+  /** `ssize_t readlinkat(int folder, const char *path, char *buf, size_t size)` */
+  readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "i32" },
   /** `ssize_t getdents64(int fd, void *buf, size_t length)` */
   getdents64: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   /** `int unlink(const char *path)` */

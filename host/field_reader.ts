@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Files, FilesError } from "./files.ts";
+import { type Files, FilesError, type Folder, FolderByPath } from "./files.ts";
 import type { NodeAccess, Unreadable } from "./snapshot.ts";
 
 /** Something that was there and could not be used. */
@@ -24,50 +24,52 @@ export class FieldReader {
   /**
    * @param files where to read
    * @param findings takes what made no sense
+   * @param folder what names are within; absent: they are paths
    */
-  constructor(readonly files: Files, readonly findings: Finding[] = []) {}
-
-  /** Whether something is there; for what mostly is not, to ask is cheaper than to be refused. */
-  has(path: string, field?: string): boolean {
-    return this.#attempt(path, field, () => this.files.exists(path)) ?? false;
-  }
+  constructor(
+    readonly files: Files,
+    readonly findings: Finding[] = [],
+    readonly folder: Folder = new FolderByPath(files, ""),
+  ) {}
 
   /** Keeps a finding. */
-  find(path: string, why: string): void {
-    this.findings.push({ path, why });
+  find(name: string, why: string): void {
+    this.findings.push({ path: this.#pathOf(name), why });
   }
 
   /** A printable text of one line; absent too if it is empty. */
-  text(path: string, field?: string): string | undefined {
-    const text = this.#attempt(path, field, () => this.files.readText(path, ATTRIBUTE_BYTES));
+  text(name: string, field?: string): string | undefined {
+    const text = this.#attempt(name, field, () => this.folder.textIfThere(name, ATTRIBUTE_BYTES));
     if (text === undefined || text === "") return undefined;
-    return this.#printable(path, text);
+    return this.#printable(name, text);
   }
 
   /** The beginning of a text of many lines, at most so many bytes of it. */
-  head(path: string, bytes: number, field?: string): string | undefined {
-    return this.#attempt(path, field, () => this.files.readText(path, bytes));
+  head(name: string, bytes: number, field?: string): string | undefined {
+    return this.#attempt(name, field, () => this.folder.textIfThere(name, bytes));
   }
 
   /** A decimal number of at most 31 bits; -1 is sysfs's word for none. */
-  number(path: string, field?: string): number | undefined {
-    const text = this.text(path, field);
+  number(name: string, field?: string): number | undefined {
+    const text = this.text(name, field);
     if (text === undefined || text === "-1") return undefined;
     const value = /^(?:0|[1-9][0-9]{0,9})$/.test(text) ? Number(text) : Infinity;
     if (value <= 0x7fff_ffff) return value;
-    this.find(path, `it holds no number (received ${JSON.stringify(text)})`);
+    this.find(name, `it holds no number (received ${JSON.stringify(text)})`);
     return undefined;
   }
 
   /** The last name in the text of a link. */
-  linkName(path: string, field?: string): string | undefined {
-    const text = this.#attempt(path, field, () => this.files.readLink(path));
-    return text === undefined ? undefined : this.#printable(path, text.split("/").at(-1) ?? "");
+  linkName(name: string, field?: string): string | undefined {
+    const text = this.#attempt(name, field, () => this.folder.linkIfThere(name));
+    return text === undefined
+      ? undefined
+      : this.#printable(name, text.slice(text.lastIndexOf("/") + 1));
   }
 
   /** Names in a folder; none where there is no such folder. */
-  names(path: string, field?: string): readonly string[] {
-    return this.#attempt(path, field, () => this.files.list(path)) ?? [];
+  names(name: string, field?: string): readonly string[] {
+    return this.#attempt(name, field, () => this.folder.namesIfThere(name)) ?? [];
   }
 
   /** A path without links. */
@@ -83,23 +85,31 @@ export class FieldReader {
     return { uid: status.uid, gid: status.gid, mode };
   }
 
-  #printable(path: string, text: string): string | undefined {
+  #printable(name: string, text: string): string | undefined {
     if (PRINTABLE.test(text)) return text;
     const received = JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
-    this.find(path, `expected 1 to 256 printable ASCII characters (received ${received})`);
+    this.find(name, `expected 1 to 256 printable ASCII characters (received ${received})`);
     return undefined;
   }
 
   /** @param field what it is called in the snapshot; the path itself if nothing else is said */
-  #attempt<T>(path: string, field: string | undefined, read: () => T): T | undefined {
+  #attempt<T>(
+    name: string,
+    field: string | undefined,
+    read: () => T | undefined,
+  ): T | undefined {
     try {
       return read();
     } catch (error) {
       if (!(error instanceof FilesError)) throw error;
       if (error.reason === "forbidden") {
-        this.unreadable.push({ field: field ?? path, right: "CAP_DAC_READ_SEARCH" });
-      } else if (error.reason === "other") this.find(path, error.message);
+        this.unreadable.push({ field: field ?? this.#pathOf(name), right: "CAP_DAC_READ_SEARCH" });
+      } else if (error.reason === "other") this.find(name, error.message);
       return undefined;
     }
+  }
+
+  #pathOf(name: string): string {
+    return name.startsWith("/") ? name : `${this.folder.path}/${name}`;
   }
 }

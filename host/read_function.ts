@@ -6,7 +6,7 @@
 import { isPciAddress, isRootBus } from "./address.ts";
 import { CONFIG_HEADER_BYTES, EXTENDED_CONFIG_BYTES } from "./config_space.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
-import type { Files } from "./files.ts";
+import { type Files, inFolder } from "./files.ts";
 import { isVfioDriver } from "./group_viability.ts";
 import { readIdentity } from "./read_identity.ts";
 import { parseResource } from "./resource.ts";
@@ -32,36 +32,57 @@ export function readFunction(
   address: string,
   findings: Finding[] = [],
 ): SnapshotFunction {
-  const folder = `${PCI_DEVICES}/${address}`;
-  const fields = new FieldReader(files, findings);
-  const config = readConfig(fields, folder);
-  const group = fields.linkName(`${folder}/iommu_group`, "iommuGroup");
-  const physfn = fields.linkName(`${folder}/physfn`, "physfn");
-  const driver = fields.linkName(`${folder}/driver`, "driver");
-  const resets = fields.text(`${folder}/reset_method`, "resetMethods") ?? "";
-  return {
-    address,
-    ...readIdentity(files, folder, config),
-    ...present("driver", driver),
-    ...present("driverOverride", readOverride(fields, folder)),
-    ...groupOf(fields, folder, group),
-    ...present("numaNode", fields.number(`${folder}/numa_node`, "numaNode")),
-    ...present("physfn", physfn),
-    ...(physfn === undefined ? readSriov(fields, folder) : {}),
-    parent: parentOf(files, folder),
-    ...readCdev(fields, folder),
-    resetMethods: resets.split(" ").filter((method) => method !== ""),
-    ...present("powerState", fields.text(`${folder}/power_state`, "powerState")),
-    ...(driver !== undefined && isVfioDriver(driver) ? readRuntimeStatus(fields, folder) : {}),
-    config,
-    // Last: what vanishes while it is read is missing here, and no half of it is kept.
-    bars: parseResource(files.readText(`${folder}/resource`, ATTRIBUTE_BYTES)),
-    unreadable: fields.unreadable,
-  };
+  return inFolder(
+    files,
+    `${PCI_DEVICES}/${address}`,
+    (folder) => readWithin(address, new FieldReader(files, findings, folder)),
+  );
 }
 
-function present<K extends string, T>(key: K, value: T | undefined): { [key in K]?: T } {
-  return value === undefined ? {} : { [key]: value } as { [key in K]: T };
+/** While it is put together. */
+type Draft = { -readonly [K in keyof SnapshotFunction]: SnapshotFunction[K] };
+
+/** `resource` comes last: what vanishes while it is read is missing then, and no half of it is kept. */
+function readWithin(address: string, fields: FieldReader): SnapshotFunction {
+  const { folder, files } = fields;
+  const config = readConfig(fields);
+  const group = fields.linkName("iommu_group", "iommuGroup");
+  const physfn = fields.linkName("physfn", "physfn");
+  const driver = fields.linkName("driver", "driver");
+  const resets = fields.text("reset_method", "resetMethods") ?? "";
+  const { vendor, device, class: code, subsystem } = readIdentity(folder, config);
+  const entry: Draft = {
+    address,
+    vendor,
+    device,
+    class: code,
+    parent: "",
+    resetMethods: resets.split(" ").filter((method) => method !== ""),
+    config,
+    bars: [],
+    unreadable: fields.unreadable,
+  };
+  set(entry, "subsystem", subsystem);
+  set(entry, "driver", driver);
+  set(entry, "driverOverride", readOverride(fields));
+  setGroup(entry, fields, group);
+  set(entry, "numaNode", fields.number("numa_node", "numaNode"));
+  set(entry, "physfn", physfn);
+  if (physfn === undefined) set(entry, "sriov", readSriov(fields));
+  entry.parent = parentOf(files, folder.path);
+  setCdev(entry, fields);
+  set(entry, "powerState", fields.text("power_state", "powerState"));
+  // A kernel without power management has no such file.
+  if (driver !== undefined && isVfioDriver(driver)) {
+    set(entry, "runtimeStatus", fields.text("power/runtime_status", "runtimeStatus"));
+  }
+  entry.bars = parseResource(folder.readText("resource", ATTRIBUTE_BYTES));
+  return entry;
+}
+
+/** What is not known of a function has no key. */
+function set<K extends keyof Draft>(entry: Draft, key: K, value: Draft[K] | undefined): void {
+  if (value !== undefined) entry[key] = value;
 }
 
 /**
@@ -83,11 +104,11 @@ export function virtualFunctions(
     .flatMap((name) => fields.linkName(`${folder}/${name}`) ?? []).filter(isPciAddress);
 }
 
-function readConfig({ files, unreadable }: FieldReader, folder: string): Uint8Array {
-  const config = files.read(`${folder}/config`, EXTENDED_CONFIG_BYTES);
+function readConfig({ folder, unreadable }: FieldReader): Uint8Array {
+  const config = folder.read("config", EXTENDED_CONFIG_BYTES);
   if (config.length < CONFIG_HEADER_BYTES) {
     throw new SyntaxError(
-      `Cannot read ${folder}/config: the header alone has ${CONFIG_HEADER_BYTES} bytes (received ${config.length})`,
+      `Cannot read ${folder.path}/config: the header alone has ${CONFIG_HEADER_BYTES} bytes (received ${config.length})`,
     );
   }
   if (config.length === CONFIG_HEADER_BYTES) {
@@ -96,19 +117,9 @@ function readConfig({ files, unreadable }: FieldReader, folder: string): Uint8Ar
   return config;
 }
 
-/** A kernel without power management has no such file. */
-function readRuntimeStatus(
-  fields: FieldReader,
-  folder: string,
-): Pick<SnapshotFunction, "runtimeStatus"> {
-  const path = `${folder}/power/runtime_status`;
-  if (!fields.has(path, "runtimeStatus")) return {};
-  return present("runtimeStatus", fields.text(path, "runtimeStatus"));
-}
-
 /** Where none is set sysfs says so in words. */
-function readOverride(fields: FieldReader, folder: string): string | undefined {
-  const text = fields.text(`${folder}/driver_override`, "driverOverride");
+function readOverride(fields: FieldReader): string | undefined {
+  const text = fields.text("driver_override", "driverOverride");
   return text === "(null)" ? undefined : text;
 }
 
@@ -122,41 +133,34 @@ export function groupNumber(name: string): number | undefined {
   return /^(?:0|[1-9][0-9]{0,8})$/.test(name) ? Number(name) : undefined;
 }
 
-function groupOf(
-  { findings }: FieldReader,
-  folder: string,
-  group: string | undefined,
-): Pick<SnapshotFunction, "iommuGroup" | "groupNode"> {
-  if (group === undefined) return {};
-  const iommuGroup = groupNumber(group);
-  if (iommuGroup !== undefined) return { iommuGroup, groupNode: `/dev/vfio/${group}` };
-  const why = `no IOMMU group has such a number (received ${JSON.stringify(group)})`;
-  findings.push({ path: `${folder}/iommu_group`, why });
-  return {};
+function setGroup(entry: Draft, fields: FieldReader, group: string | undefined): void {
+  if (group === undefined) return;
+  const number = groupNumber(group);
+  if (number === undefined) {
+    const why = `no IOMMU group has such a number (received ${JSON.stringify(group)})`;
+    return fields.find("iommu_group", why);
+  }
+  entry.iommuGroup = number;
+  entry.groupNode = `/dev/vfio/${group}`;
 }
 
 /** There only for physical functions that can have virtual ones. */
-function readSriov(fields: FieldReader, folder: string): Pick<SnapshotFunction, "sriov"> {
-  if (!fields.has(`${folder}/sriov_totalvfs`, "sriov")) return {};
-  const total = fields.number(`${folder}/sriov_totalvfs`, "sriov");
-  if (total === undefined) return {};
-  const enabled = fields.number(`${folder}/sriov_numvfs`, "sriov");
-  return enabled === undefined ? {} : { sriov: { total, enabled } };
+function readSriov(fields: FieldReader): SnapshotFunction["sriov"] {
+  const total = fields.number("sriov_totalvfs", "sriov");
+  if (total === undefined) return undefined;
+  const enabled = fields.number("sriov_numvfs", "sriov");
+  return enabled === undefined ? undefined : { total, enabled };
 }
 
 /** `/sys/bus/pci/devices/BDF/vfio-dev/vfioN/dev` is there only if the kernel makes a cdev. */
-function readCdev(
-  fields: FieldReader,
-  folder: string,
-): Pick<SnapshotFunction, "cdev" | "cdevAccess"> {
-  const below = `${folder}/vfio-dev`;
-  if (!fields.has(below, "cdev")) return {};
-  const name = fields.names(below, "cdev").find((entry) =>
-    /^vfio(?:0|[1-9][0-9]{0,8})$/.test(entry)
+function setCdev(entry: Draft, fields: FieldReader): void {
+  const name = fields.names("vfio-dev", "cdev").find((each) =>
+    /^vfio(?:0|[1-9][0-9]{0,8})$/.test(each)
   );
-  if (name === undefined || !fields.files.exists(`${below}/${name}/dev`)) return {};
-  const cdev = `/dev/vfio/devices/${name}`;
-  return { cdev, ...present("cdevAccess", fields.access(cdev, "cdevAccess")) };
+  const { files, folder } = fields;
+  if (name === undefined || !files.exists(`${folder.path}/vfio-dev/${name}/dev`)) return;
+  entry.cdev = `/dev/vfio/devices/${name}`;
+  set(entry, "cdevAccess", fields.access(entry.cdev, "cdevAccess"));
 }
 
 /** The entry of a bus is a link to the device, which lies below what it is connected to. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { configHeader } from "./config_space.ts";
-import type { Files } from "./files.ts";
+import type { Folder } from "./files.ts";
 
 /** What the kernel's folder of a function says that it is. */
 export interface FunctionIdentity {
@@ -23,27 +23,26 @@ const ATTRIBUTE_BYTES = 4096;
 /**
  * Reads ids and class. Those of a virtual function stand in its files only: its registers have none.
  *
- * @param files where to read
  * @param folder of the function
  * @param config its configuration space, the header at least
  * @throws {FilesError} if the function, or one of the files that every function has, is not there
  * @throws {SyntaxError} if one of these files holds what the kernel never writes
  */
-export function readIdentity(files: Files, folder: string, config: Uint8Array): FunctionIdentity {
+export function readIdentity(folder: Folder, config: Uint8Array): FunctionIdentity {
   const subsystem = configHeader(config)?.subsystem;
   return {
-    vendor: digits(files, `${folder}/vendor`, 4),
-    device: digits(files, `${folder}/device`, 4),
+    vendor: digits(folder, "vendor", 4),
+    device: digits(folder, "device", 4),
     ...(subsystem === undefined ? {} : { subsystem }),
-    class: digits(files, `${folder}/class`, 6),
+    class: digits(folder, "class", 6),
   };
 }
 
-function digits(files: Files, path: string, count: number): string {
-  const text = files.readText(path, ATTRIBUTE_BYTES);
+function digits(folder: Folder, name: string, count: number): string {
+  const text = folder.readText(name, ATTRIBUTE_BYTES);
   const found = /^0x([0-9a-f]+)$/.exec(text)?.[1];
   if (found?.length === count) return found;
   throw new SyntaxError(
-    `Cannot read ${path}: no ${count} hexadecimal digits (received ${JSON.stringify(text)})`,
+    `Cannot read ${folder.path}/${name}: no ${count} hexadecimal digits (received ${JSON.stringify(text)})`,
   );
 }

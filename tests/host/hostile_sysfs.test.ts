@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 import { namesAmong } from "../../host/device_names.ts";
-import { type Files, FilesError, type FileStatus } from "../../host/files.ts";
+import { type Files, FilesError, type FileStatus, type Folder, inFolder } from "../../host/files.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import { printSnapshot } from "../../host/print_snapshot.ts";
 import { readKernelConfig } from "../../host/kernel_config.ts";
@@ -309,6 +309,37 @@ class Watched implements Files {
   status(path: string): FileStatus {
     this.before(path);
     return this.files.status(path);
+  }
+  inFolder<T>(path: string, use: (folder: Folder) => T): T {
+    this.before(path);
+    return inFolder(this.files, path, (folder) => use(new WatchedFolder(folder, this.before)));
+  }
+}
+
+/** The same for an open folder. */
+class WatchedFolder implements Folder {
+  readonly path: string;
+  constructor(private readonly folder: Folder, private readonly before: (path: string) => void) {
+    this.path = folder.path;
+  }
+  read(name: string, limit?: number): Uint8Array {
+    return this.#asked(name).read(name, limit);
+  }
+  readText(name: string, limit?: number): string {
+    return this.#asked(name).readText(name, limit);
+  }
+  textIfThere(name: string, limit?: number): string | undefined {
+    return this.#asked(name).textIfThere(name, limit);
+  }
+  linkIfThere(name: string): string | undefined {
+    return this.#asked(name).linkIfThere(name);
+  }
+  namesIfThere(name: string): readonly string[] | undefined {
+    return this.#asked(name).namesIfThere(name);
+  }
+  #asked(name: string): Folder {
+    this.before(`${this.path}/${name}`);
+    return this.folder;
   }
 }
 

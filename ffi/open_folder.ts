@@ -1,0 +1,140 @@
+/**
+ * A folder of sysfs that is open (`O_PATH`): files in it are reached by their names, without a walk
+ * from the root for each. Whatever is out of the ordinary is done again by the whole path, which
+ * follows links as it must and says what is wrong.
+ *
+ * @module
+ */
+import type { Folder } from "../host/files.ts";
+import { toCString } from "./c_string.ts";
+import { ERRNO } from "./errno.ts";
+import type { KeptBytes } from "./kept_bytes.ts";
+import { C } from "./layouts.ts";
+import { libc } from "./libc.ts";
+import { namesOf } from "./list_directory.ts";
+import { PATH_MAX, READING, readOpen, SCRATCH, scratchText } from "./read_file.ts";
+
+const NEWLINE = 0x0a;
+/** The same few names are asked for in every folder. */
+const MOST_NAMES = 64;
+const NAMES = new Map<string, Uint8Array<ArrayBuffer>>();
+
+/** How a folder is read in. */
+export interface FolderSource {
+  /** Reads by whole paths. */
+  readonly byPath: Folder;
+  /** Takes what is read as bytes. */
+  readonly kept: KeptBytes;
+  /** Whether a link must not be followed by the kernel: it would lead out of the root. */
+  readonly rooted: boolean;
+}
+
+/**
+ * Opens a folder, to reach what is in it.
+ *
+ * @param path the folder, or a link to it
+ * @returns the descriptor, of which nothing but its folder can be had; or the negative error number
+ */
+export function openFolder(path: string): number {
+  return libc().open(toCString(path), C.O_PATH | C.O_CLOEXEC, 0);
+}
+
+/** An open folder. Who opened it closes it. */
+export class OpenFolder implements Folder {
+  readonly path: string;
+  readonly #source: FolderSource;
+  readonly #sysfs: boolean;
+  #fd: number;
+
+  /**
+   * @param fd of {@linkcode openFolder}
+   * @param source how else it is read
+   */
+  constructor(fd: number, source: FolderSource) {
+    this.#fd = fd;
+    this.#source = source;
+    this.path = source.byPath.path;
+    this.#sysfs = this.path.startsWith("/sys/");
+  }
+
+  /** Closes it; what is read afterwards is read by the whole path. */
+  close(): void {
+    if (this.#fd >= 0) libc().close(this.#fd);
+    this.#fd = -1;
+  }
+
+  read(name: string, limit = SCRATCH.length): Uint8Array {
+    const length = this.#load(name, limit);
+    if (length < 0) return this.#source.byPath.read(name, limit);
+    return this.#source.kept.keep(SCRATCH.subarray(0, length));
+  }
+
+  readText(name: string, limit = SCRATCH.length): string {
+    const length = this.#load(name, limit);
+    return length < 0 ? this.#source.byPath.readText(name, limit) : lineText(length);
+  }
+
+  textIfThere(name: string, limit = SCRATCH.length): string | undefined {
+    const length = this.#load(name, limit);
+    if (length === -ERRNO.ENOENT) return undefined;
+    return length < 0 ? this.#source.byPath.textIfThere(name, limit) : lineText(length);
+  }
+
+  linkIfThere(name: string): string | undefined {
+    const length = this.#isPlain(name) ? this.#loadLink(name) : -ERRNO.ELOOP;
+    if (length === -ERRNO.ENOENT) return undefined;
+    return length < 0 ? this.#source.byPath.linkIfThere(name) : scratchText(length);
+  }
+
+  namesIfThere(name: string): readonly string[] | undefined {
+    const fd = this.#open(name);
+    if (fd === -ERRNO.ENOENT) return undefined;
+    if (fd < 0) return this.#source.byPath.namesIfThere(name);
+    try {
+      return namesOf(fd, name).sort();
+    } catch {
+      // What was wrong is said by who reads it by its path.
+      return this.#source.byPath.namesIfThere(name);
+    } finally {
+      libc().close(fd);
+    }
+  }
+
+  /** @returns how many bytes are in the scratch buffer; or the negative error number */
+  #load(name: string, limit: number): number {
+    if (limit > SCRATCH.length) return -ERRNO.EFBIG;
+    const fd = this.#open(name);
+    if (fd < 0) return fd;
+    const length = readOpen(fd, SCRATCH, limit, this.#sysfs);
+    libc().close(fd);
+    return length;
+  }
+
+  #open(name: string): number {
+    if (!this.#isPlain(name)) return -ERRNO.ELOOP;
+    if (this.#source.rooted && this.#loadLink(name) >= 0) return -ERRNO.ELOOP;
+    return libc().openat(this.#fd, cName(name), READING, 0);
+  }
+
+  #loadLink(name: string): number {
+    return libc().readlinkat(this.#fd, cName(name), SCRATCH, PATH_MAX);
+  }
+
+  /** Whether the name can be given to the kernel: on the way to it there is nothing to follow. */
+  #isPlain(name: string): boolean {
+    return !this.#source.rooted || !name.includes("/");
+  }
+}
+
+function cName(name: string): Uint8Array<ArrayBuffer> {
+  const known = NAMES.get(name);
+  if (known !== undefined) return known;
+  const made = toCString(name);
+  if (NAMES.size < MOST_NAMES) NAMES.set(name, made);
+  return made;
+}
+
+/** Of the scratch buffer, without the newline at its end. */
+function lineText(length: number): string {
+  return scratchText(SCRATCH[length - 1] === NEWLINE ? length - 1 : length);
+}
