@@ -12,6 +12,8 @@ import type { AsyncStream } from "./output/event_pump.ts";
 export interface TextOutput {
   write(text: string): void;
   readonly isTerminal: boolean;
+  /** The number of what it writes to, for who writes much (`writePieces`); absent: only `write` does. */
+  readonly descriptor?: number;
 }
 
 /** `this` of every verb. */
@@ -45,13 +47,17 @@ const RETRY_MS = 10;
 /**
  * Wraps one of Deno's own standard streams. A reader that went away (`| head`) is no error. One that
  * is slow is waited for, also where somebody who shares the stream has made it non-blocking.
+ *
+ * @param stream to write to
+ * @param descriptor its number
  */
-export function textOutput(stream: SyncStream): TextOutput {
+export function textOutput(stream: SyncStream, descriptor?: number): TextOutput {
   let open = true;
   return {
     get isTerminal() {
       return stream.isTerminal();
     },
+    ...(descriptor === undefined ? {} : { descriptor }),
     write(text) {
       let rest = new TextEncoder().encode(text);
       while (open && rest.length > 0) {
@@ -79,8 +85,8 @@ function pauseSync(ms: number): void {
 /** The context of the running process. */
 export function processContext(): Context {
   const process: { exitCode?: number } & Pick<Context["process"], "stdout" | "stderr"> = {
-    stdout: textOutput(Deno.stdout),
-    stderr: textOutput(Deno.stderr),
+    stdout: textOutput(Deno.stdout, 1),
+    stderr: textOutput(Deno.stderr, 2),
   };
   return {
     process,

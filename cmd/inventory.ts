@@ -21,6 +21,7 @@ import { diffCommand } from "./inventory_diff.ts";
 import { inventoryTable } from "./output/inventory_table.ts";
 import { pathMatrixJson } from "./output/path_matrix_json.ts";
 import { pathMatrixTable } from "./output/path_matrix_table.ts";
+import { writePieces } from "./output/write_pieces.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { planningHost } from "./planning_host.ts";
@@ -51,10 +52,10 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
   const pieces = matrix
     ? matrixPieces(taken, device, asJson)
     : asJson
-    ? [...printSnapshot(taken.snapshot)]
+    ? printSnapshot(taken.snapshot)
     : [forPeople(taken, device)];
   if (out !== undefined && out !== "-") writePrivate(out, "the inventory", pieces);
-  else for (const piece of pieces) this.process.stdout.write(piece);
+  else writePieces(this.process.stdout, pieces);
   const doubts = asJson && !matrix ? refusals(taken) : [];
   for (const line of [...shortcomings(taken), ...doubts]) {
     this.process.stderr.write(`${visible(line)}\n`);

@@ -19,7 +19,7 @@ const OWN_ONLY = 0o600;
  * @param pieces of its text
  * @throws {CommandError} usage: it cannot be written there; what was there is as it was
  */
-export function writePrivate(path: string, what: string, pieces: readonly string[]): void {
+export function writePrivate(path: string, what: string, pieces: Iterable<string>): void {
   try {
     refuseSpecial(path, what);
     replace(path, pieces);
@@ -51,7 +51,7 @@ function lookAt(path: string): Deno.FileInfo | undefined {
 }
 
 /** In the same folder, for only within a file system is a rename one step. */
-function replace(path: string, pieces: readonly string[]): void {
+function replace(path: string, pieces: Iterable<string>): void {
   const folder = path.slice(0, path.lastIndexOf("/") + 1);
   const draft = `${folder}.bargate-${crypto.randomUUID()}`;
   // `createNew` is O_EXCL: what somebody else has put there is neither followed nor written to.
@@ -65,7 +65,7 @@ function replace(path: string, pieces: readonly string[]): void {
   }
 }
 
-function writeAll(opened: Deno.FsFile, pieces: readonly string[]): void {
+function writeAll(opened: Deno.FsFile, pieces: Iterable<string>): void {
   using file = opened;
   const encoder = new TextEncoder();
   for (const piece of pieces) {

@@ -354,7 +354,7 @@ export const CONSTANTS_BY_HEADER = {
     EPOLLHUP: 0x10,
     EPOLLRDHUP: 0x2000,
   },
-  "poll.h": { POLLIN: 1, POLLHUP: 0x10 },
+  "poll.h": { POLLIN: 1, POLLOUT: 4, POLLHUP: 0x10 },
   "sys/inotify.h": {
     IN_CLOEXEC: 0x80000,
     IN_NONBLOCK: 0x800,

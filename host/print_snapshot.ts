@@ -19,6 +19,9 @@ export const SNAPSHOT_API_VERSION = "bargate/v1";
 /** `kind` of the file. */
 export const SNAPSHOT_KIND = "HostSnapshot";
 
+/** Up to its value. No text has this in it: the quotation marks of a text are escaped. */
+const CONFIG = '"config": "';
+
 /**
  * Writes a snapshot piece by piece: a large one would not fit into one string.
  *
@@ -44,11 +47,18 @@ export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> 
   yield `${head.slice(0, -2)},\n  "functions": [`;
   let separator = "\n    ";
   for (const entry of functions) {
-    yield separator + JSON.stringify(functionJson(entry), null, 2).replaceAll("\n", "\n    ");
+    yield separator + functionText(entry);
     separator = ",\n    ";
   }
   yield functions.length === 0 ? "]" : "\n  ]";
   yield tail(behindFunctions(snapshot));
+}
+
+/** By far the longest field has no line break, and is put in behind the others were indented. */
+function functionText(entry: SnapshotFunction): string {
+  const text = JSON.stringify(functionJson(entry, ""), null, 2).replaceAll("\n", "\n    ");
+  const at = text.indexOf(CONFIG) + CONFIG.length;
+  return `${text.slice(0, at)}${entry.config.toHex()}${text.slice(at)}`;
 }
 
 /**
@@ -111,9 +121,13 @@ function unreadableJson({ field, right }: Unreadable): Record<string, unknown> {
  * One function as the file has it: keys in order, those that are undefined are left out.
  *
  * @param entry of a snapshot
+ * @param config what stands for its configuration space
  * @returns what `JSON.stringify` takes
  */
-export function functionJson(entry: SnapshotFunction): Record<string, unknown> {
+export function functionJson(
+  entry: SnapshotFunction,
+  config = entry.config.toHex(),
+): Record<string, unknown> {
   return {
     address: entry.address,
     vendor: entry.vendor,
@@ -136,7 +150,7 @@ export function functionJson(entry: SnapshotFunction): Record<string, unknown> {
     resetMethods: entry.resetMethods,
     powerState: entry.powerState,
     runtimeStatus: entry.runtimeStatus,
-    config: bytesHex(entry.config),
+    config,
     bars: entry.bars.map(barJson),
     controllerMemory: entry.controllerMemory && memoryJson(entry.controllerMemory),
     unreadable: entry.unreadable.map(unreadableJson),
@@ -156,8 +170,4 @@ function memoryJson(memory: ControllerMemory): Record<string, unknown> {
 
 function hex(value: bigint): string {
   return `0x${value.toString(16)}`;
-}
-
-function bytesHex(bytes: Uint8Array): string {
-  return bytes.toHex();
 }
