@@ -69,20 +69,36 @@ const MSIX_ENTRY_BYTES = 16n;
  */
 export function configHeader(config: Uint8Array): ConfigHeader | undefined {
   if (config.length < CONFIG_HEADER_BYTES) return undefined;
-  const view = viewOf(config);
-  const normal = (view.getUint8(PCI_HEADER_TYPE) & 0x7f) === 0;
+  const subsystem = configSubsystem(config);
   return {
-    vendor: hex(view.getUint16(0, true), 4),
-    device: hex(view.getUint16(2, true), 4),
-    class: hex(view.getUint32(PCI_CLASS_REVISION, true) >>> 8, 6),
-    ...(normal
-      ? {
-        subsystem: `${hex(view.getUint16(PCI_SUBSYSTEM_VENDOR_ID, true), 4)}:${
-          hex(view.getUint16(PCI_SUBSYSTEM_ID, true), 4)
-        }`,
-      }
-      : {}),
+    ...configIds(config),
+    class: hex(viewOf(config).getUint32(PCI_CLASS_REVISION, true) >>> 8, 6),
+    ...(subsystem === undefined ? {} : { subsystem }),
   };
+}
+
+/**
+ * Reads the ids alone.
+ *
+ * @param config at least 64 bytes of configuration space
+ */
+export function configIds(config: Uint8Array): Pick<ConfigHeader, "vendor" | "device"> {
+  const view = viewOf(config);
+  return { vendor: hex(view.getUint16(0, true), 4), device: hex(view.getUint16(2, true), 4) };
+}
+
+/**
+ * Reads the subsystem's ids alone.
+ *
+ * @param config configuration space
+ * @returns `vvvv:dddd`; undefined if the header is not of type 0, or there are too few bytes
+ */
+export function configSubsystem(config: Uint8Array): string | undefined {
+  if (config.length < CONFIG_HEADER_BYTES) return undefined;
+  const view = viewOf(config);
+  if ((view.getUint8(PCI_HEADER_TYPE) & 0x7f) !== 0) return undefined;
+  const vendor = hex(view.getUint16(PCI_SUBSYSTEM_VENDOR_ID, true), 4);
+  return `${vendor}:${hex(view.getUint16(PCI_SUBSYSTEM_ID, true), 4)}`;
 }
 
 /**
@@ -199,5 +215,6 @@ function viewOf(bytes: Uint8Array): DataView {
 }
 
 function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, "0");
+  const text = value.toString(16);
+  return text.length === digits ? text : text.padStart(digits, "0");
 }

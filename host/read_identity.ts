@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { configHeader } from "./config_space.ts";
+import { configSubsystem } from "./config_space.ts";
 import type { Folder } from "./files.ts";
 
 /** What the kernel's folder of a function says that it is. */
@@ -29,7 +29,7 @@ const ATTRIBUTE_BYTES = 4096;
  * @throws {SyntaxError} if one of these files holds what the kernel never writes
  */
 export function readIdentity(folder: Folder, config: Uint8Array): FunctionIdentity {
-  const subsystem = configHeader(config)?.subsystem;
+  const subsystem = configSubsystem(config);
   return {
     vendor: digits(folder, "vendor", 4),
     device: digits(folder, "device", 4),

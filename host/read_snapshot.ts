@@ -6,7 +6,7 @@
 import { comparePciAddresses, isPciAddress } from "./address.ts";
 import { readDeviceNames } from "./device_names.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
-import { type Files, FilesError } from "./files.ts";
+import { type Files, FilesError, inFolder } from "./files.ts";
 import { groupNumber, PCI_DEVICES, readFunction, virtualFunctions } from "./read_function.ts";
 import { readCpu } from "./read_cpu.ts";
 import type { HostSnapshot, LeftOutFunction, NodeAccess, SnapshotFunction } from "./snapshot.ts";
@@ -98,13 +98,7 @@ function leftOutOf(
   reader: FunctionReader,
 ): readonly LeftOutFunction[] {
   const found = new Map<string, LeftOutFunction>();
-  const groups = new Set<number>();
-  for (const entry of functions.values()) {
-    const { iommuGroup } = entry;
-    if (iommuGroup === undefined || groups.has(iommuGroup)) continue;
-    groups.add(iommuGroup);
-    // By the group and not by the function, which may have gone since it was read.
-    const members = host.names(`${GROUPS}/${iommuGroup}/devices`, "iommuGroup");
+  for (const [iommuGroup, members] of membersOf(host, functions)) {
     for (const address of members.filter(isPciAddress)) {
       const known = functions.get(address)?.iommuGroup === iommuGroup;
       if (!known && reader.wasMeant(address)) found.set(address, { address, iommuGroup });
@@ -118,6 +112,26 @@ function leftOutOf(
     found.set(address, { address, ...(iommuGroup === undefined ? {} : { iommuGroup }) });
   }
   return [...found.values()].sort((a, b) => comparePciAddresses(a.address, b.address));
+}
+
+/**
+ * What is in the groups of some functions, by the groups and not by the functions, which may have gone
+ * since they were read.
+ */
+function membersOf(
+  { files, findings, unreadable }: FieldReader,
+  functions: ReadonlyMap<string, SnapshotFunction>,
+): ReadonlyMap<number, readonly string[]> {
+  return inFolder(files, GROUPS, (folder) => {
+    const groups = new FieldReader(files, findings, folder);
+    const found = new Map<number, readonly string[]>();
+    for (const { iommuGroup } of functions.values()) {
+      if (iommuGroup === undefined || found.has(iommuGroup)) continue;
+      found.set(iommuGroup, groups.names(`${iommuGroup}/devices`, "iommuGroup"));
+    }
+    unreadable.push(...groups.unreadable);
+    return found;
+  });
 }
 
 function iommuUnits(host: FieldReader): string[] {

@@ -12,6 +12,8 @@ const IORESOURCE_PREFETCH = 0x2000n;
 const IORESOURCE_MEM_64 = 0x100000n;
 
 const BARS = 6;
+/** A BAR that is not implemented. */
+const NONE = "0x0000000000000000 0x0000000000000000 0x0000000000000000";
 const LINE = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16})$/;
 
 /**
@@ -32,7 +34,7 @@ const LINE = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16})$/;
 export function parseResource(text: string): SnapshotBar[] {
   const bars: SnapshotBar[] = [];
   for (const [index, line] of text.split("\n").slice(0, BARS).entries()) {
-    if (line === "") continue;
+    if (line === "" || line === NONE) continue;
     const found = LINE.exec(line);
     if (found === null) {
       throw new SyntaxError(

@@ -5,7 +5,7 @@
  * @module
  */
 import { isPciAddress } from "./address.ts";
-import { configHeader } from "./config_space.ts";
+import { CONFIG_HEADER_BYTES, configIds } from "./config_space.ts";
 import type { SnapshotBar } from "./snapshot.ts";
 import type { PlacedFunction, PlacedName, SnapshotDraft } from "./snapshot_fields.ts";
 import type { ProblemSink, ValuePlace } from "./snapshot_problem.ts";
@@ -82,8 +82,9 @@ function checkPhysfn(
 /** A virtual function has no ids of its own in its header, and a function without power none at all. */
 function checkConfig(each: PlacedFunction, problems: ProblemSink): void {
   const { entry } = each;
-  const header = configHeader(entry.config);
-  if (header === undefined || entry.physfn !== undefined || header.vendor === "ffff") return;
+  if (entry.physfn !== undefined || entry.config.length < CONFIG_HEADER_BYTES) return;
+  const header = configIds(entry.config);
+  if (header.vendor === "ffff") return;
   if (header.vendor === entry.vendor && header.device === entry.device) return;
   const why =
     `its header is that of ${header.vendor}:${header.device}, and the function is ${entry.vendor}:${entry.device}`;

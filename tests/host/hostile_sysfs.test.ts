@@ -4,7 +4,14 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 import { namesAmong } from "../../host/device_names.ts";
-import { type Files, FilesError, type FileStatus, type Folder, inFolder } from "../../host/files.ts";
+import {
+  type Files,
+  FilesError,
+  type FileStatus,
+  type Folder,
+  FolderByPath,
+  inFolder,
+} from "../../host/files.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import { printSnapshot } from "../../host/print_snapshot.ts";
 import { readKernelConfig } from "../../host/kernel_config.ts";
@@ -311,7 +318,11 @@ class Watched implements Files {
     return this.files.status(path);
   }
   inFolder<T>(path: string, use: (folder: Folder) => T): T {
-    this.before(path);
+    try {
+      this.before(path);
+    } catch {
+      return use(new FolderByPath(this, path));
+    }
     return inFolder(this.files, path, (folder) => use(new WatchedFolder(folder, this.before)));
   }
 }
