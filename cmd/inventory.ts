@@ -44,7 +44,7 @@ interface Flags {
 async function inventory(this: Context, flags: Flags): Promise<void> {
   const { format, device, out, sim, matrix } = flags;
   const host = await planningHost(this, sim);
-  const listed = takeInventory(host, matrix ? undefined : device);
+  const listed = await takeInventory(host, matrix ? undefined : device);
   const read = flags.owners ? withOwners(listed, host) : listed;
   const found = flags.probe ? await probedBy(read, flags) : read;
   const taken = flags.redact ? { ...found, snapshot: redactSnapshot(found.snapshot) } : found;

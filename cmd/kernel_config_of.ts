@@ -11,8 +11,10 @@ import type { ThisHost } from "./prepare_plan.ts";
  *
  * @param host this one, or a simulated one
  */
-export function kernelConfigOf({ files, release, simulated }: ThisHost): KernelConfigRead {
-  if (simulated === undefined) return readKernelConfig(files, release);
+export async function kernelConfigOf(
+  { files, release, simulated }: ThisHost,
+): Promise<KernelConfigRead> {
+  if (simulated === undefined) return await readKernelConfig(files, release);
   const { config } = simulated.kernel;
   return { ...(config === undefined ? {} : { config }), unreadable: [], findings: [] };
 }

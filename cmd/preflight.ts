@@ -215,7 +215,7 @@ async function hostOf(
     return { facts: await readInventory(file), process: { source: "inventory" } };
   }
   const bare = await planningHost(context, sim);
-  const { config } = kernelConfigOf(bare);
+  const { config } = await kernelConfigOf(bare);
   const host = { ...bare, ...(config === undefined ? {} : { config }) };
   const process = sim === undefined ? ofThisHost(host.files) : { source: "simulated" as const };
   return { facts: factsOf(host, sim), process };

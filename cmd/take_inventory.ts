@@ -20,13 +20,13 @@ import type { ThisHost } from "./prepare_plan.ts";
  * @param devices addresses of the functions that are wanted, which must be there; absent: all
  * @throws {CommandError} host not ready: there is no PCI here, or no such device
  */
-export function takeInventory(
+export async function takeInventory(
   host: ThisHost,
   devices: readonly string[] | undefined,
-): TakenSnapshot {
+): Promise<TakenSnapshot> {
   const wanted = devices === undefined ? undefined : new Set(devices);
   const taken = host.simulated === undefined
-    ? readOwn(host, wanted)
+    ? await readOwn(host, wanted)
     : ofFile(host.simulated, wanted);
   const there = new Set(taken.snapshot.functions.map(({ address }) => address));
   for (const address of wanted ?? []) {
@@ -46,9 +46,12 @@ function ofFile(simulated: HostSnapshot, wanted: ReadonlySet<string> | undefined
   return { snapshot, skipped: [], findings: [] };
 }
 
-function readOwn(host: ThisHost, wanted: ReadonlySet<string> | undefined): TakenSnapshot {
+async function readOwn(
+  host: ThisHost,
+  wanted: ReadonlySet<string> | undefined,
+): Promise<TakenSnapshot> {
   try {
-    const kernel = readKernelConfig(host.files, host.release);
+    const kernel = await readKernelConfig(host.files, host.release);
     const taken = readSnapshot(
       host.files,
       { ...host, ...(kernel.config === undefined ? {} : { config: kernel.config }) },

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { gunzipSync } from "node:zlib";
 import type { Finding } from "./field_reader.ts";
 import { type Files, FilesError } from "./files.ts";
 import { KERNEL_OPTIONS, type KernelOption } from "./kernel_options.ts";
@@ -29,12 +28,12 @@ const RELEASE = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$/;
  * @param files where to read
  * @param release of the kernel, for the name of the file
  */
-export function readKernelConfig(files: Files, release: string): KernelConfigRead {
+export async function readKernelConfig(files: Files, release: string): Promise<KernelConfigRead> {
   const unreadable: Unreadable[] = [];
   const findings: Finding[] = [];
   for (const path of placesOf(release)) {
     try {
-      const config = parseKernelConfig(unpacked(files.read(path, MOST_PACKED)));
+      const config = parseKernelConfig(await unpacked(files.read(path, MOST_PACKED)));
       if (config !== undefined) return { config, unreadable, findings };
       findings.push({ path, why: "it names no option of a kernel" });
     } catch (error) {
@@ -62,11 +61,29 @@ function placesOf(release: string): readonly string[] {
   return ["/proc/config.gz", ...named];
 }
 
-/** @throws {Error} of zlib: no gzip, or more than is read */
-function unpacked(bytes: Uint8Array): string {
+/** @throws {Error} it is no gzip, or unpacks to more than is read */
+async function unpacked(bytes: Uint8Array): Promise<string> {
   const packed = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  const plain = packed ? gunzipSync(bytes, { maxOutputLength: MOST_UNPACKED }) : bytes;
-  return new TextDecoder().decode(plain);
+  return new TextDecoder().decode(packed ? await unzipped(bytes) : bytes);
+}
+
+/** By the runtime's streams: node's zlib takes longer to load than all else does here. */
+async function unzipped(bytes: Uint8Array): Promise<Uint8Array> {
+  const packed = ReadableStream.from([new Uint8Array(bytes)]);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of packed.pipeThrough(new DecompressionStream("gzip"))) {
+    length += chunk.length;
+    if (length > MOST_UNPACKED) throw new RangeError(`it is more than ${MOST_UNPACKED} bytes long`);
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }
 
 function messageOf(error: unknown): string {

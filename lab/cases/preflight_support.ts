@@ -16,15 +16,15 @@ import { loadPolicySet } from "../../policy/load.ts";
  * @param flags of `bargate export` that decide the plan
  * @returns undefined if the policy is invalid
  */
-export function preflightHere(
+export async function preflightHere(
   text: string,
   flags: readonly string[] = [],
-): Preflight | undefined {
+): Promise<Preflight | undefined> {
   const { set } = loadPolicySet([{ file: "policy.yaml", text }]);
   if (set === undefined) return undefined;
   const files = new LinuxFiles();
   const release = kernelRelease();
-  const { config } = readKernelConfig(files, release);
+  const { config } = await readKernelConfig(files, release);
   assert.ok(config !== undefined, "the laboratory's kernel says how it was built");
   const host = { release, pageSize: pageSize(), config };
   const [account, limits] = [readOwnAccount(files), readOwnLimits(files)];
@@ -46,8 +46,11 @@ function valueOf(flags: readonly string[], name: string): string | undefined {
 }
 
 /** What can be exported must not be called impossible beforehand. */
-export function assertNoFalseAlarm(text: string, flags: readonly string[] = []): void {
-  const found = preflightHere(text, flags);
+export async function assertNoFalseAlarm(
+  text: string,
+  flags: readonly string[] = [],
+): Promise<void> {
+  const found = await preflightHere(text, flags);
   const errors = found?.diagnostics.filter(({ severity }) => severity === "error");
   assert.deepEqual(errors, [], "a false alarm of preflight");
 }

@@ -157,8 +157,11 @@ async function dmaBufs(): Promise<string> {
 }
 
 /** Of an invalid policy nothing is to be said of a host. */
-function saysBeforehand(text: string, { flags, code, names, status }: Refusal): void {
-  const found = preflightHere(text, flags);
+async function saysBeforehand(
+  text: string,
+  { flags, code, names, status }: Refusal,
+): Promise<void> {
+  const found = await preflightHere(text, flags);
   if (status === ExitStatus.invalidPolicy) return assert.equal(found, undefined);
   const [first] = found?.diagnostics ?? [];
   assert.equal(first?.code, code);
@@ -169,7 +172,7 @@ async function refuse(context: CaseContext, refusal: Refusal): Promise<void> {
   const before = await dmaBufs();
   const text = refusal.policy(context);
   const path = await writePolicy(context, text);
-  saysBeforehand(text, refusal);
+  await saysBeforehand(text, refusal);
   const marker = `${context.scratch}/started`;
   const ran = await context.bargate([
     ...["export", path, "--format", "json", ...refusal.flags ?? []],

@@ -103,7 +103,7 @@ export class LabExport {
     flags: readonly string[] = [],
   ): Promise<LabExport> {
     const path = await writePolicy(context, policy);
-    assertNoFalseAlarm(policy, flags);
+    await assertNoFalseAlarm(policy, flags);
     const importer = context.importer();
     const bargate = context.startBargate([
       "export",

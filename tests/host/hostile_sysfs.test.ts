@@ -440,9 +440,9 @@ Deno.test("whatever the files are, an inventory is taken and is sound", async ()
         if (content === undefined) delete tree[path];
         else tree[path] = content;
       }
-      await withTree(tree, (root) => {
+      await withTree(tree, async (root) => {
         const files = new LinuxFiles(root);
-        readKernelConfig(files, "7.3.4");
+        await readKernelConfig(files, "7.3.4");
         assertSound(readSnapshot(files, KERNEL));
       });
     }),

@@ -104,22 +104,22 @@ const CONFIG = [
   "",
 ].join("\n");
 
-Deno.test("the kernel's configuration is read from the first place that has it", () => {
+Deno.test("the kernel's configuration is read from the first place that has it", async () => {
   const boot = "/boot/config-7.3.4";
   const packed = new MemoryFiles({
     "/proc/config.gz": gzipSync(CONFIG),
     [boot]: CONFIG.replace("VFIO=m", "VFIO=y"),
   });
-  const { config, unreadable, findings } = readKernelConfig(packed, "7.3.4");
+  const { config, unreadable, findings } = await readKernelConfig(packed, "7.3.4");
   assert.deepEqual([unreadable, findings], [[], []]);
   assert.deepEqual(Object.keys(config ?? {}), [...KERNEL_OPTIONS]);
   const set = Object.entries(config ?? {}).filter(([, value]) => value !== "n");
   assert.deepEqual(set, [["CONFIG_VFIO", "m"], ["CONFIG_IOMMUFD", "y"]]);
-  const plain = readKernelConfig(new MemoryFiles({ [boot]: CONFIG }), "7.3.4");
+  const plain = await readKernelConfig(new MemoryFiles({ [boot]: CONFIG }), "7.3.4");
   assert.deepEqual(plain.config, config);
 });
 
-Deno.test("a configuration that is none, that bursts, or that may not be read is told, and the next place tried", () => {
+Deno.test("a configuration that is none, that bursts, or that may not be read is told, and the next place tried", async () => {
   const boot = "/boot/config-7.3.4";
   const cases: readonly [string, Uint8Array | string, RegExp][] = [
     ["no gzip", new Uint8Array([0x1f, 0x8b, 1, 2, 3]), /unpacked/],
@@ -129,7 +129,7 @@ Deno.test("a configuration that is none, that bursts, or that may not be read is
   ];
   for (const [what, content, why] of cases) {
     const files = new MemoryFiles({ "/proc/config.gz": content, [boot]: CONFIG });
-    const read = readKernelConfig(files, "7.3.4");
+    const read = await readKernelConfig(files, "7.3.4");
     assert.equal(read.config?.["CONFIG_VFIO"], "m", what);
     assert.match(read.findings[0]?.why ?? "", why, what);
   }
@@ -138,13 +138,13 @@ Deno.test("a configuration that is none, that bursts, or that may not be read is
       throw new FilesError(path, "forbidden", `Cannot read ${path}`);
     }
   }({});
-  assert.deepEqual(readKernelConfig(refusing, "7.3.4").unreadable[0], {
+  assert.deepEqual((await readKernelConfig(refusing, "7.3.4")).unreadable[0], {
     field: "kernel.config in /proc/config.gz",
     right: "CAP_DAC_READ_SEARCH",
   });
 });
 
-Deno.test("a release that is no file name leads nowhere", () => {
+Deno.test("a release that is no file name leads nowhere", async () => {
   const files = new MemoryFiles({ "/boot/config-../../etc/x": CONFIG });
-  assert.equal(readKernelConfig(files, "../../etc/x").config, undefined);
+  assert.equal((await readKernelConfig(files, "../../etc/x")).config, undefined);
 });
