@@ -8,7 +8,7 @@ import type { FileIdentity } from "../engine/kernel.ts";
 import { toCString } from "./c_string.ts";
 import { checked, reissued } from "./errno.ts";
 import { C, STRUCTS } from "./layouts.ts";
-import { libc } from "./libc.ts";
+import { readingLibc } from "./libc.ts";
 import { allocate, decode, type Values } from "./struct.ts";
 
 type Statx = Values<typeof STRUCTS.statx.fields>;
@@ -50,7 +50,7 @@ function statx(
 ): Statx {
   const out = allocate(STRUCTS.statx);
   const mask = C.STATX_BASIC_STATS;
-  checked("statx", subject, reissued(() => libc().statx(directory, path, flags, mask, out)));
+  checked("statx", subject, reissued(() => readingLibc().statx(directory, path, flags, mask, out)));
   return decode(STRUCTS.statx, out);
 }
 

@@ -18,9 +18,9 @@ import { ERRNO, reissued } from "./errno.ts";
 import { identifyPath } from "./file_identity.ts";
 import { KeptBytes } from "./kept_bytes.ts";
 import { C } from "./layouts.ts";
-import { libc } from "./libc.ts";
+import { readingLibc } from "./libc.ts";
 import { listDirectory } from "./list_directory.ts";
-import { openFolder, OpenFolder } from "./open_folder.ts";
+import { OpenFolder, openFolder } from "./open_folder.ts";
 import { readFile, readLink } from "./read_file.ts";
 import { resolveBelow } from "./resolve_path.ts";
 
@@ -159,7 +159,7 @@ export class LinuxFiles implements Files {
 
 function isThere(path: string): boolean {
   const name = toCString(path);
-  return reissued(() => libc().access(name, C.F_OK)) === 0;
+  return reissued(() => readingLibc().access(name, C.F_OK)) === 0;
 }
 
 function filesError(what: string, path: string, cause: unknown): unknown {

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { closeDescriptor, openPath } from "./descriptors.ts";
-import { fromCString } from "./c_string.ts";
+import { fromCString, toCString } from "./c_string.ts";
 import { checked, reissued } from "./errno.ts";
-import { C, STRUCTS } from "./layouts.ts";
-import { libc } from "./libc.ts";
+import { STRUCTS } from "./layouts.ts";
+import { readingLibc } from "./libc.ts";
+import { READING } from "./read_file.ts";
 import { getNumber } from "./struct.ts";
 
 const ENTRY = STRUCTS.dirent64.fields;
@@ -31,11 +31,12 @@ export interface Listing {
  * @throws {KernelError} ENOTDIR where it is none
  */
 export function listDirectory(path: string): Listing {
-  const folder = openPath(path, C.O_RDONLY | C.O_NONBLOCK | C.O_NOCTTY);
+  const name = toCString(path);
+  const fd = checked("open", path, reissued(() => readingLibc().open(name, READING, 0)));
   try {
-    return { names: namesOf(folder.number, path), through: folder.number };
+    return { names: namesOf(fd, path), through: fd };
   } finally {
-    closeDescriptor(folder);
+    readingLibc().close(fd);
   }
 }
 
@@ -49,7 +50,7 @@ export function listDirectory(path: string): Listing {
 export function namesOf(fd: number, path: string): string[] {
   const names: string[] = [];
   while (true) {
-    const got = reissued(() => libc().getdents64(fd, CHUNK, CHUNK_BYTES));
+    const got = reissued(() => readingLibc().getdents64(fd, CHUNK, CHUNK_BYTES));
     if (checked("getdents64", path, got) === 0) break;
     names.push(...namesIn(CHUNK.subarray(0, got)));
   }

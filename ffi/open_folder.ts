@@ -10,7 +10,7 @@ import { toCString } from "./c_string.ts";
 import { ERRNO } from "./errno.ts";
 import type { KeptBytes } from "./kept_bytes.ts";
 import { C } from "./layouts.ts";
-import { libc } from "./libc.ts";
+import { readingLibc } from "./libc.ts";
 import { namesOf } from "./list_directory.ts";
 import { PATH_MAX, READING, readOpen, SCRATCH, scratchText } from "./read_file.ts";
 
@@ -36,7 +36,7 @@ export interface FolderSource {
  * @returns the descriptor, of which nothing but its folder can be had; or the negative error number
  */
 export function openFolder(path: string): number {
-  return libc().open(toCString(path), C.O_PATH | C.O_CLOEXEC, 0);
+  return readingLibc().open(toCString(path), C.O_PATH | C.O_CLOEXEC, 0);
 }
 
 /** An open folder. Who opened it closes it. */
@@ -59,7 +59,7 @@ export class OpenFolder implements Folder {
 
   /** Closes it; what is read afterwards is read by the whole path. */
   close(): void {
-    if (this.#fd >= 0) libc().close(this.#fd);
+    if (this.#fd >= 0) readingLibc().close(this.#fd);
     this.#fd = -1;
   }
 
@@ -96,7 +96,7 @@ export class OpenFolder implements Folder {
       // What was wrong is said by who reads it by its path.
       return this.#source.byPath.namesIfThere(name);
     } finally {
-      libc().close(fd);
+      readingLibc().close(fd);
     }
   }
 
@@ -106,18 +106,18 @@ export class OpenFolder implements Folder {
     const fd = this.#open(name);
     if (fd < 0) return fd;
     const length = readOpen(fd, SCRATCH, limit, this.#sysfs);
-    libc().close(fd);
+    readingLibc().close(fd);
     return length;
   }
 
   #open(name: string): number {
     if (!this.#isPlain(name)) return -ERRNO.ELOOP;
     if (this.#source.rooted && this.#loadLink(name) >= 0) return -ERRNO.ELOOP;
-    return libc().openat(this.#fd, cName(name), READING, 0);
+    return readingLibc().openat(this.#fd, cName(name), READING, 0);
   }
 
   #loadLink(name: string): number {
-    return libc().readlinkat(this.#fd, cName(name), SCRATCH, PATH_MAX);
+    return readingLibc().readlinkat(this.#fd, cName(name), SCRATCH, PATH_MAX);
   }
 
   /** Whether the name can be given to the kernel: on the way to it there is nothing to follow. */

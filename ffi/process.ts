@@ -8,20 +8,20 @@ import type { ChildEnd } from "../engine/kernel.ts";
 import { fromCString } from "./c_string.ts";
 import { checked, ERRNO, reissued } from "./errno.ts";
 import { C, STRUCTS } from "./layouts.ts";
-import { libc } from "./libc.ts";
+import { libc, readingLibc } from "./libc.ts";
 import { allocate, decode } from "./struct.ts";
 
 const SIG_IGN = 1n;
 
 /** Bytes of a page (`sysconf(_SC_PAGESIZE)`). */
 export function pageSize(): number {
-  return checked("sysconf(_SC_PAGESIZE)", "this host", libc().sysconf(C._SC_PAGESIZE));
+  return checked("sysconf(_SC_PAGESIZE)", "this host", readingLibc().sysconf(C._SC_PAGESIZE));
 }
 
 /** `uname -r`. */
 export function kernelRelease(): string {
   const out = allocate(STRUCTS.utsname);
-  checked("uname", "this host", reissued(() => libc().uname(out)));
+  checked("uname", "this host", reissued(() => readingLibc().uname(out)));
   return fromCString(new Uint8Array(out.buffer).subarray(STRUCTS.utsname.fields.release.offset));
 }
 

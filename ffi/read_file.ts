@@ -6,7 +6,7 @@
 import { toCString } from "./c_string.ts";
 import { checked, reissuedAfter } from "./errno.ts";
 import { C } from "./layouts.ts";
-import { libc } from "./libc.ts";
+import { readingLibc } from "./libc.ts";
 
 /** The longest text of a symbolic link that Linux makes, bytes. */
 export const PATH_MAX = 4096n;
@@ -32,11 +32,11 @@ export const READING = C.O_RDONLY | C.O_NONBLOCK | C.O_NOCTTY | C.O_CLOEXEC;
  */
 export function readFile(path: string, limit: number, sysfs = false): Uint8Array<ArrayBuffer> {
   const name = toCString(path);
-  const open = () => libc().open(name, READING, 0);
+  const open = () => readingLibc().open(name, READING, 0);
   const fd = checked("open", path, reissuedAfter(open(), open));
   const bytes = limit <= SCRATCH.length ? SCRATCH : new Uint8Array(new ArrayBuffer(limit));
   const length = readOpen(fd, bytes, limit, sysfs);
-  libc().close(fd);
+  readingLibc().close(fd);
   return bytes.slice(0, checked("read", path, length));
 }
 
@@ -69,7 +69,7 @@ function readOnce(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: 
   const whole = from === 0 && to === SCRATCH.length && bytes === SCRATCH;
   const rest = whole ? SCRATCH : bytes.subarray(from, to);
   const size = whole ? SCRATCH_BYTES : BigInt(rest.length);
-  const read = () => libc().read(fd, rest, size);
+  const read = () => readingLibc().read(fd, rest, size);
   return reissuedAfter(read(), read);
 }
 
@@ -82,7 +82,7 @@ function readOnce(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: 
  */
 export function readLink(path: string): string {
   const name = toCString(path);
-  const read = () => libc().readlink(name, SCRATCH, PATH_MAX);
+  const read = () => readingLibc().readlink(name, SCRATCH, PATH_MAX);
   const length = reissuedAfter(read(), read);
   return scratchText(checked("readlink", path, length));
 }

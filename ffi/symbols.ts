@@ -16,13 +16,10 @@
 /** glibc's file name, the same on x86_64 and aarch64. */
 export const LIBC = "libc.so.6";
 
-/** Functions of libc by the name under which `ffi/` calls them. */
-export const SYMBOLS = {
+/** What reading files, and telling what was read, takes. To load these alone is far quicker. */
+export const READING_SYMBOLS = {
   /** `int *__errno_location(void)` */
   __errno_location: { parameters: [], result: "pointer" },
-
-  // Files
-
   /** `int open(const char *path, int flags, mode_t mode)` */
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   /** `int openat(int folder, const char *path, int flags, mode_t mode)` */
@@ -33,16 +30,6 @@ export const SYMBOLS = {
   read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   /** `ssize_t write(int fd, const void *buf, size_t count)` */
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
-  /** `ssize_t pread(int fd, void *buf, size_t count, off_t offset)` */
-  pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
-  /** `ssize_t pwrite(int fd, const void *buf, size_t count, off_t offset)` */
-  pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
-  /** `int ioctl(int fd, unsigned long request, void *argument)` */
-  ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
-  /** `int ioctl(int fd, unsigned long request, unsigned long value)` */
-  ioctl_value: { name: "ioctl", parameters: ["i32", "u32", "u64"], result: "i32" },
-  /** `int fcntl(int fd, int command, int argument)` */
-  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** `int access(const char *path, int mode)` */
   access: { parameters: ["buffer", "i32"], result: "i32" },
   /** `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)` */
@@ -53,6 +40,30 @@ export const SYMBOLS = {
   readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "i32" },
   /** `ssize_t getdents64(int fd, void *buf, size_t length)` */
   getdents64: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  /** `int poll(struct pollfd *fds, nfds_t count, int timeout)` */
+  poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
+  /** `long sysconf(int name)` */
+  sysconf: { parameters: ["i32"], result: "i32" },
+  /** `int uname(struct utsname *out)` */
+  uname: { parameters: ["buffer"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** Functions of libc by the name under which `ffi/` calls them. */
+export const SYMBOLS = {
+  ...READING_SYMBOLS,
+
+  // Files
+
+  /** `ssize_t pread(int fd, void *buf, size_t count, off_t offset)` */
+  pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
+  /** `ssize_t pwrite(int fd, const void *buf, size_t count, off_t offset)` */
+  pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
+  /** `int ioctl(int fd, unsigned long request, void *argument)` */
+  ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
+  /** `int ioctl(int fd, unsigned long request, unsigned long value)` */
+  ioctl_value: { name: "ioctl", parameters: ["i32", "u32", "u64"], result: "i32" },
+  /** `int fcntl(int fd, int command, int argument)` */
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** `int unlink(const char *path)` */
   unlink: { parameters: ["buffer"], result: "i32" },
   /** `int mkdir(const char *path, mode_t mode)` */
@@ -86,8 +97,6 @@ export const SYMBOLS = {
     nonblocking: true,
   },
 
-  /** `int poll(struct pollfd *fds, nfds_t count, int timeout)` */
-  poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
   /** `int inotify_init1(int flags)` */
   inotify_init1: { parameters: ["i32"], result: "i32" },
   /** `int inotify_add_watch(int fd, const char *path, uint32_t mask)` */
@@ -139,10 +148,6 @@ export const SYMBOLS = {
   geteuid: { parameters: [], result: "u32" },
   /** `gid_t getegid(void)` */
   getegid: { parameters: [], result: "u32" },
-  /** `long sysconf(int name)` */
-  sysconf: { parameters: ["i32"], result: "i32" },
-  /** `int uname(struct utsname *out)` */
-  uname: { parameters: ["buffer"], result: "i32" },
   /** `int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)` */
   prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
   /** `sighandler_t signal(int signum, sighandler_t handler)` */

@@ -5,7 +5,7 @@
  */
 import { checked, ERRNO, reissued } from "./errno.ts";
 import { C, STRUCTS } from "./layouts.ts";
-import { libc } from "./libc.ts";
+import { readingLibc } from "./libc.ts";
 import { encode } from "./struct.ts";
 
 /**
@@ -18,7 +18,7 @@ import { encode } from "./struct.ts";
  */
 export function writeAll(descriptor: number, bytes: Uint8Array<ArrayBuffer>): boolean {
   for (let rest = bytes; rest.length > 0;) {
-    const written = libc().write(descriptor, rest, BigInt(rest.length));
+    const written = readingLibc().write(descriptor, rest, BigInt(rest.length));
     if (written === -ERRNO.EPIPE) return false;
     if (written === -ERRNO.EAGAIN) untilWritable(descriptor);
     else if (written !== -ERRNO.EINTR) {
@@ -30,6 +30,6 @@ export function writeAll(descriptor: number, bytes: Uint8Array<ArrayBuffer>): bo
 
 function untilWritable(descriptor: number): void {
   const argument = encode(STRUCTS.pollfd, { fd: descriptor, events: C.POLLOUT });
-  const poll = () => libc().poll(argument, 1n, -1);
+  const poll = () => readingLibc().poll(argument, 1n, -1);
   checked("poll", `descriptor ${descriptor}`, reissued(poll));
 }

@@ -43,6 +43,8 @@ function digits(folder: Folder, name: string, count: number): string {
   const found = /^0x([0-9a-f]+)$/.exec(text)?.[1];
   if (found?.length === count) return found;
   throw new SyntaxError(
-    `Cannot read ${folder.path}/${name}: no ${count} hexadecimal digits (received ${JSON.stringify(text)})`,
+    `Cannot read ${folder.path}/${name}: no ${count} hexadecimal digits (received ${
+      JSON.stringify(text)
+    })`,
   );
 }
