@@ -7,9 +7,6 @@
  * @module
  */
 import { buildCommand, buildRouteMap } from "@stricli/core";
-import { pathMatrix } from "../engine/path_matrix.ts";
-import { readOpeners, withOpeners } from "../host/open_by.ts";
-import { redactSnapshot } from "../host/redact.ts";
 import { printSnapshot } from "../host/print_snapshot.ts";
 import type { TakenSnapshot } from "../host/read_snapshot.ts";
 import { snapshotProblems } from "../host/snapshot_problems.ts";
@@ -18,15 +15,11 @@ import { deviceArgument } from "./device_argument.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { diffCommand } from "./inventory_diff.ts";
-import { inventoryTable } from "./output/inventory_table.ts";
-import { pathMatrixJson } from "./output/path_matrix_json.ts";
-import { pathMatrixTable } from "./output/path_matrix_table.ts";
 import { writePieces } from "./output/write_pieces.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { planningHost } from "./planning_host.ts";
 import { SIM_FLAG } from "./plan_flags.ts";
-import type { ThisHost } from "./prepare_plan.ts";
 import { shortcomings, takeInventory } from "./take_inventory.ts";
 import { writePrivate } from "./write_private.ts";
 
@@ -45,15 +38,13 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
   const { format, device, out, sim, matrix } = flags;
   const host = await planningHost(this, sim);
   const listed = await takeInventory(host, matrix ? undefined : device);
-  const read = flags.owners ? withOwners(listed, host) : listed;
+  const read = flags.owners ? (await loadChanges()).withOwners(listed, host) : listed;
   const found = flags.probe ? await probedBy(read, flags) : read;
-  const taken = flags.redact ? { ...found, snapshot: redactSnapshot(found.snapshot) } : found;
+  const taken = flags.redact ? (await loadChanges()).redacted(found) : found;
   const asJson = format === undefined ? out !== undefined : format === "json";
-  const pieces = matrix
-    ? matrixPieces(taken, device, asJson)
-    : asJson
+  const pieces = asJson && !matrix
     ? printSnapshot(taken.snapshot)
-    : [forPeople(taken, device)];
+    : (await loadViews()).viewOf(taken.snapshot, { device, matrix, asJson });
   if (out !== undefined && out !== "-") writePrivate(out, "the inventory", pieces);
   else writePieces(this.process.stdout, pieces);
   const doubts = asJson && !matrix ? refusals(taken) : [];
@@ -62,15 +53,15 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
   }
 }
 
-/** A simulated host has no processes but those that its inventory tells of. */
-function withOwners(taken: TakenSnapshot, { files, simulated }: ThisHost): TakenSnapshot {
-  if (simulated !== undefined) return taken;
-  const found = readOpeners(files, taken.snapshot.functions);
-  return {
-    ...taken,
-    snapshot: withOpeners(taken.snapshot, found),
-    findings: [...taken.findings, ...found.findings],
-  };
+/** What few ask for is loaded only then: the run-time reads what a literal import leads to at every start. */
+async function loadChanges(): Promise<typeof import("./change_inventory.ts")> {
+  const file = "./change_inventory.ts";
+  return await import(file);
+}
+
+async function loadViews(): Promise<typeof import("./view_inventory.ts")> {
+  const file = "./view_inventory.ts";
+  return await import(file);
 }
 
 /** With the kernel, by which devices are opened, only if that is asked for. */
@@ -84,24 +75,6 @@ async function probedBy(taken: TakenSnapshot, { device, sim }: Flags): Promise<T
   const file = "./probe_controllers.ts";
   const loaded: typeof import("./probe_controllers.ts") = await import(file);
   return await loaded.probeControllers(taken, device);
-}
-
-/** What is above a wanted function is in the file, for the file must be whole, but not in the table. */
-function forPeople({ snapshot }: TakenSnapshot, device: Flags["device"]): string {
-  const wanted = device === undefined ? undefined : new Set(device);
-  return inventoryTable(snapshot, ({ address }) => wanted?.has(address) ?? true);
-}
-
-/** With any importer, wherever it is, and so of the whole host. */
-function matrixPieces(
-  { snapshot }: TakenSnapshot,
-  device: Flags["device"],
-  asJson: boolean,
-): readonly string[] {
-  const wanted = device === undefined ? undefined : new Set(device);
-  const matrix = pathMatrix(snapshot, ({ address }) => wanted?.has(address) ?? true);
-  const { release } = snapshot.kernel;
-  return [...asJson ? pathMatrixJson(matrix, release) : pathMatrixTable(matrix)];
 }
 
 /** What is left out can leave a hole that `plan --inventory` would not accept: better said now. */

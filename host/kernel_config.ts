@@ -20,6 +20,12 @@ export interface KernelConfigRead {
 /** As the file lies there, and unpacked: a hundred times what kernels have today. */
 const MOST_PACKED = 8 << 20;
 const MOST_UNPACKED = 32 << 20;
+const ANY_OPTION = /^(?:# )?CONFIG_\w/m;
+/** There are thousands of options, and few that matter. */
+const WANTED = new RegExp(
+  `^(?:# )?(${KERNEL_OPTIONS.join("|")})(?!\\w)(?:=([ym])$| is not set$)?`,
+  "gm",
+);
 const RELEASE = /^[A-Za-z0-9][A-Za-z0-9._+~-]{0,127}$/;
 
 /**
@@ -108,15 +114,11 @@ function messageOf(error: unknown): string {
 export function parseKernelConfig(
   text: string,
 ): Record<KernelOption, KernelSwitch> | undefined {
+  if (!ANY_OPTION.test(text)) return undefined;
   const set = new Map<string, KernelSwitch>();
-  let lines = 0;
-  for (
-    const [, name = "", value] of text.matchAll(/^(?:# )?(CONFIG_\w+)(?:=([ym])$| is not set$)?/gm)
-  ) {
-    lines++;
+  for (const [, name = "", value] of text.matchAll(WANTED)) {
     set.set(name, value === "y" || value === "m" ? value : "n");
   }
-  if (lines === 0) return undefined;
   const found = KERNEL_OPTIONS.map((name) => [name, set.get(name) ?? "n"] as const);
   return Object.fromEntries(found) as Record<KernelOption, KernelSwitch>;
 }
