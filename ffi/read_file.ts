@@ -14,9 +14,9 @@ const DECODER = new TextDecoder();
 
 /** What one read of sysfs gives at most, bytes: less than that is the end (fs/kernfs/file.c). */
 const SYSFS_PAGE = 4096;
+const SYSFS_PAGE_SIZE = BigInt(SYSFS_PAGE);
 /** Files and links are read into this first: one buffer for all costs nothing to make. */
 export const SCRATCH = new Uint8Array(new ArrayBuffer(64 * 1024));
-const SCRATCH_BYTES = BigInt(SCRATCH.length);
 
 /** Opened non-blocking, so that a FIFO cannot hold the caller up. */
 export const READING = C.O_RDONLY | C.O_NONBLOCK | C.O_NOCTTY | C.O_CLOEXEC;
@@ -65,12 +65,12 @@ export function readOpen(
   return length;
 }
 
+/** The first read, which mostly is the only one, makes nothing that is thrown away. */
 function readOnce(fd: number, bytes: Uint8Array<ArrayBuffer>, from: number, to: number): number {
-  const whole = from === 0 && to === SCRATCH.length && bytes === SCRATCH;
-  const rest = whole ? SCRATCH : bytes.subarray(from, to);
-  const size = whole ? SCRATCH_BYTES : BigInt(rest.length);
-  const read = () => readingLibc().read(fd, rest, size);
-  return reissuedAfter(read(), read);
+  const rest = from === 0 ? bytes : bytes.subarray(from, to);
+  const size = to - from === SYSFS_PAGE ? SYSFS_PAGE_SIZE : BigInt(to - from);
+  const got = readingLibc().read(fd, rest, size);
+  return got < 0 ? reissuedAfter(got, () => readingLibc().read(fd, rest, size)) : got;
 }
 
 /**

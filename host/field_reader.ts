@@ -15,6 +15,7 @@ export interface Finding {
 
 /** An attribute of sysfs is a page at most. */
 const ATTRIBUTE_BYTES = 4096;
+const NONE: readonly string[] = [];
 const PRINTABLE = /^[\x20-\x7e]{1,256}$/;
 
 /** Reads optional fields, and keeps what went wrong. */
@@ -39,14 +40,17 @@ export class FieldReader {
 
   /** A printable text of one line; absent too if it is empty. */
   text(name: string, field?: string): string | undefined {
-    const text = this.#attempt(name, field, () => this.folder.textIfThere(name, ATTRIBUTE_BYTES));
-    if (text === undefined || text === "") return undefined;
-    return this.#printable(name, text);
+    const text = this.head(name, ATTRIBUTE_BYTES, field);
+    return text === undefined || text === "" ? undefined : this.#printable(name, text);
   }
 
   /** The beginning of a text of many lines, at most so many bytes of it. */
   head(name: string, bytes: number, field?: string): string | undefined {
-    return this.#attempt(name, field, () => this.folder.textIfThere(name, bytes));
+    try {
+      return this.folder.textIfThere(name, bytes);
+    } catch (error) {
+      return this.#note(name, field, error);
+    }
   }
 
   /** A decimal number of at most 31 bits; -1 is sysfs's word for none. */
@@ -61,28 +65,41 @@ export class FieldReader {
 
   /** The last name in the text of a link. */
   linkName(name: string, field?: string): string | undefined {
-    const text = this.#attempt(name, field, () => this.folder.linkIfThere(name));
-    return text === undefined
-      ? undefined
-      : this.#printable(name, text.slice(text.lastIndexOf("/") + 1));
+    try {
+      const text = this.folder.linkIfThere(name);
+      if (text === undefined) return undefined;
+      return this.#printable(name, text.slice(text.lastIndexOf("/") + 1));
+    } catch (error) {
+      return this.#note(name, field, error);
+    }
   }
 
   /** Names in a folder; none where there is no such folder. */
   names(name: string, field?: string): readonly string[] {
-    return this.#attempt(name, field, () => this.folder.namesIfThere(name)) ?? [];
+    try {
+      return this.folder.namesIfThere(name) ?? NONE;
+    } catch (error) {
+      return this.#note(name, field, error) ?? NONE;
+    }
   }
 
   /** A path without links. */
   realPath(path: string, field?: string): string | undefined {
-    return this.#attempt(path, field, () => this.files.realPath(path));
+    try {
+      return this.files.realPath(path);
+    } catch (error) {
+      return this.#note(path, field, error);
+    }
   }
 
   /** Owner and mode of a node. */
   access(path: string, field?: string): NodeAccess | undefined {
-    const status = this.#attempt(path, field, () => this.files.status(path));
-    if (status === undefined) return undefined;
-    const mode = status.permissions.toString(8).padStart(4, "0");
-    return { uid: status.uid, gid: status.gid, mode };
+    try {
+      const { uid, gid, permissions } = this.files.status(path);
+      return { uid, gid, mode: permissions.toString(8).padStart(4, "0") };
+    } catch (error) {
+      return this.#note(path, field, error);
+    }
   }
 
   #printable(name: string, text: string): string | undefined {
@@ -92,21 +109,16 @@ export class FieldReader {
     return undefined;
   }
 
-  /** @param field what it is called in the snapshot; the path itself if nothing else is said */
-  #attempt<T>(
-    name: string,
-    field: string | undefined,
-    read: () => T | undefined,
-  ): T | undefined {
-    try {
-      return read();
-    } catch (error) {
-      if (!(error instanceof FilesError)) throw error;
-      if (error.reason === "forbidden") {
-        this.unreadable.push({ field: field ?? this.#pathOf(name), right: "CAP_DAC_READ_SEARCH" });
-      } else if (error.reason === "other") this.find(name, error.message);
-      return undefined;
-    }
+  /**
+   * Keeps why something could not be read. Nothing is made for that beforehand: it is read 50,000 times.
+   *
+   * @param field what it is called in the snapshot; absent: by its path
+   */
+  #note(name: string, field: string | undefined, error: unknown): undefined {
+    if (!(error instanceof FilesError)) throw error;
+    if (error.reason === "forbidden") {
+      this.unreadable.push({ field: field ?? this.#pathOf(name), right: "CAP_DAC_READ_SEARCH" });
+    } else if (error.reason === "other") this.find(name, error.message);
   }
 
   #pathOf(name: string): string {

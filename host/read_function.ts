@@ -31,7 +31,7 @@ export function readFunction(
   files: Files,
   address: string,
   findings: Finding[] = [],
-): SnapshotFunction {
+): FunctionDraft {
   return inFolder(
     files,
     `${PCI_DEVICES}/${address}`,
@@ -39,11 +39,11 @@ export function readFunction(
   );
 }
 
-/** While it is put together. */
-type Draft = { -readonly [K in keyof SnapshotFunction]: SnapshotFunction[K] };
+/** A function while it is put together. */
+export type FunctionDraft = { -readonly [K in keyof SnapshotFunction]: SnapshotFunction[K] };
 
 /** `resource` comes last: what vanishes while it is read is missing then, and no half of it is kept. */
-function readWithin(address: string, fields: FieldReader): SnapshotFunction {
+function readWithin(address: string, fields: FieldReader): FunctionDraft {
   const { folder, files } = fields;
   const config = readConfig(fields);
   const group = fields.linkName("iommu_group", "iommuGroup");
@@ -51,7 +51,7 @@ function readWithin(address: string, fields: FieldReader): SnapshotFunction {
   const driver = fields.linkName("driver", "driver");
   const resets = fields.text("reset_method", "resetMethods") ?? "";
   const { vendor, device, class: code, subsystem } = readIdentity(folder, config);
-  const entry: Draft = {
+  const entry: FunctionDraft = {
     address,
     vendor,
     device,
@@ -80,8 +80,18 @@ function readWithin(address: string, fields: FieldReader): SnapshotFunction {
   return entry;
 }
 
-/** What is not known of a function has no key. */
-function set<K extends keyof Draft>(entry: Draft, key: K, value: Draft[K] | undefined): void {
+/**
+ * Sets a field of a function: what is not known of it has no key.
+ *
+ * @param entry the function
+ * @param key of the field
+ * @param value absent: not known
+ */
+export function set<K extends keyof FunctionDraft>(
+  entry: FunctionDraft,
+  key: K,
+  value: FunctionDraft[K] | undefined,
+): void {
   if (value !== undefined) entry[key] = value;
 }
 
@@ -133,7 +143,7 @@ export function groupNumber(name: string): number | undefined {
   return /^(?:0|[1-9][0-9]{0,8})$/.test(name) ? Number(name) : undefined;
 }
 
-function setGroup(entry: Draft, fields: FieldReader, group: string | undefined): void {
+function setGroup(entry: FunctionDraft, fields: FieldReader, group: string | undefined): void {
   if (group === undefined) return;
   const number = groupNumber(group);
   if (number === undefined) {
@@ -153,7 +163,7 @@ function readSriov(fields: FieldReader): SnapshotFunction["sriov"] {
 }
 
 /** `/sys/bus/pci/devices/BDF/vfio-dev/vfioN/dev` is there only if the kernel makes a cdev. */
-function setCdev(entry: Draft, fields: FieldReader): void {
+function setCdev(entry: FunctionDraft, fields: FieldReader): void {
   const name = fields.names("vfio-dev", "cdev").find((each) =>
     /^vfio(?:0|[1-9][0-9]{0,8})$/.test(each)
   );

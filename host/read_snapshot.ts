@@ -7,7 +7,7 @@ import { comparePciAddresses, isPciAddress } from "./address.ts";
 import { readDeviceNames } from "./device_names.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
 import { type Files, FilesError, inFolder } from "./files.ts";
-import { groupNumber, PCI_DEVICES, readFunction, virtualFunctions } from "./read_function.ts";
+import { groupNumber, PCI_DEVICES, readFunction, set, virtualFunctions } from "./read_function.ts";
 import { readCpu } from "./read_cpu.ts";
 import type { HostSnapshot, LeftOutFunction, NodeAccess, SnapshotFunction } from "./snapshot.ts";
 import { wholeOf } from "./whole_functions.ts";
@@ -15,6 +15,8 @@ import { wholeOf } from "./whole_functions.ts";
 const SLOTS = "/sys/bus/pci/slots";
 const IOMMU = "/sys/class/iommu";
 const NODES = "/dev/vfio";
+/** What a slot's address is shorter by than that of a function in it: `.0`. */
+const FUNCTION_DIGITS = 2;
 const GROUPS = "/sys/kernel/iommu_groups";
 
 /** What the kernel tells of itself, from the `Kernel` port. */
@@ -167,15 +169,10 @@ class FunctionReader {
     this.#tried.add(address);
     try {
       const entry = readFunction(this.host.files, address, this.host.findings);
-      const slot = this.#slots.get(address.replace(/\.[0-7]$/, ""));
-      const groupNode = this.#groupNode(entry);
-      const groupAccess = this.#groupAccess(groupNode);
-      this.functions.set(address, {
-        ...entry,
-        ...(slot === undefined ? {} : { slot }),
-        ...(groupNode === undefined ? {} : { groupNode }),
-        ...(groupAccess === undefined ? {} : { groupAccess }),
-      });
+      set(entry, "slot", this.#slots.get(address.slice(0, -FUNCTION_DIGITS)));
+      set(entry, "groupNode", this.#groupNode(entry));
+      set(entry, "groupAccess", this.#groupAccess(entry.groupNode));
+      this.functions.set(address, entry);
     } catch (error) {
       if (!(error instanceof FilesError) && !(error instanceof SyntaxError)) throw error;
       this.skip(address, error.message);
@@ -184,6 +181,7 @@ class FunctionReader {
 
   /** Without an IOMMU the kernel gives the node another name (`vfio_create_group`). */
   #groupNode({ iommuGroup, groupNode }: SnapshotFunction): string | undefined {
+    if (this.#nodes.size === 0) return groupNode;
     const other = `noiommu-${iommuGroup}`;
     return this.#nodes.has(other) && !this.#nodes.has(`${iommuGroup}`)
       ? `${NODES}/${other}`

@@ -33,7 +33,7 @@ const LINE = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16})$/;
  */
 export function parseResource(text: string): SnapshotBar[] {
   const bars: SnapshotBar[] = [];
-  for (const [index, line] of text.split("\n").slice(0, BARS).entries()) {
+  for (const [index, line] of text.split("\n", BARS).entries()) {
     if (line === "" || line === NONE) continue;
     const found = LINE.exec(line);
     if (found === null) {
