@@ -4,7 +4,7 @@
  * @module
  */
 import { configSubsystem } from "./config_space.ts";
-import type { Folder } from "./files.ts";
+import { FilesError, type Folder } from "./files.ts";
 
 /** What the kernel's folder of a function says that it is. */
 export interface FunctionIdentity {
@@ -20,6 +20,10 @@ export interface FunctionIdentity {
 /** An attribute of sysfs is a page at most. */
 const ATTRIBUTE_BYTES = 4096;
 
+/** All ids at once, as the kernel writes them for modprobe (`modalias_show`, drivers/pci/pci-sysfs.c). */
+const MODALIAS =
+  /^pci:v0000([0-9A-F]{4})d0000([0-9A-F]{4})sv[0-9A-F]{8}sd[0-9A-F]{8}bc([0-9A-F]{2})sc([0-9A-F]{2})i([0-9A-F]{2})$/;
+
 /**
  * Reads ids and class. Those of a virtual function stand in its files only: its registers have none.
  *
@@ -31,11 +35,31 @@ const ATTRIBUTE_BYTES = 4096;
 export function readIdentity(folder: Folder, config: Uint8Array): FunctionIdentity {
   const subsystem = configSubsystem(config);
   return {
-    vendor: digits(folder, "vendor", 4),
-    device: digits(folder, "device", 4),
+    ...fromModalias(folder) ?? {
+      vendor: digits(folder, "vendor", 4),
+      device: digits(folder, "device", 4),
+      class: digits(folder, "class", 6),
+    },
     ...(subsystem === undefined ? {} : { subsystem }),
-    class: digits(folder, "class", 6),
   };
+}
+
+/** One file in place of three. Whatever is wrong with it, the three say what they say. */
+function fromModalias(folder: Folder): Omit<FunctionIdentity, "subsystem"> | undefined {
+  const found = MODALIAS.exec(modalias(folder));
+  if (found === null) return undefined;
+  const [vendor = "", device = "", base = "", sub = "", programming = ""] = found.slice(1)
+    .map((digits) => digits.toLowerCase());
+  return { vendor, device, class: `${base}${sub}${programming}` };
+}
+
+function modalias(folder: Folder): string {
+  try {
+    return folder.textIfThere("modalias", ATTRIBUTE_BYTES) ?? "";
+  } catch (error) {
+    if (error instanceof FilesError) return "";
+    throw error;
+  }
 }
 
 function digits(folder: Folder, name: string, count: number): string {

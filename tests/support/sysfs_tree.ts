@@ -37,7 +37,7 @@ export function functionTree(fn: TreeFunction): Tree {
     [`${folder}/revision`]: "0x02\n",
     [`${folder}/class`]: `0x${fn.class}\n`,
     [`${folder}/irq`]: "0\n",
-    [`${folder}/modalias`]: `pci:v${fn.id[0]}d${fn.id[1]}\n`,
+    [`${folder}/modalias`]: modaliasOf(fn),
     [`${folder}/config`]: configOf(fn),
     [`${folder}/resource`]: lines.map((line) => `${line}\n`).join(""),
     [`${folder}/numa_node`]: "-1\n",
@@ -53,6 +53,15 @@ export function functionTree(fn: TreeFunction): Tree {
       [`${folder}/iommu_group`]: { link: `/sys/kernel/iommu_groups/${fn.group}` },
     }),
   };
+}
+
+/** As the kernel writes it for modprobe. */
+function modaliasOf({ id: [vendor, device], class: code }: TreeFunction): string {
+  const hex = (value: number, digits: number) =>
+    value.toString(16).toUpperCase().padStart(digits, "0");
+  const [base, sub, programming] = code.toUpperCase().match(/../g) ?? [];
+  return `pci:v${hex(vendor, 8)}d${hex(device, 8)}sv00001AF4sd00001100` +
+    `bc${base}sc${sub}i${programming}\n`;
 }
 
 function configOf({ id, class: classCode, config = new Uint8Array(192) }: TreeFunction) {
