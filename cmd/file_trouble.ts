@@ -4,6 +4,8 @@
  * @module
  */
 
+import { KernelError } from "../engine/kernel_error.ts";
+
 /** What was tried. */
 export type FileUse = "read" | "write";
 
@@ -63,5 +65,6 @@ function nameOf(error: unknown): string {
   if (error instanceof Deno.errors.IsADirectory) return "EISDIR";
   if (error instanceof Deno.errors.NotADirectory) return "ENOTDIR";
   if (error instanceof Deno.errors.FilesystemLoop) return "ELOOP";
+  if (error instanceof KernelError) return error.errnoName;
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -122,6 +122,7 @@ export class OpenFolder implements Folder {
 
   /** Whether the name can be given to the kernel: on the way to it there is nothing to follow. */
   #isPlain(name: string): boolean {
+    if (name === "" || name.includes("\0")) return false;
     return !this.#source.rooted || !name.includes("/");
   }
 }

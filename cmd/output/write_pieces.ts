@@ -3,8 +3,12 @@
  *
  * @module
  */
+import { KernelError } from "../../engine/kernel_error.ts";
 import { writeAll } from "../../ffi/write_all.ts";
 import type { TextOutput } from "../context.ts";
+import { CommandError } from "../errors.ts";
+import { ExitStatus } from "../exit_status.ts";
+import { fileTrouble } from "../file_trouble.ts";
 
 const GATHERED = 256 * 1024;
 /** Bytes that a UTF-16 code unit takes in UTF-8, at most. */
@@ -16,6 +20,7 @@ const ENCODER = new TextEncoder();
  *
  * @param output to write to; if its reader goes away nothing more is made
  * @param pieces of a text
+ * @throws {CommandError} refused: it cannot be written to
  */
 export function writePieces(output: TextOutput, pieces: Iterable<string>): void {
   const { descriptor } = output;
@@ -23,17 +28,34 @@ export function writePieces(output: TextOutput, pieces: Iterable<string>): void 
     for (const piece of pieces) output.write(piece);
     return;
   }
-  const gathered = new Uint8Array(new ArrayBuffer(GATHERED));
+  for (const bytes of gathered(pieces)) {
+    if (!written(descriptor, bytes)) return;
+  }
+}
+
+/** @returns false: the reader has gone */
+function written(descriptor: number, bytes: Uint8Array<ArrayBuffer>): boolean {
+  try {
+    return writeAll(descriptor, bytes);
+  } catch (cause) {
+    if (!(cause instanceof KernelError)) throw cause;
+    const message = `Cannot write the result: ${fileTrouble(cause, "write")}`;
+    throw new CommandError(message, ExitStatus.refused);
+  }
+}
+
+/** Each is good until the next is asked for. */
+function* gathered(pieces: Iterable<string>): Generator<Uint8Array<ArrayBuffer>, void> {
+  const room = new Uint8Array(new ArrayBuffer(GATHERED));
   let used = 0;
   for (const piece of pieces) {
     const most = piece.length * MOST_BYTES;
     if (used + most > GATHERED) {
-      if (!writeAll(descriptor, gathered.subarray(0, used))) return;
+      yield room.subarray(0, used);
       used = 0;
     }
-    if (most > GATHERED) {
-      if (!writeAll(descriptor, ENCODER.encode(piece))) return;
-    } else used += ENCODER.encodeInto(piece, gathered.subarray(used)).written;
+    if (most > GATHERED) yield ENCODER.encode(piece);
+    else used += ENCODER.encodeInto(piece, room.subarray(used)).written;
   }
-  writeAll(descriptor, gathered.subarray(0, used));
+  yield room.subarray(0, used);
 }

@@ -50,3 +50,17 @@ Deno.test("a process whose output nobody reads can end", async () => {
     await stdout.cancel();
   }
 });
+
+Deno.test("writePieces loses nothing when a full pipe does not block", async () => {
+  const { stdout, stderr, status } = start("pieces");
+  assert.equal(await slowly(stdout), TEXT);
+  assert.equal(await new Response(stderr).text(), "");
+  assert.equal((await status).code, 0);
+});
+
+Deno.test("writePieces: a reader that goes away ends it, and is no error", async () => {
+  const { stdout, stderr, status } = start("pieces");
+  await stdout.cancel();
+  assert.equal(await new Response(stderr).text(), "");
+  assert.equal((await status).code, 0);
+});

@@ -7,6 +7,7 @@
 import { systemClock } from "../../engine/clock.ts";
 import { textOutput } from "../../cmd/context.ts";
 import { EventPump } from "../../cmd/output/event_pump.ts";
+import { writePieces } from "../../cmd/output/write_pieces.ts";
 import { libc } from "../../ffi/libc.ts";
 
 const STDOUT = 1;
@@ -22,6 +23,11 @@ export const TEXT = Array.from(
 
 function text(): void {
   textOutput(Deno.stdout).write(TEXT);
+}
+
+/** Some pieces shorter than what is gathered, and one longer. */
+function pieces(): void {
+  writePieces(textOutput(Deno.stdout, STDOUT), TEXT.split(/(?<=\n)/));
 }
 
 async function pump(): Promise<void> {
@@ -40,7 +46,12 @@ async function stuck(): Promise<void> {
   Deno.exit(7);
 }
 
-const SCENARIOS: Readonly<Record<string, () => void | Promise<void>>> = { text, pump, stuck };
+const SCENARIOS: Readonly<Record<string, () => void | Promise<void>>> = {
+  text,
+  pieces,
+  pump,
+  stuck,
+};
 
 if (import.meta.main) {
   const [name = "", blocking] = Deno.args;

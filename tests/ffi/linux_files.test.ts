@@ -1,6 +1,6 @@
 import "../../ffi/preload.ts";
 import { deepEqual, equal, ok, throws } from "node:assert/strict";
-import { FilesError, type UnreadableReason } from "../../host/files.ts";
+import { FilesError, FolderByPath, type UnreadableReason } from "../../host/files.ts";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 
 async function withTree(
@@ -81,6 +81,105 @@ Deno.test("what cannot be read says why, by kind", async () => {
     throws(() => files.read("/sys"), isReason("other", "/sys"));
     throws(() => files.readLink(`${DEVICE}/vendor`), isReason("other", `${DEVICE}/vendor`));
     equal(files.exists("/sys/loop"), false);
+  });
+});
+
+Deno.test("in an open folder everything is as it is by its path", async () => {
+  await withTree(async (files, root) => {
+    await sysfs(root);
+    const folder = `${root}/sys/devices/pci0000:00/0000:00:01.0`;
+    await Deno.mkdir(`${folder}/vfio-dev/vfio3`, { recursive: true });
+    await Deno.writeFile(`${folder}/big`, new Uint8Array(200_000).fill(0x61));
+    await Deno.writeFile(`${folder}/odd`, new Uint8Array([0x61, 0xff, 0x0a, 0x0a]));
+    const links = { driver: "/sys/absolute", out: "../../../../../etc/passwd", loop: "loop" };
+    for (const [name, target] of Object.entries({ ...links, alias: "vendor", gone: "nowhere" })) {
+      await Deno.symlink(target, `${folder}/${name}`);
+    }
+    const names = [...files.list(DEVICE), "absent", "vendor/x", "vfio-dev/vfio3", "a\0b", ""];
+    const byPath = new FolderByPath(files, DEVICE);
+    files.inFolder(DEVICE, (open) => {
+      equal(open.path, DEVICE);
+      for (const name of names) {
+        for (const limit of [undefined, 3, 100_000]) {
+          same(() => open.read(name, limit), () => byPath.read(name, limit));
+          same(() => open.readText(name, limit), () => byPath.readText(name, limit));
+          same(() => open.textIfThere(name, limit), () => byPath.textIfThere(name, limit));
+        }
+        same(() => open.linkIfThere(name), () => byPath.linkIfThere(name));
+        same(() => open.namesIfThere(name), () => byPath.namesIfThere(name));
+      }
+    });
+  });
+});
+
+/** Both give the same, or throw the same. */
+function same(first: () => unknown, second: () => unknown): void {
+  deepEqual(outcome(first), outcome(second));
+}
+
+function outcome(step: () => unknown): unknown {
+  try {
+    return step();
+  } catch (error) {
+    ok(error instanceof FilesError);
+    return [error.reason, error.path, error.message];
+  }
+}
+
+Deno.test("a folder that is not there, or is none, shows it when it is read in", async () => {
+  await withTree(async (files, root) => {
+    await sysfs(root);
+    for (
+      const path of ["/sys/nowhere", "/sys/dangling", "/sys/loop", `${DEVICE}/vendor`, "/a\0b"]
+    ) {
+      files.inFolder(path, (folder) => {
+        throws(() => folder.read("vendor"), FilesError);
+        const reason = path === "/sys/loop" ? "other" : "absent";
+        if (reason === "absent") equal(folder.textIfThere("vendor"), undefined);
+        else throws(() => folder.textIfThere("vendor"), isReason(reason, `${path}/vendor`));
+      });
+    }
+  });
+});
+
+Deno.test("what is read in an open folder is of that folder, whatever takes its place", async () => {
+  await withTree(async (files, root) => {
+    await sysfs(root);
+    const real = `${root}/sys/devices/pci0000:00/0000:00:01.0`;
+    files.inFolder(DEVICE, (folder) => {
+      Deno.renameSync(real, `${real}.old`);
+      Deno.mkdirSync(real);
+      Deno.writeTextFileSync(`${real}/vendor`, "0x15b3\n");
+      equal(folder.readText("vendor"), "0x144d");
+    });
+    equal(files.inFolder(DEVICE, (folder) => folder.readText("vendor")), "0x15b3");
+  });
+});
+
+Deno.test("bytes read in an open folder stay what they are", async () => {
+  await withTree(async (files, root) => {
+    await sysfs(root);
+    const config = new Uint8Array([0x4d, 0x14, 0, 10]);
+    files.inFolder(DEVICE, (folder) => {
+      const all = Array.from({ length: 70_000 }, () => folder.read("config")).filter((bytes) =>
+        bytes.length !== 4 || bytes[0] !== 0x4d
+      );
+      deepEqual(all, []);
+      const first = folder.read("config");
+      folder.read("config").fill(0xff);
+      deepEqual(first, config);
+    });
+  });
+});
+
+Deno.test("a folder is closed in the end, also if reading throws", async () => {
+  await withTree(async (files, root) => {
+    await sysfs(root);
+    const before = [...Deno.readDirSync("/proc/self/fd")].length;
+    throws(() => files.inFolder(DEVICE, (folder) => folder.read("absent")), FilesError);
+    const late = files.inFolder(DEVICE, (folder) => folder);
+    equal([...Deno.readDirSync("/proc/self/fd")].length, before);
+    equal(late.readText("vendor"), "0x144d");
   });
 });
 
