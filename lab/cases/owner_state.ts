@@ -152,11 +152,11 @@ async function suspendedInD0Story(context: CaseContext): Promise<void> {
     id: ivshmem.id,
     slices: "{ offset: 0, length: 0x2000 }",
   });
-  assertNoFalseAlarm(text);
+  await assertNoFalseAlarm(text);
   await owner.control.must("low-power wakeup");
   const power = await asleep(context, ivshmem.address);
   assert.equal(power, "D0, suspended");
-  assert.deepEqual(errorsOf(text), ["BG2036"], "told beforehand");
+  assert.deepEqual(await errorsOf(text), ["BG2036"], "told beforehand");
   const path = await writePolicy(context, text);
   const ran = await context.bargate(["export", path, "--exec", "--", "/bin/true"]);
   assert.equal(ran.status, 4, ran.stderr);
@@ -168,8 +168,8 @@ async function suspendedInD0Story(context: CaseContext): Promise<void> {
 }
 
 /** What stands in the way of an export, by preflight. */
-function errorsOf(policy: string): readonly string[] {
-  const found = preflightHere(policy)?.diagnostics ?? [];
+async function errorsOf(policy: string): Promise<readonly string[]> {
+  const found = (await preflightHere(policy))?.diagnostics ?? [];
   return found.filter(({ severity }) => severity === "error").map(({ code }) => code);
 }
 
@@ -193,7 +193,7 @@ async function refusedStory(context: CaseContext, sleep: Sleep): Promise<void> {
   await sleep.enter(owner, pmcsr);
   const power = sleep.runtime ? await asleep(context) : await powerOf(context);
   context.figure("power state and runtime status", power);
-  assert.deepEqual(errorsOf(text), ["BG2036"], "told beforehand");
+  assert.deepEqual(await errorsOf(text), ["BG2036"], "told beforehand");
   const ran = await context.bargate(["export", path, "--exec", "--", "/bin/true"]);
   assert.equal(ran.status, 4, ran.stderr);
   assert.match(ran.stderr, /it is in low power .* let its owner end that first/);
