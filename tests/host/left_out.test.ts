@@ -106,7 +106,7 @@ Deno.test("a wanted function that cannot be read does not keep the others' group
   assert.deepEqual(sound.snapshot.functions.map(({ address }) => address), [SSD, OTHER, NIC]);
   const spoilt = await taken({
     ...MEMBERS,
-    [`/sys/devices/${BUS}/${OTHER}/vendor`]: "garbage\n",
+    [`/sys/devices/${BUS}/${OTHER}/resource`]: "garbage\n",
   }, wanted);
   assert.deepEqual(spoilt.snapshot.functions.map(({ address }) => address), [SSD, NIC]);
   assert.deepEqual(spoilt.snapshot.leftOut?.map(({ address }) => address), [OTHER]);
