@@ -7,7 +7,7 @@ import { loadPolicySet, type LoadResult } from "../policy/load.ts";
 import { formatQuantity } from "../policy/quantity.ts";
 import type { Context } from "./context.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { humanSummary, summarize, type Summary } from "./output/summary.ts";
+import { humanSummary, summarize, type Summary, type Verdict } from "./output/summary.ts";
 import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
 
 /** Formats of the result. */
@@ -38,43 +38,54 @@ export async function checkFiles(
   const { pageSize } = flags;
   const result = loadPolicySet(files, pageSize === undefined ? {} : { pageSize });
   const summary = summarize(result.diagnostics, result);
-  context.process.stdout.write(await format(flags, { result, summary, files, context }));
-  const refused = result.set === undefined || (flags.denyWarnings && summary.warnings > 0);
+  const verdict = verdictOf(flags, result, summary);
+  context.process.stdout.write(await format(flags, { result, summary, verdict, files, context }));
+  const refused = verdict.policy === undefined || verdict.refused !== undefined;
   return refused ? ExitStatus.invalidPolicy : ExitStatus.done;
+}
+
+function verdictOf({ denyWarnings }: CheckFlags, { set }: LoadResult, summary: Summary): Verdict {
+  if (set === undefined) return {};
+  const policy = set.digest;
+  if (!denyWarnings || summary.warnings === 0) return { policy };
+  return { policy, refused: "Cannot accept warnings (--deny-warnings)" };
 }
 
 interface Outcome {
   readonly result: LoadResult;
   readonly summary: Summary;
+  readonly verdict: Verdict;
   readonly files: readonly PolicyFile[];
   readonly context: Context;
 }
 
 /** Writers are loaded when they have something to write: most runs find nothing. */
 async function format(flags: CheckFlags, outcome: Outcome): Promise<string> {
-  const { result, summary, files } = outcome;
+  const { result: { diagnostics }, summary, verdict, files } = outcome;
   switch (flags.format) {
     case "sarif":
-      return (await import("./output/sarif.ts")).sarifDiagnostics(result.diagnostics);
+      return (await import("./output/sarif.ts")).sarifDiagnostics(diagnostics, verdict);
     case "github":
-      return (await import("./output/github.ts")).githubDiagnostics(result.diagnostics);
+      return (await import("./output/github.ts")).githubDiagnostics(diagnostics, verdict);
     case "junit": {
       const { junitDiagnostics } = await import("./output/junit.ts");
-      return junitDiagnostics(result.diagnostics, files.map(({ file }) => file));
+      return junitDiagnostics(diagnostics, files.map(({ file }) => file), flags.denyWarnings);
     }
     case "json":
-      return (await import("./output/json.ts")).jsonDiagnostics(result.diagnostics, summary);
+      return (await import("./output/json.ts")).jsonDiagnostics(diagnostics, summary, verdict);
     case "jsonl":
-      return (await import("./output/jsonl.ts")).jsonlDiagnostics(result.diagnostics, summary);
+      return (await import("./output/jsonl.ts")).jsonlDiagnostics(diagnostics, summary, verdict);
     case "human":
       return await forPeople(flags, outcome);
   }
 }
 
 async function forPeople(flags: CheckFlags, outcome: Outcome): Promise<string> {
-  const { result, summary } = outcome;
+  const { result, summary, verdict: { policy, refused } } = outcome;
   const diagnostics = result.diagnostics.length === 0 ? "" : `${await framed(outcome)}\n`;
-  const verdict = result.set === undefined ? "invalid" : `valid ${result.set.digest}`;
+  const verdict = policy === undefined
+    ? "invalid"
+    : `${refused === undefined ? "valid" : "refused by --deny-warnings"} ${policy}`;
   const pages = flags.pageSize === undefined
     ? "page size 4KiB assumed (--page-size)"
     : `page size ${formatQuantity(BigInt(flags.pageSize))}`;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Diagnostic, Severity } from "../../policy/diagnostic.ts";
+import type { Verdict } from "./summary.ts";
 import { visible } from "./visible.ts";
 
 const COMMANDS: Readonly<Record<Severity, string>> = {
@@ -13,7 +14,7 @@ const COMMANDS: Readonly<Record<Severity, string>> = {
 };
 
 /**
- * One line for each diagnostic.
+ * One line for each diagnostic, and one for why the run fails where no error says it.
  *
  * @example
  * ```ts
@@ -24,8 +25,13 @@ const COMMANDS: Readonly<Record<Severity, string>> = {
  * assert.equal(githubDiagnostics([found]), "::error title=BG1101,file=a.yaml,line=2,col=3::Cannot\n");
  * ```
  */
-export function githubDiagnostics(diagnostics: readonly Diagnostic[]): string {
-  return diagnostics.map((found) => `${commandOf(found)}\n`).join("");
+export function githubDiagnostics(
+  diagnostics: readonly Diagnostic[],
+  { refused }: Verdict = {},
+): string {
+  const all = diagnostics.map(commandOf);
+  if (refused !== undefined) all.push(`::error title=bargate::${escapeText(visible(refused))}`);
+  return all.map((command) => `${command}\n`).join("");
 }
 
 function commandOf(found: Diagnostic): string {

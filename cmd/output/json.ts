@@ -4,10 +4,14 @@
  * @module
  */
 import type { Diagnostic } from "../../policy/diagnostic.ts";
-import type { Summary } from "./summary.ts";
+import type { Summary, Verdict } from "./summary.ts";
 import { jsonText } from "./json_text.ts";
 
-/** `{"diagnostics":[…],"summary":{…}}` */
-export function jsonDiagnostics(diagnostics: readonly Diagnostic[], summary: Summary): string {
-  return `${jsonText({ diagnostics, summary })}\n`;
+/** `{"diagnostics":[…],"policy":"sha256:…","summary":{…}}` */
+export function jsonDiagnostics(
+  diagnostics: readonly Diagnostic[],
+  summary: Summary,
+  verdict: Verdict = {},
+): string {
+  return `${jsonText({ diagnostics, ...verdict, summary })}\n`;
 }

@@ -60,18 +60,20 @@ function caseElement({ group, name, failure, output }: JunitCase): string {
  * A case for each file; it fails when the file has errors.
  *
  * @param files all that were checked, so that those without diagnostics are seen to have passed
+ * @param denyWarnings whether it fails for warnings too
  */
 export function junitDiagnostics(
   diagnostics: readonly Diagnostic[],
   files: readonly string[],
+  denyWarnings = false,
 ): string {
+  const fails = ({ severity }: Diagnostic) =>
+    severity === "error" || (denyWarnings && severity === "warning");
   const byFile = Map.groupBy(diagnostics, ({ file }) => file ?? "");
   const cases = files.map((file): JunitCase => {
     const found = byFile.get(file) ?? [];
-    const [first, ...rest] = found.filter(({ severity }) => severity === "error");
-    const other = found.filter(({ severity }) => severity !== "error").map(diagnosticLine).join(
-      "\n",
-    );
+    const [first, ...rest] = found.filter(fails);
+    const other = found.filter((one) => !fails(one)).map(diagnosticLine).join("\n");
     const text = first === undefined ? "" : [first, ...rest].map(diagnosticLine).join("\n");
     return {
       group: "policy",

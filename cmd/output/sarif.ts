@@ -7,6 +7,7 @@ import { CODES } from "../../policy/codes.ts";
 import type { Diagnostic, Severity } from "../../policy/diagnostic.ts";
 import { HOST_CODES } from "../../policy/host_codes.ts";
 import { jsonText } from "./json_text.ts";
+import type { Verdict } from "./summary.ts";
 
 const SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json";
 
@@ -21,17 +22,21 @@ interface Rule {
 const RULES: ReadonlyMap<string, Rule> = new Map(Object.entries({ ...CODES, ...HOST_CODES }));
 
 /**
- * One run of `bargate` with one result for each diagnostic.
+ * One run of `bargate` with one result for each diagnostic; the verdict is among its properties.
  *
  * @returns a SARIF log, as text
  */
-export function sarifDiagnostics(diagnostics: readonly Diagnostic[]): string {
+export function sarifDiagnostics(
+  diagnostics: readonly Diagnostic[],
+  verdict: Verdict = {},
+): string {
   const codes = [...new Set(diagnostics.map(({ code }) => code))].sort();
   const run = {
     tool: { driver: { name: "bargate", rules: codes.map(ruleOf) } },
     // Columns of diagnostics are those of editors.
     columnKind: "utf16CodeUnits",
     results: diagnostics.map((found) => resultOf(found, codes.indexOf(found.code))),
+    ...(Object.keys(verdict).length === 0 ? {} : { properties: verdict }),
   };
   return `${jsonText({ $schema: SCHEMA, version: "2.1.0", runs: [run] })}\n`;
 }

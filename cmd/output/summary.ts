@@ -14,6 +14,14 @@ export interface Summary {
   readonly exports: number;
 }
 
+/** What a program is told of the set as a whole; what is absent does not hold. */
+export interface Verdict {
+  /** Digest of what the set means; absent when it is invalid. */
+  readonly policy?: string;
+  /** Why the run has failed although the set is valid. */
+  readonly refused?: string;
+}
+
 /**
  * Counts.
  *

@@ -33,6 +33,7 @@ Deno.test("sarif output of every diagnostic of the corpus is valid by the offici
   const text = sarifDiagnostics(everyBadPolicy());
   assert.ok(validate(JSON.parse(text)), JSON.stringify(validate.errors?.slice(0, 3)));
   assert.ok(validate(JSON.parse(sarifDiagnostics([]))));
+  assert.ok(validate(JSON.parse(sarifDiagnostics([], { policy: "sha256:00", refused: "no" }))));
   assert.equal(validate(JSON.parse(text.replace('"level":"error"', '"level":"bad"'))), false);
 });
 

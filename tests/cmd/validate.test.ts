@@ -146,6 +146,42 @@ Deno.test("validate: --deny-warnings turns a warning into status 3", async () =>
   const denied = await bargate(["validate", "--deny-warnings", file]);
   assert.equal(denied.status, ExitStatus.invalidPolicy);
   assert.match(denied.stdout, /^warning\[BG1303\]/);
+  assert.match(
+    denied.stdout,
+    /\nrefused by --deny-warnings sha256:[0-9a-f]{64}: 0 errors, 1 warning /,
+  );
+  const shown: readonly (readonly [string, RegExp])[] = [
+    ["junit", /failures="1"[^]*<failure message="[^]*warning\[BG1303\]/],
+    ["json", /"refused":"Cannot accept warnings \(--deny-warnings\)"/],
+    ["jsonl", /\n\{[^\n]*"refused":"Cannot accept warnings/],
+    ["sarif", /"properties":\{[^}]*"refused":"Cannot accept warnings/],
+    ["github", /^::warning [^]*\n::error title=bargate::Cannot accept warnings/],
+  ];
+  for (const [format, text] of shown) {
+    const { status, stdout } = await bargate([
+      "validate",
+      "--deny-warnings",
+      "--format",
+      format,
+      file,
+    ]);
+    assert.equal(status, ExitStatus.invalidPolicy, format);
+    assert.match(stdout, text, format);
+  }
+});
+
+Deno.test("validate: programs are told the digest of a valid set, and none of another", async () => {
+  const of = async (format: string, file: string) =>
+    (await bargate(["validate", "--format", format, file])).stdout;
+  const good = "good/minimal.yaml";
+  const digest = /sha256:[0-9a-f]{64}/.exec(await of("human", good))?.[0];
+  assert.ok(digest !== undefined);
+  assert.equal(JSON.parse(await of("json", good)).policy, digest);
+  assert.equal(JSON.parse(await of("jsonl", good)).policy, digest);
+  assert.equal(JSON.parse(await of("sarif", good)).runs[0].properties.policy, digest);
+  for (const format of ["json", "jsonl", "sarif"]) {
+    assert.doesNotMatch(await of(format, "bad/overlap.yaml"), /sha256:/, format);
+  }
 });
 
 Deno.test("validate: --page-size is used and said", async () => {
