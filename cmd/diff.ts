@@ -51,9 +51,11 @@ function humanText(differences: readonly (Difference | TermDifference)[]): strin
 function lineOf(each: Difference | TermDifference): string {
   const { kind, importer, device, bar } = each;
   const what = bytesText(each);
-  return "level" in each
-    ? `${kind}: ${importer} may ${each.level} ${device} BAR ${bar}${whereText(each)}: ${what}`
-    : `${kind}: ${importer} has ${device} BAR ${bar} with ${each.term} ${each.new}, not ${each.old}: ${what}`;
+  if ("term" in each) {
+    const may = each.level === undefined ? "" : `, to ${each.level},`;
+    return `${kind}: ${importer} has ${device} BAR ${bar}${may} with ${each.term} ${each.new}, not ${each.old}: ${what}`;
+  }
+  return `${kind}: ${importer} may ${each.level} ${device} BAR ${bar}${whereText(each)}: ${what}`;
 }
 
 function bytesText({ region, bytes }: Difference | TermDifference): string {

@@ -1,10 +1,13 @@
 /**
  * Terms on which bytes are held: for how long, over a reset or not, and by what they can be taken
- * back. Of several rules that give the same bytes to the same importer, the loosest one counts.
+ * back. Of several rules that give the same bytes to the same importer, the loosest one counts, and
+ * what only one of them says at once.
  *
  * @module
  */
-import { type Interval, normalized } from "./interval.ts";
+import { combinations } from "./diff_combinations.ts";
+import { type Level, LEVELS, levelsOf, partsOf } from "./diff_levels.ts";
+import { type Interval, normalized, subtract } from "./interval.ts";
 import type { DeviceRule, ExportRule } from "./model.ts";
 
 /** What can be looser or tighter, in the order in which it is told. */
@@ -31,14 +34,17 @@ interface Said {
 export interface TermChange {
   /** `changed`: the importer has neither more nor less by it, but what Bargate may do is another thing. */
   readonly kind: "widened" | "narrowed" | "changed";
-  readonly term: Term;
+  /** `combination`: each term was said of these bytes before, but not by one rule. */
+  readonly term: Term | "combination";
+  /** What the importer may do on these terms; absent: all that it may do. */
+  readonly level?: Exclude<Level, "read">;
   readonly old: string;
   readonly new: string;
   readonly bytes: readonly Interval[];
 }
 
 /** `collateral` is about the grants of others, and `shared` allows nothing by itself. */
-const NEUTRAL: ReadonlySet<Term> = new Set(["collateral", "shared"]);
+const NEUTRAL: ReadonlySet<TermChange["term"]> = new Set(["collateral", "shared"]);
 
 const SAYS: Readonly<Record<Term, (rule: ExportRule, device: DeviceRule) => Said>> = {
   expires: ({ expiresMs }) =>
@@ -53,27 +59,59 @@ const SAYS: Readonly<Record<Term, (rule: ExportRule, device: DeviceRule) => Said
   shared: ({ shared }) => either(shared, "false"),
 };
 
+/** Terms by which an importer has more or less. */
+const LOOSER: readonly Term[] = TERMS.filter((term) => !NEUTRAL.has(term));
+
 function either(value: string | true | undefined, absent: string): Said {
   return value === undefined ? { rank: 0, text: absent } : { rank: 1, text: String(value) };
 }
 
+/** What one importer is given of one BAR on the same terms. */
+interface Offer {
+  readonly says: Readonly<Record<Term, Said>>;
+  readonly levels: ReadonlySet<Level>;
+  readonly bytes: Interval[];
+}
+
 /** Terms of the bytes that one importer holds of one BAR. */
 export class HeldTerms {
-  readonly #held: { readonly rule: ExportRule; readonly device: DeviceRule; at: Interval }[] = [];
+  readonly #offers = new Map<string, Offer>();
 
   /** @param intervals that the rule gives, before denies */
   add(rule: ExportRule, device: DeviceRule, intervals: readonly Interval[]): void {
-    for (const at of intervals) this.#held.push({ rule, device, at });
+    const says = saysOf(rule, device);
+    const levels = levelsOf(rule);
+    const key = [...TERMS.map((term) => says[term].text), ...levels].join();
+    const offer = this.#offers.get(key) ?? { says, levels: new Set(levels), bytes: [] };
+    this.#offers.set(key, offer);
+    for (const interval of intervals) offer.bytes.push(interval);
   }
 
-  /** @returns each byte under the loosest of what is said of it, in order */
-  of(term: Term): readonly Held[] {
-    return loosest(this.#held.map(({ rule, device, at: { start, end } }) => ({
-      start,
-      end,
-      said: SAYS[term](rule, device),
-    })));
+  /** @returns what is given with all rights of a level */
+  at(level: Level): readonly Offer[] {
+    return [...this.#offers.values()].filter(({ levels }) => levels.has(level));
   }
+}
+
+function saysOf(rule: ExportRule, device: DeviceRule): Readonly<Record<Term, Said>> {
+  return {
+    expires: SAYS.expires(rule, device),
+    grace: SAYS.grace(rule, device),
+    onReset: SAYS.onReset(rule, device),
+    revocation: SAYS.revocation(rule, device),
+    enableCmb: SAYS.enableCmb(rule, device),
+    collateral: SAYS.collateral(rule, device),
+    shared: SAYS.shared(rule, device),
+  };
+}
+
+/** Each byte under the loosest of what is said of it, in order. */
+function loosestOf(term: Term, offers: readonly Offer[]): readonly Held[] {
+  return loosest(
+    offers.flatMap(({ says, bytes }) =>
+      bytes.map(({ start, end }) => ({ start, end, said: says[term] }))
+    ),
+  );
 }
 
 interface Held extends Interval {
@@ -114,33 +152,104 @@ function loosest(held: readonly Held[]): readonly Held[] {
  *
  * @param old terms before
  * @param now terms after
- * @param kept bytes that are held in both, after denies
+ * @param kept bytes that are held with a level in both, after denies
+ * @returns of each level what is not so of a part of it too
  */
 export function compareTerms(
   old: HeldTerms,
   now: HeldTerms,
+  kept: (level: Level) => readonly Interval[],
+): readonly TermChange[] {
+  const byLevel = new Map<Level, readonly TermChange[]>();
+  return LEVELS.flatMap((level) => {
+    const [was, is] = [old.at(level), now.at(level)];
+    const parts = partsOf(level);
+    const alike = parts.some((part) =>
+      old.at(part).length === was.length && now.at(part).length === is.length
+    );
+    if (alike || was.length === 0 || is.length === 0) return [];
+    const changes = changesOf(was, is, kept(level));
+    byLevel.set(level, changes);
+    return withoutTold(changes, parts.flatMap((part) => byLevel.get(part) ?? []))
+      .map((change) => level === "read" ? change : { ...change, level });
+  });
+}
+
+function changesOf(
+  was: readonly Offer[],
+  is: readonly Offer[],
   kept: readonly Interval[],
 ): readonly TermChange[] {
-  return TERMS.flatMap((term) => {
-    const was = overlaps(kept, old.of(term)).map(({ start, end, b: { said } }) => ({
-      start,
-      end,
-      said,
-    }));
-    const changes = overlaps(was, now.of(term)).filter(({ a, b }) => a.said.rank !== b.said.rank);
-    const alike = Map.groupBy(changes, ({ a, b }) => `${a.said.rank} ${b.said.rank}`);
-    return [...alike.values()].flatMap((bytes): TermChange[] => {
-      const [first] = bytes;
-      if (first === undefined) return [];
-      const { a: { said: { rank, text } }, b: { said: is } } = first;
-      return [{
-        kind: NEUTRAL.has(term) ? "changed" : is.rank > rank ? "widened" : "narrowed",
-        term,
-        old: text,
-        new: is.text,
-        bytes: normalized(bytes.map(({ start, end }) => ({ start, end }))),
-      }];
-    });
+  const single = TERMS.flatMap((term) => compareTerm(term, was, is, kept));
+  return [
+    ...single,
+    ...combinations(LOOSER, was, is, without(kept, single, "widened")).map((
+      { one, others, bytes },
+    ) => ({
+      kind: "widened" as const,
+      term: "combination" as const,
+      old: others,
+      new: one,
+      bytes,
+    })),
+    ...combinations(LOOSER, is, was, without(kept, single, "narrowed")).map((
+      { one, others, bytes },
+    ) => ({
+      kind: "narrowed" as const,
+      term: "combination" as const,
+      old: one,
+      new: others,
+      bytes,
+    })),
+  ];
+}
+
+function without(
+  bytes: readonly Interval[],
+  changes: readonly TermChange[],
+  kind: TermChange["kind"],
+): readonly Interval[] {
+  const told = changes.filter((change) => change.kind === kind && !NEUTRAL.has(change.term));
+  return subtract(bytes, normalized(told.flatMap(({ bytes }) => bytes)));
+}
+
+/** What is told of less is not told again, and neutral terms once. */
+function withoutTold(
+  changes: readonly TermChange[],
+  told: readonly TermChange[],
+): readonly TermChange[] {
+  return changes.flatMap((change) => {
+    const same = told.filter(({ kind, term }) => kind === change.kind && term === change.term);
+    const bytes = subtract(change.bytes, normalized(same.flatMap(({ bytes }) => bytes)));
+    return bytes.length === 0 ? [] : [{ ...change, bytes }];
+  });
+}
+
+function compareTerm(
+  term: Term,
+  old: readonly Offer[],
+  now: readonly Offer[],
+  kept: readonly Interval[],
+): readonly TermChange[] {
+  const was = overlaps(kept, loosestOf(term, old)).map(({ start, end, b: { said } }) => ({
+    start,
+    end,
+    said,
+  }));
+  const changes = overlaps(was, loosestOf(term, now))
+    .filter(({ a, b }) => a.said.rank !== b.said.rank);
+  const alike = Map.groupBy(changes, ({ a, b }) => `${a.said.rank} ${b.said.rank}`);
+  return [...alike.values()].flatMap((bytes): TermChange[] => {
+    const [first] = bytes;
+    if (first === undefined) return [];
+    const { a: { said: { rank, text } }, b: { said: is } } = first;
+    return [{
+      kind: NEUTRAL.has(term) ? "changed" : is.rank > rank ? "widened" : "narrowed",
+      term,
+      old: text,
+      new: is.text,
+      bytes: normalized(bytes.map(({ start, end }) => ({ start, end }))),
+    }];
   });
 }
 

@@ -287,3 +287,14 @@ export function subtract(
   }
   return rest;
 }
+
+/**
+ * The numbers that are in both lists.
+ *
+ * @param a normalized
+ * @param b normalized
+ * @returns normalized
+ */
+export function intersect(a: readonly Interval[], b: readonly Interval[]): readonly Interval[] {
+  return subtract(a, subtract(a, b));
+}

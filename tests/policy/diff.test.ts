@@ -216,46 +216,129 @@ Deno.test("diffTerms() is about the bytes that both allow, and the loosest rule 
   assert.deepEqual(terms(short, long), ["widened expires 3600000 ms 7200000 ms 4096-12288"]);
 });
 
-Deno.test("diffTerms() agrees with asking for each byte", () => {
-  const anyRules = fc.array(
-    fc.record({ offset: fc.nat(5), length: fc.integer({ min: 1, max: 3 }), hours: fc.nat(2) }),
-    { minLength: 1, maxLength: 5 },
+/** A rule of whole pages. */
+interface AnyRule {
+  readonly offset: number;
+  readonly length: number;
+  /** 0: for ever. */
+  readonly hours: number;
+  readonly grace: number;
+  readonly restore: boolean;
+  readonly write: boolean;
+  readonly table: boolean;
+}
+
+const anyRules: fc.Arbitrary<readonly AnyRule[]> = fc.array(
+  fc.record({
+    offset: fc.nat(3),
+    length: fc.integer({ min: 1, max: 3 }),
+    hours: fc.nat(2),
+    grace: fc.integer({ min: 1, max: 2 }),
+    restore: fc.boolean(),
+    write: fc.boolean(),
+    table: fc.boolean(),
+  }),
+  { minLength: 1, maxLength: 4 },
+);
+const PAGES = [0, 1, 2, 3, 4, 5];
+
+function setOf(rules: readonly AnyRule[]): PolicySet {
+  const head = POLICY.replace(/ {2}- .*\n/, "").replace("iommufd }", "iommufd, mapping: bargate }");
+  const lines = rules.map(({ offset, length, hours, grace, restore, write, table }, at) =>
+    [
+      `  - { name: r${at}, device: ssd, bar: 2, importers: [engine], shared: true, collateral: device`,
+      `slices: [{ offset: ${offset * 4}KiB, length: ${length * 4}KiB }], grace: ${grace}s`,
+      `onReset: ${restore ? "restore" : "revoke"}, access: ${write ? "read-write" : "read-only"}`,
+      ...(hours === 0 ? [] : [`expires: ${hours}h`]),
+      ...(table ? ["allowProtected: [{ range: msix-table, reason: x }]"] : []),
+    ].join(", ") + " }\n"
   );
-  type Rules = typeof anyRules extends fc.Arbitrary<infer T> ? T : never;
-  const textOf = (rules: Rules) =>
-    POLICY.replace(/ {2}- .*\n/, "") +
-    rules.map(({ offset, length, hours }, at) =>
-      `  - { name: r${at}, device: ssd, bar: 2, slices: [{ offset: ${offset * 4}KiB, length: ${
-        length * 4
-      }KiB }], importers: [engine], shared: true, collateral: device${
-        hours === 0 ? "" : `, expires: ${hours}h`
-      } }\n`
-    ).join("");
-  const longest = (rules: Rules, page: number) =>
-    rules.filter(({ offset, length }) => offset <= page && page < offset + length)
-      .reduce((most, { hours }) => Math.max(most, hours === 0 ? 9 : hours), 0);
+  const { set, diagnostics } = loadPolicySet([{ file: "p.yaml", text: head + lines.join("") }]);
+  assert.ok(set !== undefined, JSON.stringify(diagnostics));
+  return set;
+}
+
+function onPage(rules: readonly AnyRule[], page: number): readonly AnyRule[] {
+  return rules.filter(({ offset, length }) => offset <= page && page < offset + length);
+}
+
+/** What can be asked of a page: to write or not, as a page of the table or not. */
+const ASKED = [false, true].flatMap((write) => [false, true].map((table) => ({ write, table })));
+
+/** Whether somebody could be given more on a page: more rights, or the same on looser terms. */
+function isMore(old: readonly AnyRule[], now: readonly AnyRule[], page: number) {
+  const answers = ASKED.map((asked) => {
+    const fits = ({ write, table }: AnyRule) => (write || !asked.write) && (table || !asked.table);
+    const [had, has] = [old, now].map((rules) => onPage(rules, page).filter(fits));
+    if (had === undefined || has === undefined) throw new Error("there are two");
+    const life = ({ hours }: AnyRule) => hours === 0 ? 9 : hours;
+    const isAsLoose = (a: AnyRule, b: AnyRule) =>
+      life(a) >= life(b) && a.grace >= b.grace && (a.restore || !b.restore);
+    return {
+      rights: has.length > 0 && had.length === 0,
+      terms: had.length > 0 && has.some((b) => !had.some((a) => isAsLoose(a, b))),
+    };
+  });
+  return {
+    rights: answers.some(({ rights }) => rights),
+    terms: answers.some(({ terms }) => terms),
+  };
+}
+
+function pagesOf(
+  differences: readonly { kind: string; bytes: readonly { start: bigint; end: bigint }[] }[],
+  kinds: readonly string[],
+): readonly number[] {
+  const bytes = differences.filter(({ kind }) => kinds.includes(kind)).flatMap(({ bytes }) =>
+    bytes
+  );
+  return PAGES.filter((page) =>
+    bytes.some(({ start, end }) => start <= BigInt(page * 4096) && BigInt(page * 4096) < end)
+  );
+}
+
+Deno.test("diffPolicies() and diffTerms() agree with asking for each byte what it can be had for at once", () => {
   fc.assert(
     fc.property(anyRules, anyRules, (before, after) => {
-      const told = new Set(
-        terms(textOf(before), textOf(after)).flatMap((line) => {
-          const ranges = line.split(" ").at(-1) ?? "";
-          return ranges.split(",").flatMap((range) => {
-            const [start = 0, end = 0] = range.split("-").map((bytes) => Number(bytes) / 4096);
-            const pages = Array.from({ length: end - start }, (_, page) => start + page);
-            return pages.map((page) => `${line.split(" ")[0]} ${page}`);
-          });
-        }),
-      );
-      const seen = new Set(
-        Array.from({ length: 9 }, (_, page) => page).flatMap((page) => {
-          const [had, has] = [longest(before, page), longest(after, page)];
-          if (had === 0 || has === 0 || had === has) return [];
-          return [`${has > had ? "widened" : "narrowed"} ${page}`];
-        }),
-      );
-      assert.deepEqual([...told].sort(), [...seen].sort());
+      const [old, now] = [setOf(before), setOf(after)];
+      const [rights, terms] = [diffPolicies(old, now), diffTerms(old, now)];
+      const pages = (of: "rights" | "terms", a: readonly AnyRule[], b: readonly AnyRule[]) =>
+        PAGES.filter((page) => isMore(a, b, page)[of]);
+      assert.deepEqual(pagesOf(rights, ["gained", "widened"]), pages("rights", before, after));
+      assert.deepEqual(pagesOf(rights, ["lost", "narrowed"]), pages("rights", after, before));
+      assert.deepEqual(pagesOf(terms, ["widened"]), pages("terms", before, after));
+      assert.deepEqual(pagesOf(terms, ["narrowed"]), pages("terms", after, before));
     }),
-    { numRuns: 150 },
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("diffTerms() tells what is held longer with a right, and what was said by two rules before", () => {
+  const rule = (name: string, terms: string) =>
+    `  - { name: ${name}, device: ssd, bar: 2, slices: [{ offset: 0, length: 4KiB }], importers: [engine], shared: true, collateral: device, ${terms} }\n`;
+  const policy = (...rules: readonly string[]) =>
+    POLICY.replace(/ {2}- .*\n/, "").replace("iommufd }", "iommufd, mapping: bargate }") +
+    rules.map((terms, at) => rule(`r${at}`, terms)).join("");
+  assert.deepEqual(
+    terms(policy("access: read-only", "expires: 1h"), policy("access: read-only", "grace: 2s")),
+    ["widened expires 3600000 ms never 0-4096"],
+  );
+  assert.deepEqual(
+    terms(
+      policy("expires: 1h, onReset: restore", "onReset: revoke"),
+      policy("onReset: restore", "expires: 1h"),
+    ),
+    [
+      "widened combination (expires 3600000 ms, onReset restore) or (expires never, onReset revoke) (expires never, onReset restore) 0-4096",
+    ],
+  );
+  const table = "allowProtected: [{ range: msix-table, reason: x }]";
+  assert.deepEqual(
+    kinds(
+      policy("access: read-write", `access: read-only, ${table}`),
+      policy(`access: read-write, ${table}`),
+    ),
+    ["widened write+msix-table"],
   );
 });
 
