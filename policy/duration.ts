@@ -50,6 +50,10 @@ function malformed(text: string): DurationResult {
   if (/^[0-9]*\.[0-9]+/.test(text)) {
     return { ok: false, why: "it is a fraction", fix: "write a smaller unit (1500ms)" };
   }
+  const plain = text.toLowerCase().replace(/\s+(?=[a-z]+$)/, "");
+  if (plain !== text && parseDuration(plain).ok) {
+    return { ok: false, why: "its unit is not written so", fix: `write ${plain}` };
+  }
   return {
     ok: false,
     why: "it is not a whole number with a unit",

@@ -135,24 +135,28 @@ function readDocuments(
     read.diagnostics.forEach((found) => sink.add(found));
     return { documents: [], whole: false };
   }
-  const { documents, maimed, diagnostics } = parseYaml(read.text, read.lines);
+  const { documents, maimed, doubled, diagnostics } = parseYaml(read.text, read.lines);
   diagnostics.forEach((found) => sink.add(found));
   if (documents.length === 0 && diagnostics.length === 0) {
     report("BG1013", read.lines.span(0, 0), "Cannot find a policy in the file: it is empty");
   }
-  const sound = documents.filter((root) => !maimed.has(root));
+  const readable = documents.filter((root) => !maimed.has(root));
+  const take: Take = { lines: read.lines, sink, report };
   return {
-    documents: sound.map((root) => readDocument(root, read.lines, sink, report)),
+    documents: readable.map((root) => readDocument(root, !doubled.has(root), take)),
     whole: diagnostics.length === 0,
   };
 }
 
-function readDocument(
-  root: Node,
-  lines: LineMap,
-  sink: DiagnosticSink,
-  report: Report,
-): Document {
+/** What goes with every document of a file. */
+interface Take {
+  readonly lines: LineMap;
+  readonly sink: DiagnosticSink;
+  readonly report: Report;
+}
+
+/** @param distinct whether no key stands twice */
+function readDocument(root: Node, distinct: boolean, { lines, sink, report }: Take): Document {
   const { file } = lines;
   if (root.kind === "scalar" && root.type === "null") {
     report(
@@ -165,7 +169,7 @@ function readDocument(
   const kind = kindOf(root);
   const { found, meant, faulty } = checkSchema(root, lines, kind);
   found.forEach((each) => sink.add(each));
-  const sound = found.length === 0;
+  const sound = distinct && found.length === 0;
   if (kind === "PolicySet") return { file, manifest: readManifest(meant, lines, faulty) };
   if (kind === "PolicyTest") return { file, ...readTest(meant, lines, report, sound) };
   return { file, policy: new DraftReader(lines, report, faulty).policy(meant, sound) };

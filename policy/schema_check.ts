@@ -238,8 +238,10 @@ function typeFix(types: readonly string[], node: Node): string | undefined {
   return types.includes("array") ? `write it as a list: [${node.text}]` : undefined;
 }
 
-/** What YAML 1.1 takes for these. */
+/** What is in quotes, and what YAML 1.1 takes for these. */
 const BOOLEANS: Readonly<Record<string, string>> = {
+  true: "write true",
+  false: "write false",
   yes: "write true",
   on: "write true",
   no: "write false",
@@ -362,9 +364,8 @@ function wrongForm(violation: Violation): Diagnostic {
 function formFix(value: string, shape: string, error: SchemaError): string {
   const pattern = new RegExp(String(error.params["pattern"]));
   const lower = value.toLowerCase();
-  const right = [lower, `0000:${lower}`, lower.replace(/^0+(?=[0-9a-f]{4,}:)/, "")].find((it) =>
-    pattern.test(it)
-  );
+  const domain = /^[0-9a-f]{2}:[0-9a-f]{2}\./.test(lower) ? `0000:${lower}` : lower;
+  const right = [domain, lower.replace(/^0+(?=[0-9a-f]{4,}:)/, "")].find((it) => pattern.test(it));
   return right === undefined ? `write ${shape}` : `write ${text(right)}`;
 }
 

@@ -37,6 +37,8 @@ export interface ParsedFile {
   readonly documents: readonly Node[];
   /** Documents that lack a part: whatever else would be told of them would be its echo. */
   readonly maimed: ReadonlySet<Node>;
+  /** Documents in which a key stands twice: what seems to be absent may be under the second. */
+  readonly doubled: ReadonlySet<Node>;
   readonly diagnostics: readonly Diagnostic[];
 }
 
@@ -70,6 +72,7 @@ export function parseYaml(text: string, lines: LineMap): ParsedFile {
   return {
     documents: builder.documents,
     maimed: builder.maimed,
+    doubled: builder.doubled,
     diagnostics: [...broken, ...builder.problems, ...directives(events, text, lines)],
   };
 }
@@ -186,6 +189,7 @@ const CORE_TAGS: Readonly<Record<string, ScalarType | "map" | "seq">> = {
 class TreeBuilder {
   readonly documents: Node[] = [];
   readonly maimed = new Set<Node>();
+  readonly doubled = new Set<Node>();
   readonly problems: Diagnostic[] = [];
   /** Where what is parsed now starts: what is before it belongs to no document to come. */
   #from = 0;
@@ -274,7 +278,9 @@ class TreeBuilder {
       const [root] = frame.items;
       if (root === undefined) return;
       this.documents.push(root);
-      if (this.problems.slice(this.#before).some(hidesMeaning)) this.maimed.add(root);
+      const problems = this.problems.slice(this.#before);
+      if (problems.some(hidesMeaning)) this.maimed.add(root);
+      if (problems.some(({ code }) => code === "BG1006")) this.doubled.add(root);
       return;
     }
     const end = frame.flow ? this.#closingBracket(frame.end) : frame.end;
