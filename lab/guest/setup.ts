@@ -37,6 +37,7 @@ export async function setUp(tools: string): Promise<Devices> {
     peerDisk: deviceByRole(devices, "peerDisk"),
     edu: deviceByRole(devices, "edu"),
     ivshmem: deviceByRole(devices, "ivshmem"),
+    nic: deviceByRole(devices, "nic"),
   };
 }
 

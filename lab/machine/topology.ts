@@ -18,6 +18,7 @@ export type Role =
   | "peerMemory"
   | "peerDisk"
   | "edu"
+  | "nic"
   | "ivshmem";
 
 /** A device of the laboratory. */
@@ -152,6 +153,10 @@ function peers(slot: number, rootAddress: string): readonly LabDevice[] {
   ];
 }
 
+/** QEMU makes its Device Serial Number of the Ethernet address. */
+const NIC_SERIAL = "00-1b-21-ff-ff-a0-12-34";
+const NIC_ADDRESS = "00:1b:21:a0:12:34";
+
 /** Its virtual functions are 04:00.1 and 04:00.2, once somebody has asked the driver for them. */
 function sriov(): LabDevice {
   const about = "physical function: virtual functions are made of it";
@@ -192,6 +197,15 @@ export function labDevices(sharedMemory: string): readonly LabDevice[] {
         ],
         ["-device", "ivshmem-plain,id=ivshmem,memdev=shared,addr=0x15"],
       ],
+    },
+    {
+      role: "nic",
+      address: "0000:00:18.0",
+      id: "8086:10d3",
+      serial: NIC_SERIAL,
+      driver: "vfio-pci",
+      about: "a device with a Device Serial Number; it has no network",
+      qemu: [["-device", `e1000e,id=nic,mac=${NIC_ADDRESS},romfile=,addr=0x18`]],
     },
   ];
 }
