@@ -17,6 +17,7 @@ import type { Plan } from "../engine/plan.ts";
 import { checkRecipient } from "../engine/recipient.ts";
 import type { VfTokenSource } from "../engine/vf_token.ts";
 import type { ImporterRule } from "../policy/model.ts";
+import { askingBy } from "./ask_controllers.ts";
 import { type AskedVariable, childEnvironment, parseVariable } from "./child_environment.ts";
 import type { Context } from "./context.ts";
 import { CommandError, SIGNALLED } from "./errors.ts";
@@ -59,7 +60,8 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const host = await openHost(this, flags.sim);
   const vfTokens = await vfTokensOf(flags, host.kernel);
   const { release, pageSize } = host.kernel;
-  const facts = factsOf({ files: host.files, release, pageSize }, flags.sim);
+  const ask = askingBy(this, host.kernel, vfTokens);
+  const facts = factsOf({ files: host.files, release, pageSize }, flags.sim, ask);
   const made = await preparePlan(this, facts, paths, planOptions(flags));
   const prepared = flags.plan === undefined ? made : await holdToPlan(made, flags.plan, {
     options: planOptions(flags),

@@ -1,7 +1,7 @@
 /**
  * `bargate plan`: what would be exported on this host, or on one whose inventory is given as a file,
- * down to the bytes of each ioctl. Changes nothing, and opens no device; with a file it reads nothing
- * of the machine that it runs on.
+ * down to the bytes of each ioctl. Changes nothing, and opens no device unless it is asked to (`--probe`);
+ * with a file it reads nothing of the machine that it runs on.
  *
  * @module
  */
@@ -12,6 +12,7 @@ import type { IoctlBytes } from "../engine/planned_call.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
 import { HOLD_NAMES, holdsOver } from "../engine/device_hold.ts";
 import { idOf } from "../engine/match_fields.ts";
+import { enablingControl } from "../host/nvme_cmb.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
@@ -37,6 +38,7 @@ interface Flags extends PlanFlags {
   readonly format: "human" | "json";
   readonly inventory?: string;
   readonly out?: string;
+  readonly probe: boolean;
 }
 
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
@@ -73,13 +75,35 @@ function placeOf(flags: Flags): PlanPlace {
 }
 
 /** @throws {CommandError} usage: a file that cannot be read, or two hosts */
-async function factsFor(context: Context, { inventory, sim }: Flags): Promise<HostFacts> {
-  if (inventory === undefined) return factsOf(await planningHost(context, sim), sim);
+async function factsFor(context: Context, { inventory, sim, probe }: Flags): Promise<HostFacts> {
+  if (inventory === undefined) return await factsHere(context, sim, probe);
+  if (probe) {
+    throw new CommandError(
+      "Cannot probe the controllers of an inventory: --probe is for this host; take the inventory with --probe",
+      ExitStatus.usage,
+    );
+  }
   if (sim === undefined) return await readInventory(inventory);
   throw new CommandError(
     `Cannot plan for two hosts: give --inventory or --sim (received ${inventory} and ${sim})`,
     ExitStatus.usage,
   );
+}
+
+/** Nothing by which a device could be opened is loaded unless that is asked for. */
+async function factsHere(
+  context: Context,
+  sim: string | undefined,
+  probe: boolean,
+): Promise<HostFacts> {
+  if (!probe) return factsOf(await planningHost(context, sim), sim);
+  // The run-time reads what a literal import leads to at every start.
+  const [host, asking] = ["./host.ts", "./ask_controllers.ts"] as const;
+  const { openHost }: typeof import("./host.ts") = await import(`${host}`);
+  const { askingBy }: typeof import("./ask_controllers.ts") = await import(`${asking}`);
+  const { kernel, files } = await openHost(context, sim);
+  const { release, pageSize } = kernel;
+  return factsOf({ files, release, pageSize }, sim, askingBy(context, kernel));
 }
 
 function asJson({ loaded, plan, diagnostics }: Prepared, place: PlanPlace): readonly string[] {
@@ -115,6 +139,7 @@ function grantText(grant: PlannedGrant, domains: ResetDomains): string {
     `${grant.export} -> ${importer.name}`,
     `  device   ${device.address} (${device.id}), ${device.node}`,
     ...importerText(grant),
+    ...memoryText(grant),
     `  BAR ${grant.bar}    ${ranges.join(" ")}`,
     `  access   ${rule.access}, on reset: ${rule.onReset}`,
     `  ended by ${grant.revocation.join(", then ")}`,
@@ -127,6 +152,16 @@ function grantText(grant: PlannedGrant, domains: ResetDomains): string {
 
 function importerText({ importerFunction: dma }: PlannedGrant): readonly string[] {
   return dma === undefined ? [] : [`  DMA by   ${dma.address} (${idOf(dma)}), ${dma.driver ?? ""}`];
+}
+
+/** What is written to the device, where that is needed. */
+function memoryText({ device: { controllerMemory }, rule }: PlannedGrant): readonly string[] {
+  if (controllerMemory === undefined || rule.region?.value !== "nvme.cmb") return [];
+  const { state, base } = controllerMemory;
+  if (state === "enabled" || base === undefined) return ["  memory   enabled, by its registers"];
+  const { upper, lower } = enablingControl(base);
+  const bytes = `${lower.toHex()}${upper.toHex()}`;
+  return [`  memory   not enabled: CMBMSC is written (enableCmb), ${bytes}`];
 }
 
 /** What can be tried; which of it works is seen when it is. */
@@ -193,6 +228,13 @@ export const command = buildCommand<Flags, string[], Context>({
         optional: true,
         placeholder: "file",
         brief: "Plan on the host that this file describes (bargate inventory), not on this one",
+      },
+      probe: {
+        kind: "boolean",
+        default: false,
+        withNegated: false,
+        brief:
+          "Open NVMe controllers whose memory buffers are exported, which resets them, and ask where they are",
       },
       ...PLAN_FLAGS,
     },

@@ -54,6 +54,7 @@ export const ioctlsOf: CallEncoder = (call) => {
     case "groupDevice":
       return [ioctl("VFIO_GROUP_GET_DEVICE_FD", toCString(call.address))];
     case "readRegion":
+    case "writeRegion":
     case "regionInfo":
       return [ioctl("VFIO_DEVICE_GET_REGION_INFO", regionInfoArgument(call.region))];
     case "probeDmaBuf":

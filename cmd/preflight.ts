@@ -12,12 +12,14 @@ import {
   type WhyLeft,
 } from "../engine/preflight/left_unopened.ts";
 import { BORROWED, type NotChecked } from "../engine/preflight/not_checked.ts";
-import { preflight, type PreflightOptions } from "../engine/preflight/preflight.ts";
+import { type Preflight, preflight, type PreflightOptions } from "../engine/preflight/preflight.ts";
+import { controllersToAsk } from "../engine/controllers_to_ask.ts";
 import { type Files, FilesError } from "../host/files.ts";
 import { readOwnAccount, readOwnLimits } from "../host/own_process.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
 import { HOST_CODES } from "../policy/host_codes.ts";
+import type { PolicySet } from "../policy/model.ts";
 import { FORMATS } from "./check_files.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
@@ -127,10 +129,14 @@ async function reportOn(
   const ofFacts = [...facts.diagnostics, ...taken.diagnostics];
   const { set, diagnostics: ofPages } = policies.on(snapshot.pageSize);
   if (set === undefined) return unfitFor(name, snapshot, [...ofFacts, ...ofPages]);
-  const found = preflight(set, snapshot, { ...optionsOf(flags), ...process });
+  const options = { ...optionsOf(flags), ...process };
+  const first = preflight(set, snapshot, options);
+  const asked = await askedLive(context, flags, { set, host: snapshot, options, first });
+  const found = asked.host === snapshot ? first : preflight(set, asked.host, options);
+  ofFacts.push(...asked.diagnostics);
   const before = {
     set,
-    host: snapshot,
+    host: asked.host,
     grants: found.grants,
     diagnostics: [...ofFacts, ...ofPages, ...found.diagnostics],
   };
@@ -253,6 +259,34 @@ function optionsOf({ importer, route, acceptUnwaitedRevoke, live }: Flags): Pref
     ...(route === undefined ? {} : { route }),
     acceptUnwaitedRevoke,
   };
+}
+
+/** What a preflight has come to before controllers are asked. */
+interface BeforeAsking {
+  readonly set: PolicySet;
+  readonly host: HostSnapshot;
+  readonly options: PreflightOptions;
+  readonly first: Preflight;
+}
+
+/** Where nothing could be exported anyway, no device is opened. */
+async function askedLive(
+  context: Context,
+  { live, sim, vfTokenFile }: Flags,
+  { set, host, options, first }: BeforeAsking,
+): Promise<{ host: HostSnapshot; diagnostics: HostReport["diagnostics"] }> {
+  const controllers = live && first.ready ? controllersToAsk(set, host, options) : [];
+  if (controllers.length === 0) return { host, diagnostics: [] };
+  const { askingBy } = await import("./ask_controllers.ts");
+  const { kernel } = await openHost(context, sim);
+  kernel.makeNonDumpable();
+  const vfTokenFor = vfTokenFile === undefined
+    ? undefined
+    : await readVfTokens(vfTokenFile, kernel.uid);
+  const ask = askingBy(context, kernel, vfTokenFor === undefined ? {} : { vfTokenFor });
+  const { functions: answered, diagnostics } = await ask(controllers);
+  const functions = host.functions.map((entry) => answered.get(entry.address) ?? entry);
+  return { host: { ...host, functions }, diagnostics };
 }
 
 async function lookedAtLive(

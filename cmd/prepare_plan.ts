@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { controllersToAsk, onlyAnswersLack } from "../engine/controllers_to_ask.ts";
 import { makePlan, type Plan, type PlanOptions } from "../engine/plan.ts";
 import type { Files } from "../host/files.ts";
 import { leftOutDiagnostics, leftOutOfInventory } from "../engine/left_out_findings.ts";
@@ -12,6 +13,7 @@ import type { Diagnostic } from "../policy/diagnostic.ts";
 import { loadPolicySet, type LoadResult } from "../policy/load.ts";
 import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { Policy, PolicySet } from "../policy/model.ts";
+import type { AskControllers } from "./ask_controllers.ts";
 import type { Context } from "./context.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { humanDiagnostics } from "./output/human.ts";
@@ -49,6 +51,8 @@ export interface HostFacts {
    * @returns at least these and what is above them; undefined if there are no facts
    */
   take(wanted: (address: string) => boolean): TakenFacts | undefined;
+  /** Asks controllers on the host itself; absent: nobody may, or can. */
+  readonly ask?: AskControllers;
 }
 
 /**
@@ -56,9 +60,11 @@ export interface HostFacts {
  *
  * @param host the host
  * @param file what it is simulated from
+ * @param ask how its controllers are asked; absent: they are not
  */
-export function factsOf(host: ThisHost, file?: string): HostFacts {
+export function factsOf(host: ThisHost, file?: string, ask?: AskControllers): HostFacts {
   return {
+    ...(ask === undefined ? {} : { ask }),
     ...(file === undefined ? {} : { file }),
     pageSize: host.pageSize,
     diagnostics: host.problems ?? [],
@@ -118,14 +124,37 @@ export async function preparePlan(
   if (taken === undefined) {
     return { files, loaded, diagnostics, status: ExitStatus.hostNotReady };
   }
-  const plan = forHostOf(facts, makePlan(loaded.set, taken.snapshot, options));
+  const made = await plannedOn(facts, taken.snapshot, loaded.set, options);
+  const plan = forHostOf(facts, made.plan);
   return {
     files,
     loaded,
     plan,
-    diagnostics: [...diagnostics, ...taken.diagnostics, ...plan.diagnostics],
+    diagnostics: [
+      ...diagnostics,
+      ...taken.diagnostics,
+      ...made.diagnostics,
+      ...plan.diagnostics,
+    ],
     status: statusOf(plan),
   };
+}
+
+/** Controllers are asked only if the plan is not lost without that: opening them resets them. */
+async function plannedOn(
+  { ask }: HostFacts,
+  host: HostSnapshot,
+  set: PolicySet,
+  options: PlanOptions,
+): Promise<{ readonly plan: Plan; readonly diagnostics: readonly Diagnostic[] }> {
+  const plan = makePlan(set, host, options);
+  const controllers = ask === undefined ? [] : controllersToAsk(set, host, options);
+  if (ask === undefined || controllers.length === 0 || !onlyAnswersLack(plan.diagnostics)) {
+    return { plan, diagnostics: [] };
+  }
+  const { functions: answered, diagnostics } = await ask(controllers);
+  const functions = host.functions.map((entry) => answered.get(entry.address) ?? entry);
+  return { plan: makePlan(set, { ...host, functions }, options), diagnostics };
 }
 
 /**

@@ -5,7 +5,8 @@
  * @module
  */
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "../engine/errors.ts";
-import { canBeProbed, probeController } from "../engine/probe_controller.ts";
+import { canBeProbed } from "../engine/controllers_to_ask.ts";
+import { probeController } from "../engine/probe_controller.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import type { Finding } from "../host/field_reader.ts";
 import type { TakenSnapshot } from "../host/read_snapshot.ts";
@@ -41,7 +42,7 @@ async function probed(
   findings: Finding[],
 ): Promise<SnapshotFunction> {
   try {
-    return { ...entry, controllerMemory: await probeController(kernel, entry) };
+    return { ...entry, ...await probeController(kernel, entry) };
   } catch (error) {
     const told = error instanceof HostNotReadyError || error instanceof IdentityDriftError ||
       error instanceof RefusedError;

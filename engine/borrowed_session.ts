@@ -87,6 +87,11 @@ export class BorrowedSession implements GuardedSession {
     return Promise.resolve(false);
   }
 
+  /** To ask the controller would be a read of the owner's device. */
+  settleMemory(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   /**
    * Exports by a copy of the owner's descriptor, which is closed before this returns.
    *

@@ -5,6 +5,7 @@
  */
 import type { SnapshotFunction } from "../host/snapshot.ts";
 import type { HostCode } from "../policy/host_codes.ts";
+import { baseOf } from "./planned_memory.ts";
 
 /** Where it is, or why that is not known. */
 export type FoundMemory =
@@ -24,34 +25,47 @@ export type FoundMemory =
  * import { controllerMemory } from "./controller_memory.ts";
  *
  * const controllerMemoryBuffer = { state: "enabled", bar: 2, offset: 0n, size: 16n << 20n } as const;
- * const entry = { address: "0000:03:00.0", controllerMemory: controllerMemoryBuffer };
+ * const config = new Uint8Array(256);
+ * const entry = { address: "0000:03:00.0", config, controllerMemory: controllerMemoryBuffer };
  * if (controllerMemory(entry, 2, false).is !== "known") throw new Error("wrong");
  * if (controllerMemory(entry, 4, false).is !== "unknown") throw new Error("wrong");
  * ```
  */
 export function controllerMemory(
-  { address, controllerMemory: memory }: Pick<SnapshotFunction, "address" | "controllerMemory">,
+  entry: Pick<SnapshotFunction, "address" | "config" | "controllerMemory">,
   bar: number,
   mayEnable: boolean,
 ): FoundMemory {
-  const unknown = (code: HostCode, why: string): FoundMemory => ({ is: "unknown", code, why });
-  switch (memory?.state) {
-    case undefined:
-      return unknown(
-        "BG2025",
-        `what is known of ${address} does not say where its memory buffer is`,
-      );
-    case "none":
-      return unknown("BG2027", `${address} has no controller memory buffer`);
-    case "disabled":
-      return mayEnable
-        ? unknown("BG2029", `the memory buffer of ${address} would have to be enabled first`)
-        : unknown("BG2026", `the memory buffer of ${address} is not enabled`);
-    case "enabled":
-      if (memory.bar === bar) return { is: "known", offset: memory.offset, size: memory.size };
-      return unknown(
-        "BG2028",
-        `the memory buffer of ${address} is in BAR ${memory.bar}, and not in BAR ${bar}`,
-      );
+  const { address, controllerMemory: memory } = entry;
+  if (memory === undefined) {
+    return unknown(
+      "BG2025",
+      `what is known of ${address} does not say where its memory buffer is`,
+    );
   }
+  if (memory.state === "none") {
+    return unknown("BG2027", `${address} has no controller memory buffer`);
+  }
+  if (memory.state === "disabled" && !mayEnable) {
+    return unknown("BG2026", `the memory buffer of ${address} is not enabled`);
+  }
+  if (!("bar" in memory)) {
+    const why = "where it would be then is not known";
+    return unknown("BG2029", `the memory buffer of ${address} is not enabled, and ${why}`);
+  }
+  if (memory.bar !== bar) {
+    return unknown(
+      "BG2028",
+      `the memory buffer of ${address} is in BAR ${memory.bar}, and not in BAR ${bar}`,
+    );
+  }
+  if (memory.state === "disabled" && baseOf(entry, memory) === undefined) {
+    const why = `its registers do not say where BAR ${bar} is on the bus`;
+    return unknown("BG2029", `the memory buffer of ${address} is not enabled, and ${why}`);
+  }
+  return { is: "known", offset: memory.offset, size: memory.size };
+}
+
+function unknown(code: HostCode, why: string): FoundMemory {
+  return { is: "unknown", code, why };
 }

@@ -18,6 +18,7 @@ import { DeviceGrants } from "./guard/device_grants.ts";
 import { Enforcement, type Urgency } from "./guard/enforcement.ts";
 import { GrantEnds } from "./guard/grant_ends.ts";
 import { ImporterMappings } from "./guard/importer_mappings.ts";
+import { MemoryUpkeep } from "./guard/memory_upkeep.ts";
 import { ObservedResets } from "./guard/observed_resets.ts";
 import { OperatorResets, type ResetAct } from "./guard/operator_resets.ts";
 import { Renewals } from "./guard/renewals.ts";
@@ -56,6 +57,7 @@ export class DeviceGuard {
   readonly #ends: GrantEnds;
   readonly #renewals: Renewals;
   readonly #enforcement: Enforcement;
+  readonly #memory: MemoryUpkeep;
   readonly #operatorResets: OperatorResets;
   /** Resets and revokes that others make. */
   readonly observed: ObservedResets;
@@ -74,6 +76,8 @@ export class DeviceGuard {
     const ends = this.#ends = new GrantEnds(device, grants, mappings);
     const renewals = this.#renewals = new Renewals(device, grants, mappings, ends);
     const enforcement = this.#enforcement = new Enforcement(device, turns, grants, ends, renewals);
+    const memory = this.#memory = new MemoryUpkeep(device, grants, enforcement);
+    renewals.onReopen(() => memory.settle());
     const restores = new Restores(grants, mappings, ends, enforcement);
     this.#operatorResets = new OperatorResets(
       device,
@@ -82,8 +86,17 @@ export class DeviceGuard {
       renewals,
       enforcement,
       restores,
+      memory,
     );
-    this.observed = new ObservedResets(device, turns, grants, ends, enforcement, restores);
+    this.observed = new ObservedResets(
+      device,
+      turns,
+      grants,
+      ends,
+      enforcement,
+      restores,
+      memory,
+    );
   }
 
   /** Grants of which no end was seen. */
@@ -125,6 +138,17 @@ export class DeviceGuard {
   }
 
   // ── beginning ───────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Makes sure that the controller's memory buffer is where the plan has it, before anything is
+   * exported; later generations see to it themselves.
+   *
+   * @throws {HostNotReadyError} if it is not
+   * @throws {RefusedError} if the kernel refuses an access to its registers
+   */
+  settleMemory(): Promise<void> {
+    return this.#turns.take(() => this.#memory.settle());
+  }
 
   /**
    * Exports a planned grant.

@@ -7,6 +7,7 @@ import type { HoldKind } from "./device_hold.ts";
 import type { OwnerIdentity } from "../policy/model.ts";
 import type { RouteTarget } from "./group_access.ts";
 import type { DevicePlace } from "./observers/device_files.ts";
+import type { PlannedMemory } from "./planned_memory.ts";
 import type { ProtectedRange } from "./protected_ranges.ts";
 
 /** What a device must be to be the one that the plan means. */
@@ -27,4 +28,6 @@ export interface DeviceTarget extends RouteTarget, DevicePlace {
   readonly barSizes: ReadonlyMap<number, bigint>;
   /** What can be tried to hold all its buffers revoked, in order; of a borrowed device nothing. */
   readonly holds: readonly HoldKind[];
+  /** Where its memory buffer must be; absent: no rule exports that. */
+  readonly controllerMemory?: PlannedMemory;
 }

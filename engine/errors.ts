@@ -17,6 +17,9 @@ export class HostNotReadyError extends Error {
 /** The device that was opened is not the one that the policy and the plan mean. */
 export class IdentityDriftError extends HostNotReadyError {}
 
+/** The memory buffer of a controller is not, or no more, where the plan has it. */
+export class MemoryLostError extends HostNotReadyError {}
+
 /** The kernel, or a peer, refused at run time. */
 export class RefusedError extends Error {
   override readonly name = "RefusedError";

@@ -11,6 +11,7 @@ export type EventType =
   | "device-borrowed"
   | "device-held"
   | "device-reset"
+  | "memory-enabled"
   | "device-closed"
   | "planned"
   | "exported"

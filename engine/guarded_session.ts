@@ -7,6 +7,7 @@ import type { HoldKind, HoldSpan } from "./device_hold.ts";
 import type { Fd } from "./fd.ts";
 import type { DmaRange, EventInterrupt, HotResetInfo } from "./kernel.ts";
 import type { DeviceTarget } from "./device_target.ts";
+import type { Settled } from "./memory_keeper.ts";
 
 /** Whether a buffer can be imported now. Without an iommufd nobody can say. */
 export type Liveness = "live" | "revoked" | "unknown";
@@ -27,6 +28,12 @@ export interface GuardedSession {
   reopen(): Promise<void>;
   /** @returns whether the interrupt was armed */
   arm(which: EventInterrupt, eventFd: Fd): Promise<boolean>;
+  /**
+   * Makes sure that the controller's memory buffer is where the plan has it.
+   *
+   * @returns undefined: no rule exports it, or it is another process's affair
+   */
+  settleMemory(): Promise<Settled | undefined>;
   /** Exports ranges of a BAR. @returns a buffer that is whole and alive */
   export(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd>;
   probe(dmaBuf: Fd): Promise<Liveness>;

@@ -116,6 +116,7 @@ export class Guardian {
         this.#goOn();
         const guard = await this.#opening.open(grants);
         this.#opened(guard);
+        await this.#opening.soon(`ask ${guard.session.target.address}`, guard.settleMemory());
         for (const grant of grants) {
           this.#goOn();
           const what = `export from ${grant.device.address}`;

@@ -18,11 +18,11 @@ import { type AddFinding, type Finding, hostFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";
 import { kernelFindings } from "./kernel_version.ts";
 import { conflicts } from "./plan_conflicts.ts";
+import { type PlannedMemory, plannedMemory, togetherPlanned } from "./planned_memory.ts";
 import { Denials } from "./plan_denials.ts";
 import { DeviceFinder, type Resolved } from "./plan_device.ts";
 import { ImporterFinder } from "./plan_importer.ts";
 import { RangeFinder } from "./plan_ranges.ts";
-import { regionFindings } from "./region_findings.ts";
 import { type Neighbour, neighboursIn } from "./reset_domain.ts";
 import { FunctionIndex } from "./resolve.ts";
 import { topologyFindings } from "./topology_findings.ts";
@@ -79,8 +79,7 @@ export interface PlanOptions {
  */
 export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOptions = {}): Plan {
   const planner = new Planner(inOrder(set), host, options);
-  const found = planner.run();
-  const findings = [...found, ...regionFindings("BG2030", planner.grants)];
+  const findings = planner.run();
   const failed = findings.some((finding) => finding.diagnostic.severity === "error");
   return {
     host: { release: host.kernel.release, pageSize: host.pageSize },
@@ -134,6 +133,8 @@ interface DraftedGrant {
   readonly named: DeviceRule;
   /** It is planned for; others are there to be seen beside it. */
   readonly wanted: boolean;
+  /** The memory buffer that it is of. */
+  readonly memory: PlannedMemory | undefined;
 }
 
 /** What finds a rule's devices and their ranges. */
@@ -186,7 +187,7 @@ class Planner {
       ...kernelFindings(this.host.kernel.release, this.options.acceptUnwaitedRevoke ?? false),
     );
     const drafts = this.set.policies.flatMap((policy) => this.#planPolicy(policy));
-    const grants = drafts.filter(({ wanted }) => wanted).map(({ grant }) => grant);
+    const grants = withMemories(drafts.filter(({ wanted }) => wanted));
     if (grants.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
     this.#findings.push(...conflicts(drafts), ...this.#denials.missed());
     this.#settleRevocation(grants);
@@ -227,6 +228,7 @@ class Planner {
         return importers.map(({ importer, wanted, dma }) => ({
           named: device,
           wanted,
+          memory: plannedMemory(rule, found.entry, device),
           grant: {
             export: exportName(rule, device, found.entry),
             rule,
@@ -274,6 +276,19 @@ class Planner {
   #add(code: HostCode, at: Span | undefined, message: string): void {
     this.#findings.push(hostFinding(code, at, message));
   }
+}
+
+/** What a device must be goes for all its grants, whichever of them is of its memory buffer. */
+function withMemories(drafts: readonly DraftedGrant[]): readonly PlannedGrant[] {
+  const byDevice = Map.groupBy(drafts, ({ grant }) => grant.device.address);
+  const memories = new Map([...byDevice].map(([address, ofDevice]) => {
+    return [address, togetherPlanned(ofDevice.flatMap(({ memory }) => memory ?? []))];
+  }));
+  return drafts.map(({ grant }) => {
+    const controllerMemory = memories.get(grant.device.address);
+    if (controllerMemory === undefined) return grant;
+    return { ...grant, device: { ...grant.device, controllerMemory } };
+  });
 }
 
 /** What is wrong with a device is told once, however many rules are about it. */

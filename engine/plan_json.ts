@@ -137,6 +137,7 @@ function grantJson(
 /** All by which the engine tells that it is this device, and no other. */
 function deviceJson(device: DeviceTarget): Record<string, unknown> {
   const { address, id, node, subsystem, class: classCode, serial, barSizes } = device;
+  const { controllerMemory } = device;
   return {
     address,
     id,
@@ -146,6 +147,7 @@ function deviceJson(device: DeviceTarget): Record<string, unknown> {
     serial,
     barSizes: [...barSizes].map(([bar, size]) => ({ bar, size: hex(size) })),
     protectedRanges: withHex(device.protectedRanges),
+    ...(controllerMemory === undefined ? {} : { controllerMemory: withHex(controllerMemory) }),
   };
 }
 

@@ -11,6 +11,7 @@ import type { DeviceTarget } from "./device_target.ts";
 import { bufferName } from "./export_name.ts";
 import { CONTAINER_NODE } from "./group_access.ts";
 import type { Delivered, Expectation, FdName, PlanStep } from "./planned_call.ts";
+import { memorySteps } from "./memory_steps.ts";
 import type { PlannedGrant } from "./plan.ts";
 import { CONFIG_BYTES, CONFIG_REGION } from "./session.ts";
 
@@ -78,6 +79,7 @@ class Script {
     for (const interrupt of ["request", "error"] as const) {
       this.#add({ made: { call: "armInterrupt", on: device, interrupt } });
     }
+    this.#add(...memorySteps(device, target));
     for (const grant of grants) {
       this.#add({
         made: { call: "probeDmaBuf", on: device },

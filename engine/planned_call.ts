@@ -43,6 +43,14 @@ export type PlannedCall =
     readonly offset: bigint;
     readonly length: number;
   }
+  | {
+    readonly call: "writeRegion";
+    readonly on: FdName;
+    readonly region: number;
+    readonly offset: bigint;
+    /** Hexadecimal. */
+    readonly bytes: string;
+  }
   | { readonly call: "regionInfo"; readonly on: FdName; readonly region: number }
   | { readonly call: "ioasAlloc"; readonly on: FdName; readonly gives: string }
   | { readonly call: "armInterrupt"; readonly on: FdName; readonly interrupt: EventInterrupt }

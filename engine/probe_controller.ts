@@ -1,54 +1,64 @@
 /**
- * Asking an NVMe controller where its memory buffer is: the registers that say it are read on the
- * open device. Opening tries a reset of the function; nothing else is done to it.
+ * Asking an NVMe controller where its memory is: the registers that say it are read on the open
+ * device. Opening tries a reset of the function; nothing else is done to it, unless a policy allows
+ * that its memory buffer is enabled.
  *
  * @module
  */
-import { CMB_REGISTERS, controllerMemoryOf } from "../host/nvme_cmb.ts";
-import type { ControllerMemory, SnapshotFunction } from "../host/snapshot.ts";
+import type { ControllerMemory, PersistentMemory, SnapshotFunction } from "../host/snapshot.ts";
 import { closeOnLane } from "./close_on_lane.ts";
 import { HostNotReadyError, IdentityDriftError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import { GroupAccess, type RouteTarget } from "./group_access.ts";
 import type { Kernel, Lane } from "./kernel.ts";
+import { NvmeRegisters } from "./nvme_registers.ts";
 import { explained } from "./refusal.ts";
 import { SharedIommufd } from "./shared_iommufd.ts";
+import type { VfTokenSource } from "./vf_token.ts";
 
-/** Class of NVM Express controllers: base class and subclass. */
-const NVME = "0108";
-/** BAR of the controller's registers. */
-const REGISTERS_BAR = 0;
+/** What a controller has answered. */
+export interface ControllerAnswer {
+  readonly controllerMemory: ControllerMemory;
+  /** Absent: its registers make no sense. */
+  readonly persistentMemory?: PersistentMemory;
+}
 
-/**
- * Whether a function can be asked: an NVMe controller that is bound to vfio-pci.
- *
- * @param entry of a snapshot
- */
-export function canBeProbed({ class: code, driver, cdev, groupNode }: SnapshotFunction): boolean {
-  return code.startsWith(NVME) && driver === "vfio-pci" && (cdev ?? groupNode) !== undefined;
+/** How a controller is asked. */
+export interface ProbeOptions {
+  /**
+   * A policy lets Bargate enable its buffer: if it is not enabled, CMBMSC.CRE is written to have its
+   * place told, and put back.
+   */
+  readonly mayEnable?: boolean;
+  /** What virtual functions are opened with. */
+  readonly vfTokenFor?: VfTokenSource;
 }
 
 /**
  * Asks one controller.
  *
  * @param kernel the port; this process is made non-dumpable, for it will hold the device's descriptor
- * @param entry a function for which {@linkcode canBeProbed} is true
+ * @param entry a function for which `canBeProbed` is true
+ * @param options how
  * @throws {HostNotReadyError} if it cannot be opened, or its registers make no sense
  * @throws {IdentityDriftError} if its node is another function's
+ * @throws {RefusedError} if the kernel refuses an access to its registers
  */
 export async function probeController(
   kernel: Kernel,
   entry: SnapshotFunction,
-): Promise<ControllerMemory> {
+  { mayEnable = false, vfTokenFor }: ProbeOptions = {},
+): Promise<ControllerAnswer> {
   const target = targetOf(entry);
   kernel.makeNonDumpable();
   const shared = new SharedIommufd(kernel);
   const lane = kernel.openLane(entry.address);
   try {
-    const access = new GroupAccess(kernel, shared);
+    const access = new GroupAccess(kernel, shared, vfTokenFor);
     const device = await access.openDevice(lane, target);
     try {
-      return await ask(lane, device, target);
+      await checkAddress(lane, device, target);
+      return await ask(new NvmeRegisters(lane, device, target.address), mayEnable);
     } finally {
       try {
         await closeOnLane(kernel, lane, device);
@@ -71,25 +81,22 @@ function targetOf({ address, physfn, cdev, groupNode }: SnapshotFunction): Route
   return { address, node, route, ...(physfn === undefined ? {} : { physfn }) };
 }
 
-async function ask(
+async function checkAddress(
   lane: Lane,
   device: Fd,
   { address, node }: RouteTarget,
-): Promise<ControllerMemory> {
+): Promise<void> {
   const told = await explained(`ask which device ${node} is`, () => lane.deviceAddress(device));
-  if (told !== address) {
-    const other = told ?? "one of which the kernel tells nothing";
-    throw new IdentityDriftError(`Cannot take ${node} for ${address}: it is the node of ${other}`);
-  }
-  const read = ({ offset, length }: { readonly offset: bigint; readonly length: number }) =>
-    explained(
-      `read the registers of ${address}`,
-      () => lane.readRegion(device, REGISTERS_BAR, offset, length),
-    );
-  const answer = controllerMemoryOf(
-    await read(CMB_REGISTERS.capabilities),
-    await read(CMB_REGISTERS.location),
-  );
-  if (answer.is === "read") return answer.memory;
-  throw new HostNotReadyError(`Cannot tell where the memory of ${address} is: ${answer.why}`);
+  if (told === address) return;
+  const other = told ?? "one of which the kernel tells nothing";
+  throw new IdentityDriftError(`Cannot take ${node} for ${address}: it is the node of ${other}`);
+}
+
+async function ask(registers: NvmeRegisters, mayEnable: boolean): Promise<ControllerAnswer> {
+  const found = await registers.memory();
+  const persistentMemory = await registers.persistent();
+  const controllerMemory = mayEnable && found.state === "disabled"
+    ? await registers.shown()
+    : found;
+  return { controllerMemory, ...(persistentMemory === undefined ? {} : { persistentMemory }) };
 }

@@ -16,6 +16,7 @@ import type { GuardedSession, Liveness } from "./guarded_session.ts";
 import type { GroupAccess } from "./group_access.ts";
 import type { DmaRange, EventInterrupt, HotResetInfo, Kernel, Lane } from "./kernel.ts";
 import { KernelError } from "./kernel_error.ts";
+import { MemoryKeeper, type Settled } from "./memory_keeper.ts";
 import { explained, ready, undo } from "./refusal.ts";
 
 /** Region index of PCI configuration space (`VFIO_PCI_CONFIG_REGION_INDEX`). */
@@ -31,6 +32,7 @@ export class DeviceSession implements GuardedSession {
   #generation = 0;
   #held: HoldKind | undefined;
   readonly #hold: DeviceHold;
+  readonly #memory: MemoryKeeper | undefined;
 
   private constructor(
     readonly target: DeviceTarget,
@@ -38,7 +40,9 @@ export class DeviceSession implements GuardedSession {
     private readonly lane: Lane,
     private readonly access: GroupAccess,
   ) {
-    this.#hold = new DeviceHold(lane, target.address);
+    const { address, controllerMemory } = target;
+    this.#hold = new DeviceHold(lane, address);
+    this.#memory = controllerMemory && new MemoryKeeper(lane, address, controllerMemory);
   }
 
   /**
@@ -125,6 +129,19 @@ export class DeviceSession implements GuardedSession {
   }
 
   /**
+   * Makes sure that the controller's memory buffer is where the plan has it, and enables it where the
+   * policy lets Bargate. To be called in each generation before anything is exported, and after resets.
+   *
+   * @returns what was done; undefined: no rule exports the buffer
+   * @throws {MemoryLostError} if it is elsewhere, or not enabled
+   * @throws {HostNotReadyError} if the controller does not answer
+   * @throws {RefusedError} if the kernel refuses an access
+   */
+  async settleMemory(): Promise<Settled | undefined> {
+    return await this.#memory?.settle(this.#open("ask for the memory buffer of"));
+  }
+
+  /**
    * Exports ranges of a BAR and makes sure that the buffer is what was asked for and alive.
    *
    * @param what whose buffer it is, for messages
@@ -136,6 +153,7 @@ export class DeviceSession implements GuardedSession {
    */
   async export(what: string, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
     const device = this.#open("export from");
+    this.#memory?.check(region, ranges);
     await this.checkFeature();
     const dmaBuf = await explained(
       `export ${what}`,

@@ -9,12 +9,26 @@
  */
 import type { ControllerMemory } from "./snapshot.ts";
 
-/** The registers, in BAR 0, that must be read. */
+/** The registers, in BAR 0. */
 export const CMB_REGISTERS = {
   capabilities: { offset: 0x00n, length: 8 },
   /** Location, and behind it size. */
   location: { offset: 0x38n, length: 8 },
+  /** CMBMSC: its lower half, with the bits that enable, and its upper one. */
+  control: { offset: 0x50n, length: 4 },
+  controlUpper: { offset: 0x54n, length: 4 },
+  /** CMBSTS. */
+  status: { offset: 0x58n, length: 4 },
 } as const;
+
+/** Bit 0 of CMBMSC (CRE): location and size are shown. */
+export const CMBMSC_CRE = 1n;
+/** Bit 1 of CMBMSC (CMSE): the controller takes addresses from the base on for the buffer's. */
+export const CMBMSC_CMSE = 2n;
+/** Bits of CMBMSC that are the base address (CBA). */
+const CMBMSC_CBA = 0xffff_ffff_ffff_f000n;
+/** Bit 0 of CMBSTS (CBAI): the base address is not accepted. */
+const CMBSTS_CBAI = 1;
 
 /** Bit 57 of CAP (CMBS): there is a buffer, and CMBMSC to enable it by. */
 const CAP_CMBS = 1n << 57n;
@@ -61,7 +75,43 @@ export function controllerMemoryOf(capabilities: Uint8Array, location: Uint8Arra
   }
   const units = size >>> 12;
   if (units !== 0) return enabled(place, size, units);
-  return { is: "read", memory: { state: (supported & CAP_CMBS) === 0n ? "none" : "disabled" } };
+  const there = (supported & CAP_CMBS) !== 0n;
+  return { is: "read", memory: there ? { state: "disabled" } : { state: "none" } };
+}
+
+/**
+ * The value of CMBMSC that enables a buffer, in two halves: the upper one is to be written first, for
+ * the lower one takes effect.
+ *
+ * @param base address that the controller is to take for the buffer's first byte; a multiple of 4 KiB
+ *
+ * @example
+ * ```ts
+ * import { enablingControl } from "./nvme_cmb.ts";
+ *
+ * const { upper, lower } = enablingControl(0x38_fe00_0000n);
+ * if (upper.join() !== "56,0,0,0" || lower.join() !== "3,0,0,254") throw new Error("wrong");
+ * ```
+ */
+export function enablingControl(base: bigint): { upper: Uint8Array; lower: Uint8Array } {
+  const value = base & CMBMSC_CBA | CMBMSC_CMSE | CMBMSC_CRE;
+  return { upper: half(value >> 32n), lower: half(value) };
+}
+
+/** The lower half of CMBMSC by which location and size are shown, and nothing else happens. */
+export function showingControl(): Uint8Array {
+  return half(CMBMSC_CRE);
+}
+
+/** @returns whether the controller, by its CMBSTS, has not accepted the base address */
+export function baseIsInvalid(status: Uint8Array): boolean {
+  return ((status[0] ?? 0) & CMBSTS_CBAI) !== 0;
+}
+
+function half(value: bigint): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, Number(value & 0xffff_ffffn), true);
+  return bytes;
 }
 
 function enabled(place: number, size: number, units: number): CmbAnswer {

@@ -9,6 +9,7 @@ import type {
   HostSnapshot,
   NamedDevice,
   NodeAccess,
+  PersistentMemory,
   SnapshotBar,
   SnapshotFunction,
   Unreadable,
@@ -153,6 +154,7 @@ export function functionJson(
     config,
     bars: entry.bars.map(barJson),
     controllerMemory: entry.controllerMemory && memoryJson(entry.controllerMemory),
+    persistentMemory: entry.persistentMemory && persistentJson(entry.persistentMemory),
     unreadable: entry.unreadable.map(unreadableJson),
   };
 }
@@ -163,9 +165,15 @@ function barJson({ index, kind, start, size, prefetchable }: SnapshotBar): Recor
 }
 
 function memoryJson(memory: ControllerMemory): Record<string, unknown> {
-  if (memory.state !== "enabled") return { state: memory.state };
+  if (!("bar" in memory)) return { state: memory.state };
   const { state, bar, offset, size } = memory;
   return { state, bar, offset: hex(offset), size: hex(size) };
+}
+
+function persistentJson(memory: PersistentMemory): Record<string, unknown> {
+  return memory.state === "none"
+    ? { state: memory.state }
+    : { state: memory.state, bar: memory.bar };
 }
 
 function hex(value: bigint): string {

@@ -57,21 +57,30 @@ export interface NamedDevice {
   readonly function?: string;
 }
 
+/** Where a controller's memory buffer is. */
+export interface MemoryPlace {
+  readonly bar: number;
+  /** Bytes from the BAR's start. */
+  readonly offset: bigint;
+  /** Bytes. */
+  readonly size: bigint;
+}
+
 /**
  * What an NVMe controller's registers say of its memory buffer (CMBLOC, CMBSZ). A controller that has
- * one need not tell where before it is enabled (CMBMSC).
+ * one need not tell where before it is enabled (CMBMSC); where it will be then is known only if
+ * somebody was allowed to have it told.
  */
 export type ControllerMemory =
   | { readonly state: "none" }
   | { readonly state: "disabled" }
-  | {
-    readonly state: "enabled";
-    readonly bar: number;
-    /** Bytes from the BAR's start. */
-    readonly offset: bigint;
-    /** Bytes. */
-    readonly size: bigint;
-  };
+  | ({ readonly state: "disabled" | "enabled" } & MemoryPlace);
+
+/** What an NVMe controller's registers say of its persistent memory region (PMRCAP, PMRCTL). */
+export type PersistentMemory =
+  | { readonly state: "none" }
+  /** It takes a whole BAR. */
+  | { readonly state: "disabled" | "enabled"; readonly bar: number };
 
 /** One PCI function. */
 export interface SnapshotFunction {
@@ -119,6 +128,8 @@ export interface SnapshotFunction {
   readonly bars: readonly SnapshotBar[];
   /** Absent: nobody asked the device, or it is no NVMe controller. */
   readonly controllerMemory?: ControllerMemory;
+  /** The same. */
+  readonly persistentMemory?: PersistentMemory;
   readonly unreadable: readonly Unreadable[];
 }
 

@@ -8,13 +8,13 @@ import { meantPciAddress, PCI_ADDRESS_PATTERN, ROOT_BUS_PATTERN } from "./addres
 import { SNAPSHOT_API_VERSION, SNAPSHOT_KIND } from "./print_snapshot.ts";
 import { KERNEL_OPTIONS } from "./kernel_options.ts";
 import type {
-  ControllerMemory,
   HostSnapshot,
   NamedDevice,
   SnapshotBar,
   SnapshotFunction,
   Unreadable,
 } from "./snapshot.ts";
+import { readMemory, readPersistent } from "./snapshot_memory.ts";
 import type { Field, SnapshotValues, TextRule, ValueReader } from "./snapshot_values.ts";
 
 /** A function with the places that later checks point at. */
@@ -147,15 +147,6 @@ const LEFT_OUT_FIELDS: ReadonlyMap<string, Field> = new Map([
   optional("iommuGroup", (values) => values.integer(0, MAX_INT)),
 ]);
 
-const MEMORY_STATES = ["none", "disabled", "enabled"] as const;
-const MEMORY_STATE = wordRule(MEMORY_STATES);
-const MEMORY_FIELDS: ReadonlyMap<string, Field> = new Map([
-  required("state", (values) => values.word(MEMORY_STATES, MEMORY_STATE)),
-  optional("bar", (values) => values.integer(0, 5)),
-  optional("offset", (values) => values.hex64(0n)),
-  optional("size", (values) => values.hex64(1n)),
-]);
-
 const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
   required("address", placed((values) => values.text(ADDRESS))),
   required("vendor", (values) => values.text(ID)),
@@ -181,6 +172,7 @@ const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
   required("config", placed((values) => values.config())),
   required("bars", (values) => values.list(placed(readBar))),
   optional("controllerMemory", readMemory),
+  optional("persistentMemory", readPersistent),
   required("unreadable", readUnreadable),
 ]);
 
@@ -320,28 +312,6 @@ function readNamed(
 
 function readUnreadable(values: SnapshotValues): Unreadable[] | undefined {
   return values.list((each) => each.object(UNREADABLE_FIELDS) as Unreadable | undefined);
-}
-
-/** Where it is has a buffer that is enabled, and no other. */
-function readMemory(values: SnapshotValues): ControllerMemory | undefined {
-  const at = values.json.offset;
-  const found = values.object(MEMORY_FIELDS) as
-    | { state: ControllerMemory["state"]; bar?: number; offset?: bigint; size?: bigint }
-    | undefined;
-  if (found === undefined) return undefined;
-  const { state, bar, offset, size } = found;
-  const given = [bar, offset, size].filter((value) => value !== undefined).length;
-  if (state !== "enabled" && given === 0) return { state };
-  if (state === "enabled" && bar !== undefined && offset !== undefined && size !== undefined) {
-    if (offset + size <= ADDRESS_END) return { state, bar, offset, size };
-  }
-  values.report("bad-value", at, () => {
-    const expected = state === "enabled"
-      ? "bar, offset and size, together within 64 bits"
-      : "neither bar nor offset nor size";
-    return `a buffer that is "${state}" has ${expected} (received ${given} of them)`;
-  });
-  return undefined;
 }
 
 function readPageSize(values: SnapshotValues): number | undefined {

@@ -156,13 +156,13 @@ export const HOST_CODES = {
   ),
   BG2025: fact(
     "Controller memory buffer not known",
-    "Where it is stands in the controller's own registers, which are read only when the device is opened for it. `plan` and `export` of a host as it stands do not ask: such a region is planned on an inventory only.",
-    "look it up (`bargate inventory --probe`); to export it, write the slices that it is",
+    "Where it is stands in the controller's own registers, which are read only when the device is opened for it. `export` asks by itself; `plan` and `inventory` ask with --probe, for opening a device tries a reset of it. A controller that is borrowed is its owner's, and is not asked.",
+    "plan with --probe, or take the inventory with it; of a borrowed device, write the slices that it is",
   ),
   BG2026: fact(
     "Controller memory buffer not enabled",
     "The controller has one, but says neither where nor how large it is before it is enabled (CMBMSC).",
-    "let the controller's own driver or firmware enable it, or write slices (`enableCmb` is not carried out yet: BG2029)",
+    "let Bargate enable it (`enableCmb: true` at the device)",
   ),
   BG2027: fact(
     "No controller memory buffer",
@@ -176,17 +176,9 @@ export const HOST_CODES = {
   ),
   BG2029: fact(
     "Controller memory buffer cannot be enabled by Bargate",
-    "Every open resets the controller, and so it would have to be enabled, and its place be read anew, in every generation; this version writes no device's registers.",
-    "let the controller's own driver or firmware enable it, or write slices",
+    "`enableCmb` writes CMBMSC with the buffer's address on the bus. Where it will be the controller says only when it is opened for it, and where its BAR is stands in its configuration space; a virtual function has no such register.",
+    "plan on the host itself with --probe, or let the controller's own driver enable it",
   ),
-  BG2030: {
-    ...fact(
-      "Region that is planned and not exported",
-      "An inventory says what the controller answered when it was probed. This version's `export` asks no controller, and refuses the rule on the host itself (BG2025).",
-      "to export it, write slices: those that the message names, if the controller still says so",
-    ),
-    severity: "warning",
-  },
   BG2031: fact(
     "Another device at the address",
     "The function at the address that the policy gives is not the one that it describes: somebody has moved or replaced a card, or numbered the buses anew.",
@@ -250,13 +242,8 @@ export const HOST_CODES = {
   },
   BG2042: fact(
     "Device refuses",
-    "`preflight --live` has opened the device, or has tried to, and asked whether it can export.",
+    "`preflight --live` has opened the device, or has tried to, and asked whether it can export; or `plan --probe` or `export`, to ask where its memory buffer is.",
     "do what the message says, or see `bargate explain` for the errno that it names",
-  ),
-  BG2043: fact(
-    "Region that cannot be exported",
-    "Only the controller says where its memory buffer is. This version's `export` asks no controller, and refuses the rule on the host itself (BG2025), whatever an inventory says.",
-    "write slices: those that the message names, if the controller still says so",
   ),
   BG2044: fact(
     "Importer's name not on this host",

@@ -5,6 +5,7 @@
  */
 import { isPciAddress } from "../host/address.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
+import type { SimMemories } from "./nvme_registers.ts";
 import type { SimFunction } from "./vfio.ts";
 
 const VFIO_DRIVER = /^vfio-pci$|_vfio_pci$|-vfio-pci$/;
@@ -27,6 +28,7 @@ export function functionsOf(snapshot: HostSnapshot): readonly SimFunction[] {
 
 function functionOf(fn: SnapshotFunction, { functions }: HostSnapshot): SimFunction {
   const domain = hotResetDomain(fn, functions);
+  const memories = memoriesOf(fn);
   return {
     address: fn.address,
     node: fn.cdev ?? `${fn.address} (no character device)`,
@@ -38,7 +40,16 @@ function functionOf(fn: SnapshotFunction, { functions }: HostSnapshot): SimFunct
     virtual: fn.physfn !== undefined,
     ...(fn.iommuGroup === undefined ? {} : { group: fn.iommuGroup }),
     ...(domain === undefined ? {} : { hotResetDomain: domain }),
+    ...(memories === undefined ? {} : { memories }),
   };
+}
+
+/** What nobody asked a controller for, its simulation does not know. */
+function memoriesOf(
+  { controllerMemory, persistentMemory }: SnapshotFunction,
+): SimMemories | undefined {
+  if (controllerMemory === undefined) return undefined;
+  return { controllerMemory, ...(persistentMemory === undefined ? {} : { persistentMemory }) };
 }
 
 /** A virtual function's own registers do not say what it is; VFIO fills that in. */

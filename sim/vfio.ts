@@ -11,6 +11,7 @@ import { SimDmaBuf } from "./dma_buf.ts";
 import { refusal } from "./errno.ts";
 import { drop, type SimFile, take } from "./file_table.ts";
 import type { SimIommufd } from "./iommufd.ts";
+import { type SimMemories, SimNvmeRegisters } from "./nvme_registers.ts";
 import { SimVfToken } from "./vf_token.ts";
 
 export { SimDmaBuf };
@@ -27,6 +28,8 @@ const DEVCAP_FLR = 1 << 28;
 const DEVCTL = 8;
 const DEVCTL_FLR = 0x8000;
 const CONFIG_REGION = 7;
+/** Of an NVMe controller. */
+const REGISTERS_BAR = 0;
 const VGA_REGION = 8;
 const BARS = 6;
 const MSIX_MAPPABLE = 3;
@@ -51,6 +54,8 @@ export interface SimFunction {
   readonly group?: number;
   /** Addresses of what a hot reset hits, itself included; absent: there is no slot or bus reset. */
   readonly hotResetDomain?: readonly string[];
+  /** Of an NVMe controller that was asked: what its registers say. */
+  readonly memories?: SimMemories;
   /** A physical function: it has a token, which those who open its virtual functions must give. */
   readonly sriov?: boolean;
   /** Of a virtual function: its physical function, which counts if it is a device of this host too. */
@@ -81,6 +86,8 @@ export class SimVfioDevice {
   /** Eventfds armed on interrupts. */
   readonly interrupts = new Map<"error" | "request", SimEventFd>();
 
+  /** Of an NVMe controller of which it is known what they say. */
+  readonly registers: SimNvmeRegisters | undefined;
   readonly #token: SimVfToken | undefined;
   /** Virtual functions that it has. */
   #virtualFunctions = 0;
@@ -95,6 +102,7 @@ export class SimVfioDevice {
     private readonly physical?: SimVfioDevice,
     private readonly onMove: (revoked: boolean) => void = () => {},
   ) {
+    this.registers = fn.memories && new SimNvmeRegisters(fn.memories);
     this.#token = fn.sriov === true ? new SimVfToken() : undefined;
     if (physical !== undefined) physical.#virtualFunctions++;
   }
@@ -305,7 +313,11 @@ export class SimVfioDevice {
   }
 
   read(region: number, offset: bigint, length: number): Uint8Array {
-    if (region !== CONFIG_REGION) return new Uint8Array(this.#reachable(region, offset, length));
+    if (region !== CONFIG_REGION) {
+      const reached = this.#reachable(region, offset, length);
+      if (region === REGISTERS_BAR && this.registers) return this.registers.read(offset, reached);
+      return new Uint8Array(reached);
+    }
     this.#checkConfig("pread", offset, length);
     return this.configSpace.slice(Number(offset), Number(offset) + length);
   }
@@ -348,10 +360,11 @@ export class SimVfioDevice {
     this.#powerState = D0;
   }
 
-  /** Only the command register, the power state and the function reset do anything. */
+  /** Only the command register, the power state, the function reset and CMBMSC do anything. */
   write(region: number, offset: bigint, bytes: Uint8Array): void {
     if (region !== CONFIG_REGION) {
       const written = this.#reachable(region, offset, bytes.length);
+      if (region === REGISTERS_BAR) this.registers?.write(offset, bytes.subarray(0, written));
       if (written < bytes.length) throw refusal("pwrite", "ENOSPC", this.fn.address);
       return;
     }

@@ -13,6 +13,7 @@ const SAYS: Readonly<Record<Event["type"], string>> = {
   "device-reset": "device reset",
   "device-closed": "device closed",
   "device-held": "device held",
+  "memory-enabled": "memory buffer enabled",
   planned: "planned",
   exported: "exported, and seen to be alive",
   delivered: "delivered",

@@ -13,6 +13,7 @@ import { endFate, fateOf, type GrantFate } from "../reset_outcome.ts";
 import type { DeviceGrants } from "./device_grants.ts";
 import type { Enforcement } from "./enforcement.ts";
 import type { GrantEnds } from "./grant_ends.ts";
+import type { MemoryUpkeep } from "./memory_upkeep.ts";
 import type { Restores } from "./restores.ts";
 import type { Turns } from "./turns.ts";
 
@@ -37,6 +38,7 @@ export class ObservedResets {
    * @param ends tell what is alive
    * @param enforcement of ends
    * @param restores of what goes on
+   * @param memory of the controller, which a reset takes away
    */
   constructor(
     private readonly device: GuardedDevice,
@@ -45,6 +47,7 @@ export class ObservedResets {
     private readonly ends: GrantEnds,
     private readonly enforcement: Enforcement,
     private readonly restores: Restores,
+    private readonly memory: MemoryUpkeep,
   ) {}
 
   /**
@@ -74,10 +77,14 @@ export class ObservedResets {
     return active.map((held) => isActive(held) ? fateOf(held, "restored") : endFate(held));
   }
 
-  /** The device was reset past VFIO. Grants with `onReset: restore` have lost nothing and go on. */
-  seen(cause: Cause): Promise<void> {
+  /**
+   * The device was reset past VFIO. Grants with `onReset: restore` have lost nothing and go on, unless
+   * they are of a memory buffer that is no more where it was.
+   */
+  async seen(cause: Cause): Promise<void> {
     this.#told("device-reset", cause);
-    return this.end("device-reset", cause);
+    await this.end("device-reset", cause);
+    await this.turns.take(() => this.memory.afterReset(cause));
   }
 
   /**
@@ -153,6 +160,7 @@ export class ObservedResets {
       const reason = session.isOpen ? "decode-off" : "owner-gone";
       this.grants.begin(lost, reason, { source: "probe" });
       await this.#lookAtDecode();
+      if (!this.#isDark) await this.memory.afterReset({ source: "registers" });
       await this.enforcement.enforce();
     });
   }

@@ -14,6 +14,7 @@ import { endFate, fateOf, type GrantFate } from "../reset_outcome.ts";
 import type { DeviceGrants } from "./device_grants.ts";
 import type { Enforcement } from "./enforcement.ts";
 import type { GrantEnds } from "./grant_ends.ts";
+import type { MemoryUpkeep } from "./memory_upkeep.ts";
 import type { RenewalLoss } from "./renewal_loss.ts";
 import type { Renewals } from "./renewals.ts";
 import type { Restores } from "./restores.ts";
@@ -47,6 +48,7 @@ export class OperatorResets {
    * @param renewals where nothing can be held
    * @param enforcement of ends that only importers can make
    * @param restores of what goes on
+   * @param memory of the controller, which a reset takes away
    */
   constructor(
     private readonly device: GuardedDevice,
@@ -55,6 +57,7 @@ export class OperatorResets {
     private readonly renewals: Renewals,
     private readonly enforcement: Enforcement,
     private readonly restores: Restores,
+    private readonly memory: MemoryUpkeep,
   ) {}
 
   /**
@@ -155,8 +158,10 @@ export class OperatorResets {
 
   async #make(act: ResetAct, cause: Cause, held: boolean): Promise<void> {
     await act.make(held);
-    if (act.reason !== "device-reset" || !this.device.session.isOpen) return;
-    this.device.record.device("device-reset", { cause });
+    if (!this.device.session.isOpen) return;
+    if (act.reason === "device-reset") this.device.record.device("device-reset", { cause });
+    // The way out of D3hot can be a reset as well.
+    await this.memory.afterReset(cause);
   }
 
   /** Holds the device and lets go of it again: all its buffers are revoked, and validated. */

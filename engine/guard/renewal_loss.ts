@@ -5,7 +5,7 @@
  * @module
  */
 import type { EndReason } from "../end.ts";
-import { HostNotReadyError, IdentityDriftError, RefusedError } from "../errors.ts";
+import { HostNotReadyError, IdentityDriftError, MemoryLostError, RefusedError } from "../errors.ts";
 import { KernelError } from "../kernel_error.ts";
 
 /** What stands instead of a new generation. */
@@ -32,6 +32,8 @@ export function lossOf(error: unknown): RenewalLoss | undefined {
 function reasonOf(error: Error): EndReason {
   // Another one is where it was.
   if (error instanceof IdentityDriftError) return "device-removed";
+  // Opening it again has reset it.
+  if (error instanceof MemoryLostError) return "device-reset";
   const { cause } = error;
   if (cause instanceof KernelError && GONE.has(cause.errnoName)) return "device-removed";
   if (cause instanceof KernelError && BROKEN.has(cause.errnoName)) return "device-error";

@@ -8,9 +8,9 @@ import type { ProcessAccount, ProcessLimits } from "../../host/own_process.ts";
 import type { HostSnapshot } from "../../host/snapshot.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
 import type { PolicySet } from "../../policy/model.ts";
+import { controllersToAsk } from "../controllers_to_ask.ts";
 import type { Finding } from "../host_findings.ts";
 import { examine, type PlannedGrant, type PlanOptions } from "../plan.ts";
-import { regionFindings } from "../region_findings.ts";
 import { deviceStateFindings } from "./device_state_findings.ts";
 import { importerDriverFindings, importerDriversNotChecked } from "./importer_driver_findings.ts";
 import { type HostNames, importerIdentityFindings } from "./importer_identity_findings.ts";
@@ -70,7 +70,8 @@ export function preflight(
   host: HostSnapshot,
   options: PreflightOptions = {},
 ): Preflight {
-  const { findings: planned, grants } = examine(set, host, options);
+  const { findings: all, grants } = examine(set, host, options);
+  const { planned, unasked } = withoutUnasked(all, controllersUnasked(set, host, options));
   const nodes = nodeFindings(host, grants, options.account);
   const states = deviceStateFindings(host, grants);
   const openers = openerFindings(host, grants, options.live);
@@ -85,7 +86,6 @@ export function preflight(
     ...identities.findings,
     ...limitFindings(grants, options.limits),
     ...meansFindings(grants),
-    ...regionFindings("BG2043", grants),
   ];
   const diagnostics = findings.map(({ diagnostic }) => diagnostic);
   return {
@@ -102,7 +102,35 @@ export function preflight(
       ...nodes.notChecked,
       ...states.notChecked,
       ...identities.notChecked,
+      ...unasked,
     ],
+  };
+}
+
+/** Of an inventory nobody will be asked. */
+function controllersUnasked(
+  set: PolicySet,
+  host: HostSnapshot,
+  options: PreflightOptions,
+): readonly string[] {
+  const { source = "inventory" } = options;
+  if (source === "inventory") return [];
+  return controllersToAsk(set, host, options).map(({ entry }) => entry.address);
+}
+
+/** What `export` asks for itself is nothing that stands in its way. */
+function withoutUnasked(
+  findings: readonly Finding[],
+  addresses: readonly string[],
+): { readonly planned: readonly Finding[]; readonly unasked: readonly NotChecked[] } {
+  const isUnasked = ({ diagnostic: { code, message } }: Finding) =>
+    code === "BG2025" && addresses.some((address) => message.includes(address));
+  return {
+    planned: findings.filter((finding) => !isUnasked(finding)),
+    unasked: addresses.map((address) => ({
+      what: `where the memory buffer of ${address} is, and whether it may be exported`,
+      why: "the controller is asked when it is opened: with --live, and by export",
+    })),
   };
 }
 

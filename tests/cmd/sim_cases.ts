@@ -93,6 +93,69 @@ Deno.test("plan --sim says that it is of a simulated host, to people and to prog
   });
 });
 
+/** The laboratory, of which the first controller has a memory buffer that is not enabled. */
+async function withMemory(folder: string): Promise<string> {
+  const host = JSON.parse(await Deno.readTextFile(HOST));
+  const ssd = host.functions.find(({ address }: { address: string }) => address === SSD);
+  ssd.controllerMemory = { state: "disabled", bar: 2, offset: "0x0", size: "0x1000000" };
+  const path = `${folder}/host.json`;
+  await Deno.writeTextFile(path, JSON.stringify(host));
+  return path;
+}
+
+async function memoryPolicy(folder: string, device: string): Promise<string> {
+  const path = `${folder}/memory-${device.length}.yaml`;
+  await Deno.writeTextFile(
+    path,
+    `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: memory }
+devices: { ssd: { match: { id: "1b36:0010", address: "${SSD}" }${device} } }
+importers: { engine: { identity: { user: ${USER} }, driver: iommufd } }
+exports:
+  - { name: cmb, device: ssd, bar: 2, region: nvme.cmb, importers: [engine] }
+`,
+  );
+  return path;
+}
+
+Deno.test("a controller's memory buffer is asked for with --probe, and by export", async () => {
+  await withFolder(async (folder) => {
+    const host = await withMemory(folder);
+    const enabling = await memoryPolicy(folder, ", enableCmb: true");
+    const plan = `${folder}/plan.json`;
+    const unasked = await answer(bargate(folder, "plan", "--sim", host, enabling));
+    assert.equal(unasked.status, ExitStatus.hostNotReady);
+    assert.match(unasked.stderr, /BG2025.*\n[^]*plan with --probe/);
+    const asked = await answer(
+      bargate(folder, "plan", "--sim", host, "--probe", enabling, "--out", plan),
+    );
+    assert.equal(asked.status, ExitStatus.done, asked.stderr);
+    assert.match(asked.stderr, /^0000:01:00\.0: opened, which tries a reset/m);
+    assert.match(asked.stdout, /not enabled: CMBMSC is written \(enableCmb\), 030000fc00000000/);
+    const run = ["--allow-same-user", "--format", "jsonl", "--exec", "--", "/bin/true"];
+    const exported = await answer(
+      bargate(folder, "export", "--sim", host, enabling, "--plan", plan, ...run),
+    );
+    assert.equal(exported.status, ExitStatus.done, exported.stderr);
+    const types = exported.stdout.trim().split("\n").map((line) => JSON.parse(line).type);
+    assert.deepEqual(types.slice(0, 4), ["device-opened", "memory-enabled", "planned", "exported"]);
+    const preflight = await answer(
+      bargate(folder, "preflight", "--sim", host, "--live", enabling),
+    );
+    assert.equal(preflight.status, ExitStatus.done, preflight.stdout);
+
+    const plain = await memoryPolicy(folder, "");
+    const refused = await answer(bargate(folder, "export", "--sim", host, plain, ...run));
+    assert.equal(refused.status, ExitStatus.hostNotReady);
+    assert.match(refused.stderr, /BG2026.*not enabled[^]*enableCmb: true/);
+    const both = await answer(bargate(folder, "plan", "--inventory", host, "--probe", plain));
+    assert.equal(both.status, ExitStatus.usage);
+    const file = await answer(bargate(folder, "plan", "--inventory", host, enabling));
+    assert.equal(file.status, ExitStatus.done, "where it will be the inventory says");
+  });
+});
+
 Deno.test("inventory --sim tells just what the snapshot says", async () => {
   await withFolder(async (folder) => {
     const told = await answer(bargate(folder, "inventory", "--sim", HOST, "--format", "json"));

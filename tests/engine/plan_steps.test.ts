@@ -218,6 +218,46 @@ Deno.test("the steps of devices with serial numbers are what the engine calls", 
   }
 });
 
+/** Two controllers of which one has its buffer enabled, and the other is to be. */
+const MEMORIES = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: memories }
+defaults: { collateral: device }
+devices:
+  ssd: { match: { id: "1b36:0010", address: "0000:01:00.0" }, enableCmb: true }
+  other: { match: { id: "1b36:0010", address: "0000:02:00.0" } }
+importers:
+  engine: { identity: { user: nobody }, driver: iommufd }
+exports:
+  - { name: a, device: ssd, bar: 2, region: nvme.cmb, importers: [engine] }
+  - { name: b, device: other, bar: 2, region: nvme.cmb, importers: [engine] }
+`;
+
+function withMemories(host: HostSnapshot): HostSnapshot {
+  const place = { bar: 2, offset: 0n, size: 0x100_0000n };
+  const states: Readonly<Record<string, "disabled" | "enabled">> = {
+    "0000:01:00.0": "disabled",
+    "0000:02:00.0": "enabled",
+  };
+  const functions = host.functions.map((entry) => {
+    const state = states[entry.address];
+    return state === undefined ? entry : { ...entry, controllerMemory: { state, ...place } };
+  });
+  return { ...host, functions };
+}
+
+Deno.test("the steps of memory buffers are what the engine calls, and what it writes", async () => {
+  const host = withMemories(read("laboratory"));
+  for (const route of ["cdev", "group"] as const) {
+    const made = plan(MEMORIES, host, route);
+    const seen = await run({ plan: made, host, way: "send" });
+    const steps = stepsOf(made.grants);
+    assert.deepEqual(seen, expected(steps, "with-iommufd"));
+    const written = steps.flatMap(({ made }) => made.call === "writeRegion" ? [made.bytes] : []);
+    assert.deepEqual(written, ["00000000", "030000fc"]);
+  }
+});
+
 Deno.test("the steps of several devices, grants and ranges are what the engine calls", async () => {
   const host = read("laboratory");
   const made = plan(MANY, host);
@@ -312,15 +352,23 @@ function otherThan({ call }: PlannedCall, answer: unknown): unknown {
 }
 
 Deno.test("another answer than a step expects ends everything, and nothing is delivered", async (t) => {
-  const host = withSerials(read("laboratory"));
-  for (const [route, iommufd] of [["cdev", true], ["group", true], ["group", false]] as const) {
-    const made = plan(MANY, host, route);
+  const plain = withSerials(read("laboratory"));
+  for (
+    const [route, iommufd, text, host] of [
+      ["cdev", true, MANY, plain],
+      ["group", true, MANY, plain],
+      ["group", false, MANY, plain],
+      ["cdev", true, MEMORIES, withMemories(plain)],
+    ] as const
+  ) {
+    const made = plan(text, host, route);
     const condition = iommufd ? "with-iommufd" : "without-iommufd";
     const steps = stepsOf(made.grants)
       .filter(({ only }) => only === undefined || only === condition);
     for (const [number, step] of steps.entries()) {
       if (step.expect === undefined) continue;
-      const name = `${number}: ${step.made.call} by ${route}, ${condition}`;
+      const of = made.grants[0]?.rule.qualifiedName;
+      const name = `${number}: ${step.made.call} by ${route}, ${condition}, ${of}`;
       await t.step(name, async () => {
         const kernel = new SimKernel({ functions: functionsOf(host), accounts: [ACCOUNT] });
         const falsify = (call: number, answer: unknown) => {

@@ -123,6 +123,14 @@ export class RecordingKernel {
         "readRegion",
         (region: number, offset: bigint, length: number) => ({ region, offset, length }),
       ),
+      writeRegion: on(
+        "writeRegion",
+        (region: number, offset: bigint, bytes: Uint8Array) => ({
+          region,
+          offset,
+          bytes: bytes.toHex(),
+        }),
+      ),
       regionInfo: on("regionInfo", (region: number) => ({ region })),
       armInterrupt: on("armInterrupt", (interrupt: string) => ({ interrupt })),
       probeDmaBuf: on("probeDmaBuf"),

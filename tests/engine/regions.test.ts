@@ -116,28 +116,48 @@ Deno.test("a controller memory buffer is where the controller says, if it was as
   assert.deepEqual(plan(CMB, host({ class: "020000", controllerMemory: FIRST_MIB })), ["BG2024"]);
 });
 
-Deno.test("a buffer that an inventory places is planned, with the slices that can be exported", () => {
+Deno.test("a buffer that its controller has placed is planned, and what the open one must say", () => {
   const { plan, preflight } = made(CMB, host({ controllerMemory: FIRST_MIB }));
-  const [warning, ...others] = plan.diagnostics;
-  assert.deepEqual([warning?.code, warning?.severity, others], ["BG2030", "warning", []]);
-  assert.match(
-    warning?.message ?? "",
-    /slices: \[\{ offset: 0x0, length: 0x100000 \}\], .*export asks no controller, and refuses/,
-  );
-  assert.deepEqual([warning?.line, warning?.column], [8, 47]);
-  assert.equal(plan.grants.length, 1);
-  assert.deepEqual(preflight.diagnostics.map(({ code }) => code), ["BG2043"]);
-  assert.equal(preflight.ready, false, "it could never be exported");
-  const bells = made(BELLS, host());
-  assert.deepEqual([bells.plan.diagnostics, bells.preflight.diagnostics], [[], []]);
+  assert.deepEqual([plan.diagnostics, preflight.diagnostics, preflight.ready], [[], [], true]);
+  const [grant] = plan.grants;
+  assert.deepEqual(grant?.device.controllerMemory, { ...FIRST_MIB, mayEnable: false });
+  const bells = made(`${BELLS}\n${CMB}`, host({ controllerMemory: FIRST_MIB }));
+  const memories = bells.plan.grants.map(({ device }) => device.controllerMemory);
+  assert.deepEqual(memories, [memories[0], memories[0]], "it goes for the device");
+  assert.ok(memories[0] !== undefined);
+  assert.equal(made(BELLS, host()).plan.grants[0]?.device.controllerMemory, undefined);
 });
+
+/** The same, with BAR 2 at 4 GiB and 256 MiB. */
+function placed(controllerMemory: ControllerMemory): HostSnapshot {
+  const config = host().functions[0]?.config.slice() ?? new Uint8Array();
+  const view = new DataView(config.buffer);
+  view.setUint32(0x18, 0x1000_000c, true);
+  view.setUint32(0x1c, 1, true);
+  return host({ config, controllerMemory });
+}
 
 Deno.test("a buffer that is not enabled is told, with what would enable it", () => {
   const off = host({ controllerMemory: { state: "disabled" } });
   assert.deepEqual(plan(CMB, off), ["BG2026"]);
-  assert.deepEqual(plan(CMB, off, ", enableCmb: true"), ["BG2029"]);
+  assert.deepEqual(plan(CMB, off, ", enableCmb: true"), ["BG2029"], "nobody knows where");
   const on = host({ controllerMemory: FIRST_MIB });
   assert.deepEqual(plan(CMB, on, ", enableCmb: true"), [[2, { offset: 0n, length: 0x10_0000n }]]);
+  const shown = { ...FIRST_MIB, offset: 0x20_0000n, state: "disabled" } as const;
+  assert.deepEqual(plan(CMB, placed(shown)), ["BG2026"]);
+  assert.deepEqual(plan(CMB, placed({ ...shown, bar: 4 }), ", enableCmb: true"), ["BG2028"]);
+  const nowhere = host({ controllerMemory: shown });
+  assert.deepEqual(plan(CMB, nowhere, ", enableCmb: true"), ["BG2029"], "a BAR without address");
+  const { grants } = made(CMB, placed(shown), ", enableCmb: true").plan;
+  assert.deepEqual(grants.map(({ ranges }) => ranges), [[{
+    offset: 0x20_0000n,
+    length: 0x10_0000n,
+  }]]);
+  assert.deepEqual(grants[0]?.device.controllerMemory, {
+    ...shown,
+    mayEnable: true,
+    base: 0x1_1020_0000n,
+  });
 });
 
 Deno.test("what hits a buffer that only the host knows is seen in the plan", () => {

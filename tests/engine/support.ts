@@ -11,6 +11,7 @@ import { StartedProgram } from "../../engine/started_program.ts";
 import { exportName } from "../../engine/export_name.ts";
 import type { HoldKind } from "../../engine/device_hold.ts";
 import type { Plan, PlannedGrant } from "../../engine/plan.ts";
+import type { PlannedMemory } from "../../engine/planned_memory.ts";
 import type { ResetOutcome } from "../../engine/reset_outcome.ts";
 import type { ExportRule, ImporterRule, OwnerIdentity } from "../../policy/model.ts";
 import { MemoryFiles } from "../support/memory_files.ts";
@@ -90,6 +91,8 @@ export interface GrantSpec {
   readonly physfn?: string;
   /** The device is borrowed from this one. */
   readonly owner?: OwnerIdentity;
+  /** It is of the controller's memory buffer, which the plan has there. */
+  readonly memory?: PlannedMemory;
 }
 
 export function planned(spec: GrantSpec = {}): PlannedGrant {
@@ -114,6 +117,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     ...(spec.expiresMs === undefined ? {} : { expiresMs: spec.expiresMs }),
     collateral: "device",
     allowProtected: [],
+    ...(spec.memory === undefined ? {} : { region: { value: "nvme.cmb", at: AT } }),
     at: AT,
   };
   return {
@@ -137,6 +141,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
       holds: spec.owner !== undefined ? [] : spec.holds ??
         (spec.virtual === true ? ["low-power"] : ["memory-decode", "low-power"]),
       ...(spec.owner === undefined ? {} : { owner: spec.owner }),
+      ...(spec.memory === undefined ? {} : { controllerMemory: spec.memory }),
     },
     iommuGroup: Number.parseInt(address.slice(5, 7), 16),
     bar: 2,

@@ -1,7 +1,12 @@
 /** Where an NVMe controller has its memory buffer, by the bytes of its registers. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { controllerMemoryOf } from "../../host/nvme_cmb.ts";
+import {
+  baseIsInvalid,
+  controllerMemoryOf,
+  enablingControl,
+  showingControl,
+} from "../../host/nvme_cmb.ts";
 
 /** CAP of a controller with 2048 entries a queue, with and without CMBS (bit 57). */
 const PLAIN = 0x0000_0020_0f01_07ffn;
@@ -71,4 +76,12 @@ Deno.test("any registers are decoded, and what is enabled has a BAR, a size and 
     const { bar, offset, size } = answer.memory;
     assert.ok([0, 2, 3, 4, 5].includes(bar) && size > 0n && offset + size < 1n << 64n);
   }));
+});
+
+Deno.test("a buffer is enabled by CRE, CMSE and its address, which is a multiple of 4 KiB", () => {
+  const { upper, lower } = enablingControl(0x1234_5678_9abc_dfffn);
+  assert.deepEqual([upper.toHex(), lower.toHex()], ["78563412", "03d0bc9a"]);
+  assert.equal(showingControl().toHex(), "01000000", "to have it told, CRE alone");
+  assert.ok(baseIsInvalid(new Uint8Array([1, 0, 0, 0])));
+  assert.ok(!baseIsInvalid(new Uint8Array([0xfe, 0xff, 0xff, 0xff])));
 });

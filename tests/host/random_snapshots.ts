@@ -5,6 +5,7 @@ import type {
   ControllerMemory,
   HostSnapshot,
   NamedDevice,
+  PersistentMemory,
   SnapshotBar,
   SnapshotFunction,
 } from "../../host/snapshot.ts";
@@ -36,10 +37,18 @@ const opener = fc.record({ pid: fc.integer({ min: 1, max: 2 ** 31 - 1 }), comman
 const memory: fc.Arbitrary<ControllerMemory> = fc.oneof(
   fc.constantFrom({ state: "none" } as const, { state: "disabled" } as const),
   fc.record({
-    state: fc.constant("enabled" as const),
+    state: fc.constantFrom("disabled" as const, "enabled" as const),
     bar: fc.nat(5),
     offset: fc.bigInt(0n, 1n << 40n),
     size: fc.bigInt(1n, 1n << 40n),
+  }, { noNullPrototype: true }),
+);
+
+const persistent: fc.Arbitrary<PersistentMemory> = fc.oneof(
+  fc.constant({ state: "none" } as const),
+  fc.record({
+    state: fc.constantFrom("disabled" as const, "enabled" as const),
+    bar: fc.nat(5),
   }, { noNullPrototype: true }),
 );
 
@@ -69,6 +78,7 @@ const plain = fc.record({
   groupAccess: access,
   openBy: fc.array(opener, { maxLength: 2 }),
   controllerMemory: memory,
+  persistentMemory: persistent,
   unreadable,
 }, {
   requiredKeys: ["vendor", "device", "class", "resetMethods", "config", "unreadable"],
