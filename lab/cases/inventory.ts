@@ -5,19 +5,15 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { Fd } from "../../engine/fd.ts";
-import { GroupAccess } from "../../engine/group_access.ts";
-import type { Lane } from "../../engine/kernel.ts";
-import { SharedIommufd } from "../../engine/shared_iommufd.ts";
-import { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import { msixRanges } from "../../host/config_space.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import type { CaseContext, LabCase } from "../guest/case.ts";
 import { bind } from "../guest/setup.ts";
-import { CMB_BYTES, type LabDevice } from "../machine/topology.ts";
+import { CMB_BYTES } from "../machine/topology.ts";
 import { join } from "../path.ts";
 import { inventorySays, lspciSays } from "./inventory_lspci.ts";
+import { CMBMSC, whileOpen } from "./other_process.ts";
 import { policyText, writePolicy } from "./support.ts";
 
 const RECORDED = "examples/hosts/laboratory.json";
@@ -126,32 +122,6 @@ async function plansTheSame(context: CaseContext): Promise<void> {
   assert.equal(inventory, path);
   assert.deepEqual(rest, JSON.parse(here.stdout));
 }
-
-/** Opens a device as another process would. */
-async function whileOpen<T>(
-  context: CaseContext,
-  { address }: LabDevice,
-  step: (lane: Lane, device: Fd) => Promise<T>,
-): Promise<T> {
-  const kernel = new LinuxKernel();
-  const shared = new SharedIommufd(kernel);
-  const lane = kernel.openLane(address);
-  try {
-    const target = { address, node: await context.vfioNode(address), route: "cdev" } as const;
-    const device = await new GroupAccess(kernel, shared).openDevice(lane, target);
-    try {
-      return await step(lane, device);
-    } finally {
-      await lane.close(device);
-    }
-  } finally {
-    await lane.end();
-    shared.close();
-  }
-}
-
-/** CMBMSC, eight bytes in BAR 0. */
-const CMBMSC = 0x50n;
 
 /**
  * What controllers say of their buffers: not enabled, where it is, and that there is none. The
