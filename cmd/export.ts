@@ -60,8 +60,11 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const host = await openHost(this, flags.sim);
   const vfTokens = await vfTokensOf(flags, host.kernel);
   const { release, pageSize } = host.kernel;
-  const ask = askingBy(this, host.kernel, vfTokens);
-  const facts = factsOf({ files: host.files, release, pageSize }, flags.sim, ask);
+  const { files, snapshot: simulated, problems } = host;
+  const facts = simulated === undefined
+    ? factsOf({ files, release, pageSize }, undefined, askingBy(this, host.kernel, vfTokens))
+    // What its controllers would answer, the file says.
+    : factsOf({ files, release, pageSize, simulated, problems: problems ?? [] }, flags.sim);
   const made = await preparePlan(this, facts, paths, planOptions(flags));
   const prepared = flags.plan === undefined ? made : await holdToPlan(made, flags.plan, {
     options: planOptions(flags),

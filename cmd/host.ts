@@ -7,6 +7,8 @@ import type { Kernel } from "../engine/kernel.ts";
 import { LinuxFiles } from "../ffi/linux_files.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import type { Files } from "../host/files.ts";
+import type { HostSnapshot } from "../host/snapshot.ts";
+import type { Diagnostic } from "../policy/diagnostic.ts";
 import type { Context } from "./context.ts";
 import { loadSimulation } from "./load_simulation.ts";
 import { visible } from "./output/visible.ts";
@@ -15,6 +17,10 @@ import { visible } from "./output/visible.ts";
 export interface OpenHost {
   readonly kernel: Kernel;
   readonly files: Files;
+  /** What it is simulated from; absent: it is the machine that this runs on. */
+  readonly snapshot?: HostSnapshot;
+  /** What is wrong with that, and does no harm. */
+  readonly problems?: readonly Diagnostic[];
 }
 
 /**

@@ -74,15 +74,17 @@ function placeOf(flags: Flags): PlanPlace {
   };
 }
 
-/** @throws {CommandError} usage: a file that cannot be read, or two hosts */
+/** @throws {CommandError} usage: a file that cannot be read, or two hosts, or none to ask */
 async function factsFor(context: Context, { inventory, sim, probe }: Flags): Promise<HostFacts> {
-  if (inventory === undefined) return await factsHere(context, sim, probe);
-  if (probe) {
+  const file = inventory ?? sim;
+  if (probe && file !== undefined) {
     throw new CommandError(
-      "Cannot probe the controllers of an inventory: --probe is for this host; take the inventory with --probe",
+      `Cannot probe the controllers of a host that is a file: what they answered is in the file, or nobody knows it (received --probe and ${file})`,
       ExitStatus.usage,
     );
   }
+  if (probe) return await factsByAsking(context);
+  if (inventory === undefined) return factsOf(await planningHost(context, sim), sim);
   if (sim === undefined) return await readInventory(inventory);
   throw new CommandError(
     `Cannot plan for two hosts: give --inventory or --sim (received ${inventory} and ${sim})`,
@@ -90,20 +92,14 @@ async function factsFor(context: Context, { inventory, sim, probe }: Flags): Pro
   );
 }
 
-/** Nothing by which a device could be opened is loaded unless that is asked for. */
-async function factsHere(
-  context: Context,
-  sim: string | undefined,
-  probe: boolean,
-): Promise<HostFacts> {
-  if (!probe) return factsOf(await planningHost(context, sim), sim);
-  // The run-time reads what a literal import leads to at every start.
+/** What can open a device is loaded only here: the run-time reads what a literal import leads to. */
+async function factsByAsking(context: Context): Promise<HostFacts> {
   const [host, asking] = ["./host.ts", "./ask_controllers.ts"] as const;
   const { openHost }: typeof import("./host.ts") = await import(`${host}`);
   const { askingBy }: typeof import("./ask_controllers.ts") = await import(`${asking}`);
-  const { kernel, files } = await openHost(context, sim);
+  const { kernel, files } = await openHost(context, undefined);
   const { release, pageSize } = kernel;
-  return factsOf({ files, release, pageSize }, sim, askingBy(context, kernel));
+  return factsOf({ files, release, pageSize }, undefined, askingBy(context, kernel));
 }
 
 function asJson({ loaded, plan, diagnostics }: Prepared, place: PlanPlace): readonly string[] {

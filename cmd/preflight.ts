@@ -275,7 +275,8 @@ async function askedLive(
   { live, sim, vfTokenFile }: Flags,
   { set, host, options, first }: BeforeAsking,
 ): Promise<{ host: HostSnapshot; diagnostics: HostReport["diagnostics"] }> {
-  const controllers = live && first.ready ? controllersToAsk(set, host, options) : [];
+  const asks = live && sim === undefined && first.ready;
+  const controllers = asks ? controllersToAsk(set, host, options) : [];
   if (controllers.length === 0) return { host, diagnostics: [] };
   const { askingBy } = await import("./ask_controllers.ts");
   const { kernel } = await openHost(context, sim);

@@ -107,14 +107,14 @@ export function preflight(
   };
 }
 
-/** Of an inventory nobody will be asked. */
+/** Of a host that is a file nobody will be asked. */
 function controllersUnasked(
   set: PolicySet,
   host: HostSnapshot,
   options: PreflightOptions,
 ): readonly string[] {
   const { source = "inventory" } = options;
-  if (source === "inventory") return [];
+  if (source !== "this-host") return [];
   return controllersToAsk(set, host, options).map(({ entry }) => entry.address);
 }
 
