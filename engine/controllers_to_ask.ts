@@ -64,7 +64,7 @@ export function controllersToAsk(
     })
   );
   const touched = functionsOf(rules.filter(({ wanted }) => wanted));
-  const borrowed = functionsOf(rules.filter(({ device }) => device.acquire === "borrow"));
+  const borrowed = borrowedFunctions(set, index);
   const about = rules.filter(({ rule }) => rule.region?.value === "nvme.cmb");
   const mayEnable = functionsOf(about.filter(({ device }) => device.enableCmb === true));
   return [...functionsOf(about)]
@@ -81,6 +81,19 @@ export function controllersToAsk(
  */
 export function onlyAnswersLack(diagnostics: readonly Diagnostic[]): boolean {
   return diagnostics.every(({ code, severity }) => severity !== "error" || UNANSWERED.has(code));
+}
+
+/** By whatever name, and also where it cannot be judged: it is its owner's to open. */
+function borrowedFunctions(
+  { policies }: PolicySet,
+  index: FunctionIndex,
+): ReadonlySet<SnapshotFunction> {
+  const devices = policies.flatMap(({ devices }) => [...devices.values()]);
+  const borrowed = devices.filter(({ acquire }) => acquire === "borrow");
+  return new Set(borrowed.flatMap(({ match }) => {
+    const { found, unjudged } = index.matching(match);
+    return [...found, ...unjudged];
+  }));
 }
 
 function namesMemory({ policies }: PolicySet): boolean {
