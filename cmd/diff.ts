@@ -5,6 +5,7 @@
  */
 import { buildCommand } from "@stricli/core";
 import { type Difference, diffPolicies, diffTerms, type TermDifference } from "../policy/diff.ts";
+import { type ChangedName, changedNames } from "../policy/diff_names.ts";
 import { QUANTITY_LIMIT } from "../policy/quantity.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
@@ -37,25 +38,48 @@ async function diff(this: Context, flags: Flags, old: string, now: string): Prom
     return this.exitWith(ExitStatus.invalidPolicy);
   }
   const differences = [...diffPolicies(before, after), ...diffTerms(before, after)];
-  const text = flags.format === "json" ? jsonText(differences) : humanText(differences);
+  const names = changedNames(before, after).filter(({ name, is }) =>
+    differences.some((each) => each[is] === name)
+  );
+  const text = flags.format === "json"
+    ? jsonText(differences, names)
+    : humanText(differences, names);
   this.process.stdout.write(text);
   const more = differences.some(({ kind }) => kind === "gained" || kind === "widened");
   this.exitWith(more ? ExitStatus.denied : ExitStatus.done);
 }
 
-function humanText(differences: readonly (Difference | TermDifference)[]): string {
+function humanText(
+  differences: readonly (Difference | TermDifference)[],
+  names: readonly ChangedName[],
+): string {
   if (differences.length === 0) return "both allow the same\n";
-  return differences.map((each) => `${visible(lineOf(each))}\n`).join("");
+  const others = new Set(names.map(({ name, is }) => `${is} ${name}`));
+  const lines = [
+    ...names.map(nameLine),
+    ...differences.map((each) => lineOf(each, others)),
+  ];
+  return lines.map((line) => `${visible(line)}\n`).join("");
 }
 
-function lineOf(each: Difference | TermDifference): string {
+function nameLine({ name, is, fields }: ChangedName): string {
+  const what = fields.map(({ field, old = "none", new: now = "none" }) =>
+    `${field} is ${now}, not ${old}`
+  );
+  return `another ${is}: ${name}, whose ${what.join("; whose ")}`;
+}
+
+function lineOf(each: Difference | TermDifference, others: ReadonlySet<string>): string {
   const { kind, importer, device, bar } = each;
   const what = bytesText(each);
   if ("term" in each) {
     const may = each.level === undefined ? "" : `, to ${each.level},`;
     return `${kind}: ${importer} has ${device} BAR ${bar}${may} with ${each.term} ${each.new}, not ${each.old}: ${what}`;
   }
-  return `${kind}: ${importer} may ${each.level} ${device} BAR ${bar}${whereText(each)}: ${what}`;
+  const which = kind === "gained" || kind === "widened" ? "the new" : "the old";
+  const who = others.has(`importer ${importer}`) ? `${which} ${importer}` : importer;
+  const ofWhat = others.has(`device ${device}`) ? `${which} ${device}` : device;
+  return `${kind}: ${who} may ${each.level} ${ofWhat} BAR ${bar}${whereText(each)}: ${what}`;
 }
 
 function bytesText({ region, bytes }: Difference | TermDifference): string {
@@ -73,13 +97,16 @@ function whereText({ where = [] }: Difference): string {
   }`;
 }
 
-function jsonText(differences: readonly (Difference | TermDifference)[]): string {
+function jsonText(
+  differences: readonly (Difference | TermDifference)[],
+  names: readonly ChangedName[],
+): string {
   const hex = (value: bigint) => `0x${value.toString(16)}`;
   const values = differences.map(({ bytes, ...rest }) => ({
     ...rest,
     slices: bytes.map(({ start, end }) => ({ offset: hex(start), length: hex(end - start) })),
   }));
-  return `${JSON.stringify({ differences: values })}\n`;
+  return `${JSON.stringify({ differences: values, names })}\n`;
 }
 
 /** The verb. */

@@ -389,6 +389,36 @@ Deno.test("diff: without a deny of a part more is allowed of a region that may b
   });
 });
 
+Deno.test("diff: a name that stands for somebody else is told with the fields that differ", async () => {
+  await withFolder(async (folder) => {
+    const [old, now] = [`${folder}/old.yaml`, `${folder}/new.yaml`];
+    await Deno.writeTextFile(old, POLICY.replace("user: daemon", "user: daemon, unit: r.service"));
+    await Deno.writeTextFile(now, POLICY);
+    const human = await bargate(["diff", old, now]);
+    assert.equal(human.status, ExitStatus.denied);
+    assert.equal(
+      human.stdout,
+      "another importer: site/reader, whose identity.unit is none, not r.service\n" +
+        "lost: the old site/reader may read site/ssd BAR 4: 0x0 to the end\n" +
+        "gained: the new site/reader may read site/ssd BAR 4: 0x0 to the end\n",
+    );
+    await Deno.writeTextFile(now, POLICY.replace(`"1b36:0010"`, `["1b36:0010", "1b36:0011"]`));
+    await Deno.writeTextFile(old, POLICY);
+    const json = JSON.parse((await bargate(["diff", "--format=json", old, now])).stdout);
+    assert.deepEqual(json.names, [{
+      name: "site/ssd",
+      is: "device",
+      fields: [{ field: "match.id", old: "1b36:0010", new: "1b36:0010, 1b36:0011" }],
+    }]);
+    const human2 = (await bargate(["diff", old, now])).stdout;
+    assert.match(
+      human2,
+      /^another device: site\/ssd, whose match.id is 1b36:0010, 1b36:0011, not 1b36:0010\n/,
+    );
+    assert.match(human2, /\nlost: site\/engine may read the old site\/ssd BAR 2: /);
+  });
+});
+
 Deno.test("diff: looser terms are a gain, tighter and neutral ones are not", async () => {
   await withFolder(async (folder) => {
     const [old, now] = [`${folder}/old.yaml`, `${folder}/new.yaml`];

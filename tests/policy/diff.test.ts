@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { diffPolicies, diffTerms } from "../../policy/diff.ts";
+import { changedNames } from "../../policy/diff_names.ts";
 import { normalized, subtract } from "../../policy/interval.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import type { DeviceMatch, PolicySet } from "../../policy/model.ts";
@@ -409,4 +410,18 @@ Deno.test("normalized() and subtract() agree with sets of numbers", () => {
     );
     assert.deepEqual(normalized(rest), rest);
   }));
+});
+
+Deno.test("changedNames() names a field exactly of names that stand for others", () => {
+  fc.assert(
+    fc.property(anySet, anySet, (before, after) => {
+      const told = changedNames(before, after).map(({ name }) => name).sort();
+      const names = before.policies.flatMap(({ name, devices }) =>
+        [...devices.keys()].filter((device) =>
+          matchOf(after, name, device) !== undefined && !sameDevice(before, after, name, device)
+        ).map((device) => `${name}/${device}`)
+      );
+      assert.deepEqual(told, names.sort());
+    }),
+  );
 });
