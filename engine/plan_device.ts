@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { whyNoIommu } from "../host/no_iommu.ts";
 import { serialOf } from "../host/serial.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { DeviceMatch, DeviceRule } from "../policy/model.ts";
@@ -118,6 +119,11 @@ export class DeviceFinder {
         ? `which driver ${entry.address} is bound to could not be read, which needs ${unread.right}; it must be ${VFIO_PCI}`
         : `${entry.address} is bound to ${entry.driver ?? "no driver"} and not to ${VFIO_PCI}`;
       this.add("BG2003", device.at, message);
+      return undefined;
+    }
+    const unconfined = whyNoIommu(this.host, entry);
+    if (unconfined !== undefined) {
+      this.add("BG2207", device.at, `no IOMMU confines ${entry.address}: ${unconfined}`);
       return undefined;
     }
     const route = this.#routeTo(entry);

@@ -446,6 +446,11 @@ export const HOST_CODES = {
     ),
     severity: "warning",
   },
+  BG2207: fact(
+    "No IOMMU confines the device",
+    "Without an IOMMU a device that VFIO gives out can read and write all of memory (no-IOMMU mode: CAP_SYS_RAWIO, and the kernel is tainted), and importers of driver iommufd have nothing to map into. What a policy says of slices would hold for nobody, so that nothing is exported.",
+    "switch the IOMMU on (VT-d or AMD-Vi in the firmware's setup, intel_iommu=on on the kernel's command line), and bind the device anew",
+  ),
   BG2301: fact(
     "Plan is no JSON",
     "Nothing after the place can be read.",

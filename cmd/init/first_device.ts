@@ -11,6 +11,7 @@ import {
   whyNotKnown,
 } from "../../engine/protected_ranges.ts";
 import { type IommuGroups, isVfioDriver } from "../../host/group_viability.ts";
+import { whyNoIommu } from "../../host/no_iommu.ts";
 import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../host/snapshot.ts";
 import { formatQuantity } from "../../policy/quantity.ts";
 import { type MemoryUse, type Range, useOfBar } from "./use_of_bar.ts";
@@ -173,6 +174,7 @@ function inTheWay(
   const viability = groups.viability(entry);
   const spoilers = viability?.spoilers(MOST_SPOILERS) ?? [];
   const more = (viability?.spoilerCount ?? 0) - spoilers.length;
+  const unconfined = whyNoIommu(host, entry);
   const code = driver !== undefined && isVfioDriver(driver) ? "BG2032" : "BG2003";
   return [
     ...(driver === VFIO_PCI ? [] : [
@@ -180,6 +182,7 @@ function inTheWay(
         driver ?? "no driver"
       }, and Bargate exports from ${VFIO_PCI} only (${code})`,
     ]),
+    ...(unconfined === undefined ? [] : [`no IOMMU confines it: ${unconfined} (BG2207)`]),
     ...(driver === VFIO_PCI && cdev === undefined && groupNode === undefined
       ? ["there is no VFIO node to open it by (BG2004)"]
       : []),

@@ -20,6 +20,7 @@ function fn(address: string, id: string, driver?: string, parent = PORT): Snapsh
     device,
     class: "010802",
     ...(driver === undefined ? {} : { driver }),
+    ...(address === SSD ? { iommuGroup: 1 } : {}),
     parent,
     cdev: "/dev/vfio/devices/vfio0",
     resetMethods: ["flr"],

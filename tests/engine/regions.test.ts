@@ -17,6 +17,7 @@ function host(more: Partial<SnapshotFunction> = {}, pageSize = 4096): HostSnapsh
     device: "0010",
     class: "010802",
     driver: "vfio-pci",
+    iommuGroup: 1,
     parent: "pci0000:00",
     cdev: "/dev/vfio/devices/vfio0",
     resetMethods: ["flr"],

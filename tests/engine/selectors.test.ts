@@ -29,6 +29,7 @@ function ssd(
     device: "0010",
     class: "010802",
     driver: "vfio-pci",
+    iommuGroup: last,
     numaNode: last % 2,
     parent: "pci0000:00",
     cdev: `/dev/vfio/devices/vfio${last}`,
