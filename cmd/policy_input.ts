@@ -9,13 +9,17 @@ import { MAX_FILE_SIZE } from "../policy/source.ts";
 /** A policy file with its bytes. */
 export type PolicyFile = PolicySource & { readonly bytes: Uint8Array };
 
+/** One that may be met again by another path. */
+type CollectedFile = PolicyFile & { readonly names: string[] };
+
 /** What was read so far, so that what is given twice is read once. */
 interface Collected {
   readonly files: PolicyFile[];
-  /** Real paths of files and folders; `-`. */
+  /** Real paths of folders; `-`. */
   readonly seen: Set<string>;
+  readonly byRealPath: Map<string, CollectedFile>;
   /** Files that may have further names on the disk, by their inode. */
-  readonly linked: Map<string, PolicyFile[]>;
+  readonly linked: Map<string, CollectedFile[]>;
   readonly problems: string[];
 }
 
@@ -34,6 +38,7 @@ export async function readPolicyFiles(
   const collected: Collected = {
     files: [],
     seen: new Set(),
+    byRealPath: new Map(),
     linked: new Map(),
     problems: [],
   };
@@ -101,9 +106,14 @@ async function addNamed(path: string, collected: Collected): Promise<void> {
 }
 
 async function addFile(path: string, info: Deno.FileInfo, collected: Collected): Promise<void> {
-  if (!firstTime(realPathOf(path, info), collected)) return;
-  const file = { file: path, bytes: await readBounded(path, info) };
-  if (!isHardLinked(file, info, collected)) collected.files.push(file);
+  const realPath = realPathOf(path, info);
+  const known = collected.byRealPath.get(realPath);
+  if (known !== undefined) return void known.names.push(path);
+  const file = { file: path, bytes: await readBounded(path, info), names: [realPath] };
+  const linked = sameByLink(file, info, collected);
+  linked?.names.push(path, realPath);
+  collected.byRealPath.set(realPath, linked ?? file);
+  if (linked === undefined) collected.files.push(file);
 }
 
 /** What is no file on a disk, or is one that was deleted, has no path but the one that was given. */
@@ -125,20 +135,20 @@ function firstTime(realPath: string, { seen }: Collected): boolean {
 }
 
 /**
- * Whether a file was read before under another of its names. Inode numbers are doubles here, and on
+ * The file that was read before under another of its names. Inode numbers are doubles here, and on
  * some file systems larger than doubles tell apart: no file is left out for its number alone.
  */
-function isHardLinked(
-  file: PolicyFile,
+function sameByLink(
+  file: CollectedFile,
   { dev, ino, nlink }: Deno.FileInfo,
   { linked }: Collected,
-): boolean {
-  if (ino === null || nlink === 1) return false;
+): CollectedFile | undefined {
+  if (ino === null || nlink === 1) return undefined;
   const inode = `${dev}:${ino}`;
   const others = linked.get(inode) ?? [];
-  if (others.some(({ bytes }) => areEqual(bytes, file.bytes))) return true;
-  linked.set(inode, [...others, file]);
-  return false;
+  const same = others.find(({ bytes }) => areEqual(bytes, file.bytes));
+  if (same === undefined) linked.set(inode, [...others, file]);
+  return same;
 }
 
 function areEqual(some: Uint8Array, other: Uint8Array): boolean {

@@ -37,6 +37,11 @@ import { parseYaml } from "./yaml.ts";
 export interface PolicySource {
   /** Name as the user gave it; `-` is standard input. */
   readonly file: string;
+  /**
+   * What else it is called, which a manifest may call it: where its links lead, and further paths by
+   * which it was given.
+   */
+  readonly names?: readonly string[];
   readonly text?: string;
   /** Instead of text: checked to be UTF-8. */
   readonly bytes?: Uint8Array;

@@ -38,6 +38,8 @@ export interface Document {
 /** A file with what is hashed. */
 interface HashedSource {
   readonly file: string;
+  /** What else it is called. */
+  readonly names?: readonly string[];
   readonly text?: string;
   readonly bytes?: Uint8Array;
 }
@@ -84,11 +86,10 @@ export function checkManifest(
     const message = "Cannot have two manifests in one set: a set is made of one list of files";
     report("BG1804", manifest.at, message, { related: [place] });
   }
-  const listed = listedFiles(plainName(first.file), first.manifest, report);
-  checkListed(listed, sources, report);
+  const listed = listedFiles(first.manifest, new Finder(first.file, sources), report);
   if (!first.manifest.readable) return;
   for (const { file, policy } of documents) {
-    if (policy === undefined || listed.has(plainName(file))) continue;
+    if (policy === undefined || listed.has(file)) continue;
     const why = file === first.file ? "it stands in the manifest's own file" : "no entry names it";
     report(
       "BG1802",
@@ -101,50 +102,107 @@ export function checkManifest(
   }
 }
 
-/** One file can be given as `a.yaml`, `./a.yaml` or `.//a.yaml`. */
-function plainName(file: string): string {
-  return file.replace(/\/(?:\.?\/)+/g, "/").replace(/^\.\//, "");
+/** Finds sources by the names that a manifest has for them. */
+class Finder {
+  readonly #byName = new Map<string, HashedSource>();
+  readonly #manifests: readonly string[];
+
+  /** @param manifest name of the source that the manifest is in */
+  constructor(manifest: string, sources: readonly HashedSource[]) {
+    // What was given comes before what it is called besides.
+    for (const source of sources) this.#name(source, source.file);
+    for (const source of sources) {
+      for (const name of source.names ?? []) this.#name(source, name);
+    }
+    const own = sources.find(({ file }) => file === manifest);
+    this.#manifests = [manifest, ...own?.names ?? []];
+  }
+
+  #name(source: HashedSource, name: string): void {
+    const plain = plainName(name);
+    if (!this.#byName.has(plain)) this.#byName.set(plain, source);
+  }
+
+  /** @param path from the manifest's folder */
+  find(path: string): HashedSource | undefined {
+    for (const manifest of this.#manifests) {
+      const source = this.#byName.get(fileBeside(manifest, path));
+      if (source !== undefined) return source;
+    }
+    return undefined;
+  }
 }
 
-/** Entries by the name that their files have on the command line. */
-function listedFiles(
-  file: string,
-  { files }: Manifest,
-  report: Report,
-): ReadonlyMap<string, ListedFile> {
-  const folder = file.includes("/") ? file.slice(0, file.lastIndexOf("/") + 1) : "";
+/**
+ * Holds each entry against its file.
+ *
+ * @returns the names of the files that are listed
+ */
+function listedFiles({ files }: Manifest, finder: Finder, report: Report): ReadonlySet<string> {
   const listed = new Map<string, ListedFile>();
   for (const entry of files) {
-    const first = listed.get(folder + entry.path.value);
-    if (first === undefined) {
-      listed.set(folder + entry.path.value, entry);
-    } else {
-      const message = `Cannot list a file twice (received ${JSON.stringify(entry.path.value)})`;
-      report("BG1804", entry.path.at, message, { related: [related(first.path.at, "first here")] });
+    const { path: { value, at } } = entry;
+    const source = finder.find(value);
+    const first = listed.get(source?.file ?? value);
+    if (first !== undefined) {
+      const message = `Cannot list a file twice (received ${JSON.stringify(value)})`;
+      report("BG1804", at, message, { related: [related(first.path.at, "first here")] });
+      continue;
     }
+    listed.set(source?.file ?? value, entry);
+    if (source === undefined) {
+      report("BG1801", at, `Cannot find a file of the set (received ${JSON.stringify(value)})`);
+    } else checkHash(entry, source, report);
   }
-  return listed;
+  return new Set(listed.keys());
 }
 
-function checkListed(
-  listed: ReadonlyMap<string, ListedFile>,
-  sources: readonly HashedSource[],
+function checkHash(
+  { path, sha256: expected }: ListedFile,
+  source: HashedSource,
   report: Report,
 ): void {
-  const byName = new Map(sources.map((source) => [plainName(source.file), source]));
-  for (const [name, { path, sha256: expected }] of listed) {
-    const source = byName.get(name);
-    if (source === undefined) {
-      const message = `Cannot find a file of the set (received ${JSON.stringify(path.value)})`;
-      report("BG1801", path.at, message);
-    } else if (expected !== undefined) {
-      const bytes = source.bytes ?? new TextEncoder().encode(source.text ?? "");
-      const found = sha256(bytes);
-      if (found === expected.value) continue;
-      const message = `Cannot accept ${
-        JSON.stringify(path.value)
-      }: it is another file than the one listed (its hash is ${found})`;
-      report("BG1803", expected.at, message);
-    }
+  if (expected === undefined) return;
+  const bytes = source.bytes ?? new TextEncoder().encode(source.text ?? "");
+  const found = sha256(bytes);
+  if (found === expected.value) return;
+  const message = `Cannot accept ${
+    JSON.stringify(path.value)
+  }: it is another file than the one listed (its hash is ${found})`;
+  report("BG1803", expected.at, message);
+}
+
+/**
+ * One file can be given as `a.yaml`, `./a.yaml`, `.//a.yaml` or `b/../a.yaml`.
+ *
+ * @example
+ * ```ts
+ * import { plainName } from "./manifest.ts";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(plainName("./m//./x/../a.yaml"), "m/a.yaml");
+ * assert.equal(plainName("x/../../a.yaml"), "../a.yaml");
+ * assert.equal(plainName("/../a.yaml"), "/a.yaml");
+ * ```
+ */
+export function plainName(file: string): string {
+  const root = file.startsWith("/") ? "/" : "";
+  const parts: string[] = [];
+  for (const part of file.split("/")) {
+    if (part === "" || part === ".") continue;
+    const upwards = part === ".." && parts.at(-1) !== ".." && parts.length > 0;
+    if (upwards) parts.pop();
+    else if (part !== ".." || root === "") parts.push(part);
   }
+  return root + parts.join("/");
+}
+
+/**
+ * The plain name of a file that another one names by its path from there.
+ *
+ * @param file that names it
+ * @param path as it stands there
+ */
+export function fileBeside(file: string, path: string): string {
+  return plainName(path.startsWith("/") ? path : file.slice(0, file.lastIndexOf("/") + 1) + path);
 }

@@ -7,7 +7,6 @@ import type { Report } from "./draft.ts";
 import type { LineMap } from "./lines.ts";
 import { asScalar, get, itemsOf, type Node } from "./node.ts";
 import type { Span } from "./position.ts";
-import { fileBeside } from "./plain_name.ts";
 import { parseQuantity } from "./quantity.ts";
 import { checkDecimal } from "./scalar_type.ts";
 
@@ -28,7 +27,7 @@ export interface Expectation {
   readonly rules?: readonly string[];
   readonly reason?: string;
   readonly diagnostic?: string;
-  /** Of the diagnostic: its file, as {@linkcode plainName} has it. */
+  /** Of the diagnostic: its file, by its path from the test's folder. */
   readonly file?: string;
 }
 
@@ -84,7 +83,7 @@ class TestReader {
     const nameNode = get(node, "name") ?? node;
     const at = this.span(nameNode);
     const asked = get(node, "request");
-    const expect = expectation(get(node, "expect"), this.#lines.file);
+    const expect = expectation(get(node, "expect"));
     const request = asked === undefined ? undefined : this.#request(asked);
     if ((asked === undefined) === (expect.diagnostic === undefined)) {
       const message = asked === undefined
@@ -136,8 +135,7 @@ function text(node: Node | undefined): string | undefined {
 
 const DECISIONS = ["allowed", "denied", "no-rule"] as const;
 
-/** @param test the file of the test, from whose folder other files are named */
-function expectation(node: Node | undefined, test: string): Expectation {
+function expectation(node: Node | undefined): Expectation {
   const decision = DECISIONS.find((word) => word === text(get(node, "decision")));
   const rules = get(node, "rules");
   const reason = text(get(node, "reason"));
@@ -148,6 +146,6 @@ function expectation(node: Node | undefined, test: string): Expectation {
     ...(rules === undefined ? {} : { rules: itemsOf(rules).flatMap((rule) => text(rule) ?? []) }),
     ...(reason === undefined ? {} : { reason }),
     ...(diagnostic === undefined ? {} : { diagnostic }),
-    ...(file === undefined ? {} : { file: fileBeside(test, file) }),
+    ...(file === undefined ? {} : { file }),
   };
 }

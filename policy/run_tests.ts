@@ -7,7 +7,7 @@ import { Decider, type Decision } from "./decide.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { LoadResult } from "./load.ts";
 import type { DenyRule, ExportRule, PolicySet } from "./model.ts";
-import { plainName } from "./plain_name.ts";
+import { fileBeside, plainName } from "./manifest.ts";
 import type { Expectation, PolicyTest, TestCase } from "./policy_test.ts";
 import { possibleDenies, type PossibleDeny } from "./possible_denies.ts";
 import { resolveRequest } from "./request.ts";
@@ -76,12 +76,13 @@ class Runner {
 
   run(test: PolicyTest, one: TestCase): CaseResult {
     const failure = one.request === undefined
-      ? this.#missingDiagnostic(one.expect)
+      ? this.#missingDiagnostic(one)
       : this.#wrongDecision(one);
     return { test: test.name, case: one, ...(failure === undefined ? {} : { failure }) };
   }
 
-  #missingDiagnostic({ diagnostic, file: wanted }: Expectation): string | undefined {
+  #missingDiagnostic({ expect: { diagnostic, file: named }, at }: TestCase): string | undefined {
+    const wanted = named === undefined ? undefined : fileBeside(at.file, named);
     const here = wanted === undefined
       ? this.#diagnostics
       : this.#diagnostics.filter(({ file = "" }) => plainName(file) === wanted);

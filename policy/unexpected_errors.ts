@@ -5,8 +5,8 @@
  */
 import type { Diagnostic } from "./diagnostic.ts";
 import type { LoadResult } from "./load.ts";
-import { plainName } from "./plain_name.ts";
-import type { Expectation } from "./policy_test.ts";
+import { fileBeside, plainName } from "./manifest.ts";
+import type { TestCase } from "./policy_test.ts";
 
 /**
  * A case accounts for the errors of its code in the file that it names. One that names none accounts
@@ -18,11 +18,11 @@ import type { Expectation } from "./policy_test.ts";
 export function unexpectedErrors(
   { tests, diagnostics }: Pick<LoadResult, "tests" | "diagnostics">,
 ): readonly Diagnostic[] {
-  const expected = tests.flatMap(({ cases }) => cases.map(({ expect }) => expect));
+  const expected = tests.flatMap(({ cases }) => cases);
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   const byCode = Map.groupBy(errors, ({ code }) => code);
   const left = [...byCode].flatMap(([code, found]) => {
-    const cases = expected.filter(({ diagnostic }) => diagnostic === code);
+    const cases = expected.filter(({ expect }) => expect.diagnostic === code);
     return unaccounted(found, cases);
   });
   return errors.filter((error) => left.includes(error));
@@ -31,10 +31,14 @@ export function unexpectedErrors(
 /** @param errors of one code */
 function unaccounted(
   errors: readonly Diagnostic[],
-  cases: readonly Expectation[],
+  cases: readonly TestCase[],
 ): readonly Diagnostic[] {
-  const named = new Set(cases.flatMap(({ file }) => file ?? []));
+  const named = new Set(
+    cases.flatMap(({ expect: { file }, at }) =>
+      file === undefined ? [] : fileBeside(at.file, file)
+    ),
+  );
   const rest = errors.filter(({ file = "" }) => !named.has(plainName(file)));
-  const open = cases.some(({ file }) => file === undefined);
+  const open = cases.some(({ expect }) => expect.file === undefined);
   return open && new Set(rest.map(({ file }) => file)).size === 1 ? [] : rest;
 }

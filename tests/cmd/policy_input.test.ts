@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readPolicyFiles } from "../../cmd/policy_input.ts";
+import { sha256 } from "../../policy/sha256.ts";
 import { bargate, withFolder } from "./run_verb.ts";
 
 const GOOD = Deno.readTextFileSync(new URL("../corpus/good/minimal.yaml", import.meta.url));
@@ -92,5 +93,34 @@ Deno.test("in folders the ending of a policy may be of any case, and a folder ma
     }
     const all = ["site/deny.YAML", "site/shared/x.Yml"].map((name) => `${folder}/${name}`);
     assert.deepEqual(await namesOf([`${folder}/site`]), all);
+  });
+});
+
+Deno.test("a manifest finds its files however they are given", async () => {
+  await withFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/site/sub`, { recursive: true });
+    await Deno.writeTextFile(`${folder}/site/sub/b.yaml`, GOOD);
+    await Deno.symlink("b.yaml", `${folder}/site/sub/0.yaml`);
+    await Deno.link(`${folder}/site/sub/b.yaml`, `${folder}/site/sub/1.yaml`);
+    const hash = sha256(new TextEncoder().encode(GOOD));
+    for (const name of ["0", "1", "b"]) {
+      await Deno.writeTextFile(
+        `${folder}/site/set.yaml`,
+        `apiVersion: bargate/v1
+kind: PolicySet
+metadata: { name: site }
+files: [{ path: sub/${name}.yaml, sha256: ${hash} }]
+`,
+      );
+      const given = [
+        ["site"],
+        ["site/../site/set.yaml", "site/sub/b.yaml", `site/sub/${name}.yaml`],
+        [`${folder}/site/set.yaml`, "site/sub/b.yaml", `${folder}/site/sub/${name}.yaml`],
+      ];
+      for (const paths of given) {
+        const { stdout } = await bargate(["validate", ...paths], { cwd: folder });
+        assert.match(stdout, /^valid /, `${name}: ${paths}`);
+      }
+    }
   });
 });

@@ -31,6 +31,24 @@ Deno.test("files of a set are found however their paths are spelt", () => {
   assert.deepEqual(codes(here, { ...FILE, file: "b.yaml" }), []);
 });
 
+Deno.test("files of a set are found by any of their names", () => {
+  const set = manifest(LISTED);
+  const given = { ...set, file: "site/../site/set.yaml" };
+  assert.deepEqual(codes(given, FILE), []);
+  // Absolute beside relative, and a link that was met first.
+  const absolute = { ...set, file: "/w/site/set.yaml", names: ["/w/site/set.yaml"] };
+  assert.deepEqual(codes(absolute, { ...FILE, names: ["/w/site/a/b.yaml"] }), []);
+  const link = { ...FILE, file: "site/a/0.yaml", names: ["/w/site/a/b.yaml"] };
+  assert.deepEqual(codes({ ...set, names: absolute.names }, link), []);
+  const both = manifest(LISTED, ["a/0.yaml", LISTED[1]]);
+  assert.deepEqual(codes({ ...both, names: absolute.names }, link), ["BG1804 site/set.yaml"]);
+  // The same below another folder is another file.
+  assert.deepEqual(codes(absolute, { ...FILE, names: ["/v/site/a/b.yaml"] }), [
+    "BG1801 /w/site/set.yaml",
+    "BG1802 site/a/b.yaml",
+  ]);
+});
+
 Deno.test("a file that is missing, extra or different makes the set invalid", () => {
   assert.deepEqual(codes(manifest(LISTED, ["c.yaml", "0".repeat(64)]), FILE), [
     "BG1801 site/set.yaml",
