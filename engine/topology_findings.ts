@@ -6,14 +6,14 @@
  */
 import { type GroupViability, IommuGroups } from "../host/group_viability.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
-import { accessControl } from "../host/topology/acs.ts";
-import { judgePath, type PathJudgement } from "../host/topology/judge.ts";
+import type { PathJudgement } from "../host/topology/judge.ts";
 import { PciTree } from "../host/topology/tree.ts";
-import { isolate, MOST_NAMED, pathRemedy, pathText, someOf } from "../host/topology/words.ts";
+import { MOST_NAMED, pathRemedy, pathText, someOf } from "../host/topology/words.ts";
 import type { HostCode } from "../policy/host_codes.ts";
 import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { ExportRule, ImporterRule } from "../policy/model.ts";
 import type { Span } from "../policy/position.ts";
+import { GroupRemedies } from "./group_remedy.ts";
 import { type Finding, hostFinding } from "./host_findings.ts";
 import { ImporterClasses, type JudgedClass } from "./importer_classes.ts";
 import { functionsOfDriver, functionWords } from "./importer_functions.ts";
@@ -40,7 +40,7 @@ export function topologyFindings(
   host: HostSnapshot,
   grants: readonly PlacedGrant[],
 ): readonly Finding[] {
-  const topology = new Topology(host);
+  const topology = new Topology(host, grants);
   const judged = new Set<string>();
   const first = (key: string): boolean => !judged.has(key) && judged.add(key) !== undefined;
   return grants.flatMap((grant) => {
@@ -54,10 +54,12 @@ export function topologyFindings(
 class Topology {
   readonly #tree: PciTree;
   readonly #groups: IommuGroups;
+  readonly #remedies: GroupRemedies;
   readonly #candidates = new Map<string, ImporterClasses>();
 
-  constructor(private readonly host: HostSnapshot) {
+  constructor(private readonly host: HostSnapshot, grants: readonly PlacedGrant[]) {
     this.#tree = new PciTree(host);
+    this.#remedies = new GroupRemedies(host, this.#tree, grants);
     this.#groups = new IommuGroups(host);
   }
 
@@ -72,7 +74,7 @@ class Topology {
       `VFIO cannot own IOMMU group ${viability.group} of ${entry.address}: other drivers hold ${
         someOf(spoilers, viability.spoilerCount)
       } in it`;
-    return [found("BG2201", rule.device.at, message, this.#groupRemedy(entry, viability))];
+    return [found("BG2201", rule.device.at, message, this.#remedies.of(entry, viability))];
   }
 
   /** Nothing is seen to hold the group. What could not be read of it may. */
@@ -114,26 +116,6 @@ class Topology {
     const functions = new ImporterClasses(this.#tree, functionsOfDriver(this.host, driver));
     this.#candidates.set(driver, functions);
     return functions;
-  }
-
-  /** Ports between the device and the others that could redirect, and do not, make one group of all. */
-  #groupRemedy(entry: SnapshotFunction, viability: GroupViability): string {
-    const ports = new Set<string>();
-    const spoilers = viability.spoilers(MOST_NAMED);
-    for (const spoiler of spoilers) {
-      const { exporterSide, importerSide } = judgePath(this.#tree, entry, spoiler).path;
-      for (const each of [...exporterSide.slice(1), ...importerSide.slice(1)]) {
-        const control = accessControl(each.config);
-        const redirects = this.#tree.redirects(each) ?? [];
-        if (typeof control === "number" && redirects.length === 0) ports.add(each.address);
-      }
-    }
-    const unbind = `bind ${
-      someOf(spoilers.map(({ address }) => address), viability.spoilerCount)
-    } to vfio-pci or to no driver`;
-    if (ports.size === 0) return `${unbind}; or put the device where it has a group of its own`;
-    const more = viability.spoilerCount > spoilers.length ? ", and so for the others" : "";
-    return `${unbind}; or ${isolate([...ports].sort())}${more}`;
   }
 }
 

@@ -121,3 +121,38 @@ Deno.test("each device and each importer of it is told once, however many rules 
   const grants = [grant("mlx5"), grant("mlx5"), grant("mlx5", { name: "second" })];
   assert.deepEqual(told(shared, ...grants).map(([code]) => code), ["BG2201", "BG2202", "BG2202"]);
 });
+
+Deno.test("what mends a group leaves importers' functions with their drivers", () => {
+  const fixOf = (host: ReturnType<typeof hostOf>, ...grants: readonly ReturnType<typeof grant>[]) =>
+    topologyFindings(host, grants)[0]?.diagnostic.fix ?? "";
+  const behind = { parent: "0000:02:02.0", group: 7 };
+  const switched = (...specs: readonly Spec[]) =>
+    hostOf([
+      { address: "0000:00:02.0", parent: "pci0000:00", type: ROOT_PORT },
+      { address: "0000:02:00.0", parent: "0000:00:02.0", acs: 0 },
+      { address: "0000:02:02.0", parent: "0000:00:02.0", acs: 0 },
+      SSD,
+      ...specs,
+    ]);
+  const shared = switched(
+    { ...behind, address: "0000:04:00.0", driver: "mlx5_core" },
+    { ...behind, address: "0000:04:00.1", driver: "nvme" },
+  );
+  const fix = fixOf(shared, grant("mlx5"));
+  assert.match(fix, /^boot without pci=disable_acs_redir= for 0000:02:00\.0.*; 0000:04:00\.0 must/);
+  assert.ok(!/bind .*to vfio-pci/.test(fix), fix);
+  assert.match(fixOf(shared, grant("iommufd"), grant("mlx5")), /^boot without /, "of any importer");
+  assert.match(
+    fixOf(shared, grant("iommufd")),
+    /^bind 0000:04:00\.0 and 0000:04:00\.1 to vfio-pci/,
+  );
+  const declared = treeOf(shared).at("0000:04:00.0");
+  const named = grant("mlx5", { importerFunction: declared });
+  assert.match(fixOf(shared, named), /^boot without .*; 0000:04:00\.0 must keep its driver/);
+  const none = hostOf([SSD, { ...SSD, address: "0000:03:00.1", driver: "mlx5_core" }]
+    .map((spec) => ({ ...spec, parent: "pci0000:00" })));
+  assert.match(
+    fixOf(none, grant("mlx5")),
+    /^put the device .*; 0000:03:00\.1 must keep its driver/,
+  );
+});
