@@ -23,6 +23,11 @@ const WAITS: Release = [7, 1];
  */
 export function kernelFindings(release: string, acceptUnwaitedRevoke: boolean): readonly Finding[] {
   const version = parseRelease(release);
+  if (version === undefined) {
+    const what =
+      `Linux ${release}: whether it exports BARs, and waits in a revoke, cannot be told by such a release`;
+    return [hostFinding("BG2054", undefined, what)];
+  }
   if (isBefore(version, FIRST)) {
     return [
       hostFinding("BG2015", undefined, `Linux ${release} has no dma-buf export of VFIO devices`),
@@ -45,15 +50,17 @@ const HALF_A_STEP = 0.5;
 
 /**
  * @param release as `uname -r` prints it
- * @returns 0.0 for what is no release
+ * @returns undefined for what is no release
  */
-export function parseRelease(release: string): Release {
+export function parseRelease(release: string): Release | undefined {
   const found = /^(\d+)\.(\d+)(?:(?:\.0)?-(rc\d+))?/.exec(release);
-  const minor = Number(found?.[2] ?? 0);
-  return [Number(found?.[1] ?? 0), found?.[3] === undefined ? minor : minor - HALF_A_STEP];
+  if (found === null) return undefined;
+  const minor = Number(found[2]);
+  return [Number(found[1]), found[3] === undefined ? minor : minor - HALF_A_STEP];
 }
 
-/** @returns whether the one release came before the other */
-export function isBefore(a: Release, b: Release): boolean {
+/** @returns whether the one release came before the other; not if one of them is none */
+export function isBefore(a: Release | undefined, b: Release | undefined): boolean {
+  if (a === undefined || b === undefined) return false;
   return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
 }

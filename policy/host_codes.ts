@@ -294,6 +294,11 @@ export const HOST_CODES = {
     "A device is borrowed by a copy of its owner's descriptor, and when the inventory was taken no process had one.",
     "start the owner, or let Bargate open the device (`acquire: open`); take the inventory again",
   ),
+  BG2054: fact(
+    "Kernel release not known",
+    "A release begins with two numbers (`7.3`). By this one nobody can tell whether the kernel exports BARs of VFIO devices, nor whether its revoke waits until importers have unmapped.",
+    "take the inventory on the host itself, where `uname -r` says the release",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

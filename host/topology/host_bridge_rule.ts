@@ -61,7 +61,11 @@ export function judgeHostBridges(
 /** Hygon's processors are not AMD's to the kernel. Undefined: the snapshot does not say. */
 function isZen({ cpu }: HostSnapshot): boolean | undefined {
   if (cpu === undefined) return undefined;
-  return cpu.vendor === "AuthenticAMD" && (cpu.family ?? 0) >= ZEN_FAMILY;
+  const { vendor, family } = cpu;
+  // Nothing at all stands there of a processor that is not x86's.
+  if (vendor === undefined) return family === undefined || family < ZEN_FAMILY ? false : undefined;
+  if (vendor !== "AuthenticAMD") return false;
+  return family === undefined ? undefined : family >= ZEN_FAMILY;
 }
 
 function judgeByList(tree: PciTree, [a, b]: readonly [string, string]): HostBridgeVerdict {

@@ -12,11 +12,14 @@ Deno.test("a release candidate counts as before its release", () => {
   assert.deepEqual(codes("7.1.0"), []);
   assert.deepEqual(codes("7.1.3-rc1"), [], "of a stable release");
   assert.deepEqual(codes("7.3.4-1~bpo13+1"), []);
-  assert.deepEqual(codes("nonsense"), ["BG2015"]);
+  for (const release of ["nonsense", "7", "-1", "foo-7.3", ""]) {
+    assert.deepEqual(codes(release), ["BG2054"], release);
+  }
 });
 
 Deno.test("releases are ordered by numbers, not by letters", () => {
   assert.ok(isBefore(parseRelease("7.9.1"), parseRelease("7.10.0")));
   assert.ok(isBefore(parseRelease("7.1-rc1"), parseRelease("7.1")));
   assert.ok(!isBefore(parseRelease("7.1"), parseRelease("7.1-rc1")));
+  assert.ok(!isBefore(parseRelease("nonsense"), parseRelease("7.1")), "which nobody knows");
 });

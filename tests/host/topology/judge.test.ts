@@ -133,10 +133,14 @@ Deno.test("a Zen is AMD's and of family 0x17 or later; the inventory must say", 
       { vendor: "AuthenticAMD", family: 0x16 },
       { vendor: "HygonGenuine", family: 0x18 },
       { vendor: "GenuineIntel", family: 0x19 },
+      { vendor: "GenuineIntel" },
+      { family: 0x16 },
       {},
     ]
   ) assert.equal(kindWith(cpu), "not-supported not-listed");
-  assert.equal(kindWith(undefined), "not-known processor-not-known");
+  for (const cpu of [undefined, { vendor: "AuthenticAMD" }, { family: 0x19 }]) {
+    assert.equal(kindWith(cpu), "not-known processor-not-known");
+  }
 });
 
 /** An SSD and a NIC on two host bridges, each with these first functions. */
