@@ -52,7 +52,11 @@ export function checkSharing({ drafts, whole, report }: CheckContext): void {
       else if (alone.has(rules) && !sharing.rules.has(owner)) tellPointless(owner, report);
     }
     const told = new Set(sharing.unstated.flatMap(({ a, b }) => [a.owner, b.owner]));
-    tellShadowed(rules, pieces, told, report);
+    if (sharing.rules.size > 0) {
+      const isClear = ({ owner }: WrittenPiece) =>
+        sharing.rules.has(owner) && owner.rule.access.value !== "unread";
+      tellShadowed(rules, pieces.filter(isClear), told, report);
+    }
   }
 }
 
@@ -206,45 +210,83 @@ function matchOf([first]: readonly ExportInPolicy[]): IndexedMatch | undefined {
   return device?.match && { key: keyOf(device), match: device.match };
 }
 
-/** A rule is shadowed when each slice is inside one of another rule that gives it to all the same. */
+/** A rule is shadowed when other rules give each slice, within one of theirs, to all the same. */
 function tellShadowed(
-  rules: readonly ExportInPolicy[],
+  rules: readonly NumberedExport[],
   pieces: readonly WrittenPiece[],
   told: ReadonlySet<ExportInPolicy>,
   report: Report,
 ): void {
   const shadows = findShadows(pieces);
   for (const owner of rules) {
-    const shadow = shadows.get(owner);
-    if (shadow === undefined || told.has(owner)) continue;
-    const message = `${nameOf(owner)} allows nothing that ${nameOf(shadow)} does not allow`;
-    const place = related(shadow.rule.at, "allowed here");
-    report("BG1309", owner.rule.at, message, { related: [place] });
+    const outer = [...shadows.get(owner) ?? []];
+    if (outer.length === 0 || told.has(owner)) continue;
+    const names = outer.slice(0, MOST_NAMED).map(nameOf).join(" or ");
+    const rest = outer.length > MOST_NAMED ? ` or ${outer.length - MOST_NAMED} more` : "";
+    const verb = outer.length > 1 ? "do" : "does";
+    const message = `${nameOf(owner)} allows nothing that ${names}${rest} ${verb} not allow`;
+    const places = outer.slice(0, MOST_NAMED).map(({ rule }) => related(rule.at, "allowed here"));
+    report("BG1309", owner.rule.at, message, { related: places });
   }
 }
 
-function findShadows(pieces: readonly WrittenPiece[]): ReadonlyMap<ExportInPolicy, ExportInPolicy> {
-  const reach = new Reach<WrittenPiece>();
-  const shadows = new Map<ExportInPolicy, ExportInPolicy>();
-  const uncovered = new Set<ExportInPolicy>();
-  for (const piece of pieces) {
-    const outer = reach.ofOther(piece.owner);
-    if (outer !== undefined && outer.end >= piece.end && givesAll(outer.owner, piece.owner)) {
-      shadows.set(piece.owner, outer.owner);
-    } else {
-      uncovered.add(piece.owner);
+/** Rules named in one message. */
+const MOST_NAMED = 4;
+
+type Shadows = ReadonlyMap<NumberedExport, ReadonlySet<NumberedExport>>;
+
+function findShadows(pieces: readonly WrittenPiece[]): Shadows {
+  const reaches = new Map<string, Reach<WrittenPiece>>();
+  const shadows = new Map<NumberedExport, Set<NumberedExport>>();
+  const uncovered = new Set<NumberedExport>();
+  for (const piece of pieces.toSorted(largestFirst)) {
+    const known = shadows.get(piece.owner) ?? new Set();
+    shadows.set(piece.owner, known);
+    for (const importer of importersOf(piece.owner)) {
+      const outer = reaches.get(grantKey(piece.owner, importer, accessOf(piece.owner)))
+        ?.ofOther(piece.owner);
+      if (outer !== undefined && outer.end >= piece.end) known.add(outer.owner);
+      else uncovered.add(piece.owner);
     }
-    reach.add(piece);
+    addReach(piece, reaches);
   }
   return new Map([...shadows].filter(([owner]) => !uncovered.has(owner)));
 }
 
-function givesAll(outer: ExportInPolicy, inner: ExportInPolicy): boolean {
-  // Names of importers mean something in their own policy only.
-  if (outer.policy !== inner.policy) return false;
-  const [given, wanted] = [outer.rule.access.value, inner.rule.access.value];
-  if (given === "unread" || wanted === "unread") return false;
-  if (given === "read-only" && wanted === "read-write") return false;
-  const importers = new Set(outer.rule.importers.map(({ value }) => value));
-  return inner.rule.importers.every(({ value }) => importers.has(value));
+/** Of equal slices that of the rule that gives more, so that what is inside another comes after it. */
+function largestFirst(a: WrittenPiece, b: WrittenPiece): number {
+  if (a.start !== b.start) return a.start < b.start ? -1 : 1;
+  if (a.end !== b.end) return a.end > b.end ? -1 : 1;
+  const [first, second] = [importersOf(a.owner).size, importersOf(b.owner).size];
+  if (first !== second) return second - first;
+  const [one, other] = [accessOf(a.owner), accessOf(b.owner)];
+  return one === other ? a.index - b.index : one === "read-write" ? -1 : 1;
+}
+
+/** Whoever may write may read. */
+function addReach(piece: WrittenPiece, reaches: Map<string, Reach<WrittenPiece>>): void {
+  const given = accessOf(piece.owner) === "read-write"
+    ? ["read-only", "read-write"] as const
+    : ["read-only"] as const;
+  for (const importer of importersOf(piece.owner)) {
+    for (const access of given) {
+      const key = grantKey(piece.owner, importer, access);
+      const reach = reaches.get(key) ?? new Reach<WrittenPiece>();
+      reaches.set(key, reach);
+      reach.add(piece);
+    }
+  }
+}
+
+function importersOf({ rule }: ExportInPolicy): ReadonlySet<string> {
+  return new Set(rule.importers.map(({ value }) => value));
+}
+
+function accessOf({ rule }: ExportInPolicy): "read-only" | "read-write" {
+  return rule.access.value === "read-only" ? "read-only" : "read-write";
+}
+
+/** Names of importers mean something in their own policy only. */
+function grantKey({ policy }: ExportInPolicy, importer: string, access: string): string {
+  return `${policy.at.file} ${policy.at.line} ${importer} ${access}`;
 }
