@@ -511,6 +511,16 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     wrong: { devices: device('match: { id: ["1b36:0010", "1b36:0010"] }') },
     right: { devices: device('match: { id: ["1b36:0010", "144d:a80a"] }') },
   },
+  BG1713: {
+    wrong: {
+      devices: `${
+        device('match: { id: "1b36:0010" }')
+      }\n  all: { match: { id: "1b36:0010" }, many: true }`,
+      exports: twoExports("collateral: device", "collateral: device")
+        .exports?.replace(/ssd(?![^]*ssd)/, "all") ?? "",
+    },
+    right: twoExports("collateral: device", "collateral: device"),
+  },
   BG1801: {
     wrong: { second: manifest("absent.yaml", "0".repeat(64)) },
   },

@@ -450,9 +450,9 @@ export const CODES = {
   },
   BG1704: {
     severity: "error",
-    title: "One device both opened and borrowed",
-    why: "A device has one owner: either Bargate or another process.",
-    fix: "Use one `acquire` for both.",
+    title: "One device acquired in two ways",
+    why: "A device has one owner: either Bargate or one other process.",
+    fix: "Use one `acquire`, and one `owner`, for both.",
   },
   BG1705: {
     severity: "error",
@@ -504,6 +504,13 @@ export const CODES = {
     why:
       "A list holds if one of its items does, so the second says nothing; another value may have been meant.",
     fix: "Remove one of them, or write the value that was meant.",
+  },
+  BG1713: {
+    severity: "warning",
+    title: "One match both of one device and of many",
+    why:
+      "Where several functions match, the rules of the one device fail, and with them the plan; where one does, the other's grants are called by its address all the same.",
+    fix: "Give `many: true` to both or to neither.",
   },
   BG1801: {
     severity: "error",

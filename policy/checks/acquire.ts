@@ -6,17 +6,26 @@
  */
 import type { DeviceDraft, ExportDraft, OwnerDraft, PolicyDraft, Report } from "../draft.ts";
 import { related } from "../report.ts";
-import { allExports, type CheckContext, deviceOf, keyOf } from "./context.ts";
+import {
+  allExports,
+  type CheckContext,
+  deviceOf,
+  keyOf,
+  type Matched,
+  wholeMatch,
+  widerOf,
+} from "./context.ts";
 
 /** Checks `acquire`, `owner` and `revocation`. */
-export function checkAcquire({ drafts, report }: CheckContext): void {
+export function checkAcquire(context: CheckContext): void {
+  const { drafts, report } = context;
   for (const { devices, sound } of drafts) {
     for (const device of devices.values()) {
       // Where keys are misspelt, what seems to be absent may be there.
       checkOwner(device, sound, report);
     }
   }
-  checkOneWay(drafts.flatMap((draft) => [...draft.devices.values()]), report);
+  checkOneWay(context);
   for (const { policy, rule } of allExports(drafts)) checkExport(policy, rule, report);
 }
 
@@ -49,21 +58,75 @@ function checkInParticular(owner: OwnerDraft, { name, at }: DeviceDraft, report:
   report("BG1703", owner.at, message, { fix, related: [place] });
 }
 
-/** Names of one device must agree: it has one owner. */
-function checkOneWay(devices: readonly DeviceDraft[], report: Report): void {
-  const first = new Map<string, DeviceDraft>();
-  for (const device of devices) {
-    if (device.acquire.value === "unread") continue;
-    const known = first.get(keyOf(device));
-    if (known === undefined) {
-      first.set(keyOf(device), device);
-    } else if (known.acquire.value !== device.acquire.value) {
-      const message =
-        `Cannot both open and borrow a device: ${device.name} and ${known.name} have the same match`;
-      const place = related(known.at, `${known.name} is acquired by ${known.acquire.value}`);
-      report("BG1704", device.at, message, { related: [place] });
+/** A device with the policy that names it. */
+interface NamedDevice {
+  readonly device: DeviceDraft;
+  readonly name: string;
+}
+
+/** Names of one device, of those that are exported from, must agree: it has one owner. */
+function checkOneWay({ drafts, report }: CheckContext): void {
+  const first = new Map<string, Matched<NamedDevice>>();
+  for (const [device, policy] of exported(drafts)) {
+    if (wayOf(device) === undefined) continue;
+    const key = keyOf(device);
+    const own = { device, name: `${policy.name?.value ?? "this policy"}/${device.name}` };
+    const known = first.get(key)?.value;
+    if (known === undefined) first.set(key, { match: wholeMatch(policy, device), value: own });
+    else {
+      checkPair(own, known, "the same match", report);
+      checkMany(own, known, report);
     }
   }
+  const all = [...first.values()];
+  const wider = widerOf(all);
+  for (const narrow of all) {
+    wider(narrow).find((wide) =>
+      checkPair(narrow.value, wide, "a match that implies the other's", report)
+    );
+  }
+}
+
+function exported(drafts: readonly PolicyDraft[]): ReadonlyMap<DeviceDraft, PolicyDraft> {
+  return new Map(
+    allExports(drafts).flatMap(({ policy, rule }) => {
+      const device = deviceOf(policy, rule.device);
+      return device === undefined ? [] : [[device, policy] as const];
+    }),
+  );
+}
+
+/** Equal for devices that are come by in the same way; absent: nobody can tell. */
+function wayOf({ acquire, owner }: DeviceDraft): string | undefined {
+  if (acquire.value === "open") return acquire.value;
+  if (acquire.value === "unread" || owner === undefined) return undefined;
+  const { unit, user, executable, pidFile, socket } = owner;
+  return JSON.stringify([unit, user, executable, pidFile, socket].map((field) => field?.value));
+}
+
+function checkPair(
+  { device, name }: NamedDevice,
+  known: NamedDevice,
+  matches: string,
+  report: Report,
+): boolean {
+  if (wayOf(device) === wayOf(known.device)) return false;
+  const { value: acquire } = known.device.acquire;
+  const both = device.acquire.value === acquire
+    ? "Cannot borrow a device from two owners"
+    : "Cannot both open and borrow a device";
+  const message = `${both}: ${name} and ${known.name} have ${matches}`;
+  const place = related(known.device.at, `${known.name} is acquired by ${acquire}`);
+  report("BG1704", device.at, message, { related: [place] });
+  return true;
+}
+
+function checkMany({ device, name }: NamedDevice, known: NamedDevice, report: Report): void {
+  if ((device.many === undefined) === (known.device.many === undefined)) return;
+  const [many, alone] = device.many === undefined ? [known.name, name] : [name, known.name];
+  const message = `${many} may be many devices, and ${alone} must be one, by the same match`;
+  const place = related(known.device.at, `${known.name} has the same match`);
+  report("BG1713", device.at, message, { related: [place] });
 }
 
 function checkExport(policy: PolicyDraft, rule: ExportDraft, report: Report): void {
