@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { hitTogether, isHitWith, neighboursIn } from "../../engine/reset_domain.ts";
+import { makePlan } from "../../engine/plan.ts";
+import { ResetDomains } from "../../engine/plan_domain.ts";
 import type { SnapshotFunction } from "../../host/snapshot.ts";
+import { loadPolicySet } from "../../policy/load.ts";
+import { host, nvme, policy } from "./planning.ts";
 
 const place = (address: string, above: readonly string[], physfn?: string) => ({
   address,
@@ -81,4 +85,34 @@ Deno.test("neighboursIn has the bus and the physical function, and nothing of a 
     ["0000:03:00.0", "0000:00:10.0", undefined],
   ]);
   assert.deepEqual(of("0000:00:14.0"), []);
+});
+
+Deno.test("a plan tells all its grants that a bridge above takes along, and of others those near", () => {
+  const bridge = (address: string, parent: string) =>
+    entry(address, parent, { class: "060400", driver: "pcieport" });
+  const [ROOT, ONE, TWO, THREE] = ["0000:00:10.0", "0000:02:00.0", "0000:02:01.0", "0000:02:02.0"];
+  const ssd = (address: string, parent: string, group: number) =>
+    nvme(address, { parent, iommuGroup: group, cdev: `/dev/vfio/devices/vfio${group}` });
+  const on = host([
+    bridge(ROOT, "pci0000:00"),
+    ...[ONE, TWO, THREE].map((address) => bridge(address, ROOT)),
+    ssd("0000:03:00.0", ONE, 3),
+    entry("0000:03:00.1", ONE, { device: "0011", driver: "nvme" }),
+    ssd("0000:04:00.0", TWO, 4),
+    entry("0000:05:00.0", THREE, { device: "0011", driver: "nvme" }),
+  ]);
+  const text = policy({ match: `{ id: "1b36:0010", class: "0108" }, many: true` });
+  const { set } = loadPolicySet([{ file: "p.yaml", text }]);
+  assert.ok(set !== undefined);
+  const plan = makePlan(set, on);
+  const [grant] = plan.grants;
+  assert.ok(grant !== undefined, JSON.stringify(plan.diagnostics));
+  const domain = new ResetDomains(plan).of(grant);
+  assert.deepEqual(
+    domain.map(({ address, through, grants }) => [address, through, grants.length]),
+    [
+      ["0000:03:00.1", ONE, 0],
+      ["0000:04:00.0", ROOT, 1],
+    ],
+  );
 });
