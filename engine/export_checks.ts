@@ -8,6 +8,7 @@
  */
 import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "../host/config_space.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
+import { cannotResume } from "./device_sleep.ts";
 import type { DmaRange } from "./kernel.ts";
 import { idOf } from "./match_fields.ts";
 
@@ -75,7 +76,7 @@ export function exportChecks(
   return [
     hasNode(entry),
     unknown("the device fd is bound to an iommufd or a group", "EINVAL"),
-    unknown("the device can be woken", "EIO"),
+    canBeWoken(entry),
     kernelHasFeature(host, entry),
     driverExports(entry),
     check(
@@ -111,6 +112,14 @@ function check(what: string, errno: string, holds: boolean, why: string): Kernel
 
 function unknown(what: string, errno: string): KernelCheck {
   return { what, errno, holds: "unknown", why: "only the running host can tell" };
+}
+
+/** By a runtime status of another kind it is not known: what has no power answers when it is tried. */
+function canBeWoken(entry: SnapshotFunction): KernelCheck {
+  const what = "the device can be woken";
+  return cannotResume(entry)
+    ? check(what, "EIO", false, "its power/runtime_status is error: the kernel has given up on it")
+    : unknown(what, "EIO");
 }
 
 function kernelHasFeature({ kernel }: HostSnapshot, { driver }: SnapshotFunction): KernelCheck {

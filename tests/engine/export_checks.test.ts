@@ -123,3 +123,12 @@ Deno.test("what only the running host can tell is not taken for granted", () => 
     undefined,
   ]);
 });
+
+Deno.test("a device that the kernel resumes no more answers EIO before anything else is looked at", () => {
+  const asked = { bar: 2, ranges: [] };
+  for (const [runtimeStatus, errno] of [["error", "EIO"], ["suspended", "EINVAL"]] as const) {
+    const entry = fn([], { cdev: "/dev/vfio/devices/vfio0", runtimeStatus });
+    const deciding = decidingCheck(exportChecks(host(entry), entry, asked));
+    assert.equal(deciding?.errno, errno, deciding?.why);
+  }
+});
