@@ -42,13 +42,18 @@ export function readFunction(
 /** A function while it is put together. */
 export type FunctionDraft = { -readonly [K in keyof SnapshotFunction]: SnapshotFunction[K] };
 
-/** `resource` comes last: what vanishes while it is read is missing then, and no half of it is kept. */
+/**
+ * The power state comes first: reading configuration space wakes a function that is in D3cold
+ * (`pci_read_config` in drivers/pci/pci-sysfs.c). `resource` comes last: what vanishes while it is
+ * read is missing then, and no half of it is kept.
+ */
 function readWithin(address: string, fields: FieldReader): FunctionDraft {
   const { folder, files } = fields;
+  const driver = fields.linkName("driver", "driver");
+  const power = readPower(fields, driver);
   const config = readConfig(fields);
   const group = fields.linkName("iommu_group", "iommuGroup");
   const physfn = fields.linkName("physfn", "physfn");
-  const driver = fields.linkName("driver", "driver");
   const resets = fields.text("reset_method", "resetMethods") ?? "";
   const { vendor, device, class: code, subsystem } = readIdentity(folder, config);
   const entry: FunctionDraft = {
@@ -71,11 +76,8 @@ function readWithin(address: string, fields: FieldReader): FunctionDraft {
   if (physfn === undefined) set(entry, "sriov", readSriov(fields));
   entry.parent = parentOf(files, folder.path);
   setCdev(entry, fields);
-  set(entry, "powerState", fields.text("power_state", "powerState"));
-  // A kernel without power management has no such file.
-  if (driver !== undefined && isVfioDriver(driver)) {
-    set(entry, "runtimeStatus", fields.text("power/runtime_status", "runtimeStatus"));
-  }
+  set(entry, "powerState", power.state);
+  set(entry, "runtimeStatus", power.runtime);
   entry.bars = parseResource(folder.readText("resource", ATTRIBUTE_BYTES));
   return entry;
 }
@@ -112,6 +114,19 @@ export function virtualFunctions(
   const folder = `${PCI_DEVICES}/${physfn}`;
   return fields.names(folder).filter((name) => /^virtfn[0-9]+$/.test(name))
     .flatMap((name) => fields.linkName(`${folder}/${name}`) ?? []).filter(isPciAddress);
+}
+
+/** A kernel without power management has no `runtime_status`. */
+function readPower(
+  fields: FieldReader,
+  driver: string | undefined,
+): { readonly state: string | undefined; readonly runtime: string | undefined } {
+  const state = fields.text("power_state", "powerState");
+  const isOfVfio = driver !== undefined && isVfioDriver(driver);
+  return {
+    state,
+    runtime: isOfVfio ? fields.text("power/runtime_status", "runtimeStatus") : undefined,
+  };
 }
 
 function readConfig({ folder, unreadable }: FieldReader): Uint8Array {

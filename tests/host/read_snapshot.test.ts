@@ -57,3 +57,21 @@ Deno.test("with a wanted function its group and the first function of its root b
   ]);
   assert.deepEqual(snapshot.cpu, host.cpu);
 });
+
+Deno.test("a function's power state is read before its configuration space, which would wake it", () => {
+  const host = hostOf([{ address: "0000:00:00.0", parent: "pci0000:00" }]);
+  const functions = host.functions.map((fn) => ({
+    ...fn,
+    driver: "vfio-pci",
+    powerState: "D3cold",
+  }));
+  const files = new SnapshotFiles({ ...host, functions }, new LinuxFiles());
+  const read: string[] = [];
+  const [bytes, text] = [files.read.bind(files), files.readText.bind(files)];
+  files.read = (path, limit) => (read.push(path), bytes(path, limit));
+  files.readText = (path, limit) => (read.push(path), text(path, limit));
+  const { snapshot } = readSnapshot(files, { release: "7.3.4", pageSize: 4096 });
+  assert.equal(snapshot.functions[0]?.powerState, "D3cold");
+  const at = (name: string) => read.findIndex((path) => path.endsWith(`/0000:00:00.0/${name}`));
+  assert.ok(at("power_state") >= 0 && at("power_state") < at("config"), read.join("\n"));
+});
