@@ -20,7 +20,7 @@ import { KeptBytes } from "./kept_bytes.ts";
 import { C } from "./layouts.ts";
 import { readingLibc } from "./libc.ts";
 import { listDirectory } from "./list_directory.ts";
-import { OpenFolder, openFolder } from "./open_folder.ts";
+import { openFolder, useFolder } from "./open_folder.ts";
 import { readFile, readLink } from "./read_file.ts";
 import { resolveBelow } from "./resolve_path.ts";
 
@@ -115,15 +115,10 @@ export class LinuxFiles implements Files {
   }
 
   inFolder<T>(path: string, use: (folder: Folder) => T): T {
-    const byPath = new FolderByPath(this, path);
     const fd = this.#openFolder(path);
-    if (fd === undefined) return use(byPath);
-    const folder = new OpenFolder(fd, { byPath, kept: this.#kept, rooted: this.#root !== "" });
-    try {
-      return use(folder);
-    } finally {
-      folder.close();
-    }
+    if (fd === undefined) return use(new FolderByPath(this, path));
+    const source = { files: this, kept: this.#kept, rooted: this.#root !== "" };
+    return useFolder(fd, path, source, use);
   }
 
   /** @returns undefined if that fails: why, is said by who reads in it */

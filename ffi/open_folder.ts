@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Folder } from "../host/files.ts";
+import { type Files, type Folder, FolderByPath } from "../host/files.ts";
 import { toCString } from "./c_string.ts";
 import { ERRNO } from "./errno.ts";
 import type { KeptBytes } from "./kept_bytes.ts";
@@ -14,6 +14,7 @@ import { readingLibc } from "./libc.ts";
 import { namesOf } from "./list_directory.ts";
 import { PATH_MAX, READING, readOpen, SCRATCH, scratchText } from "./read_file.ts";
 
+const AS_FOLDER = C.O_PATH | C.O_CLOEXEC;
 const NEWLINE = 0x0a;
 /** The same few names are asked for in every folder. */
 const MOST_NAMES = 64;
@@ -22,7 +23,7 @@ const NAMES = new Map<string, Uint8Array<ArrayBuffer>>();
 /** How a folder is read in. */
 export interface FolderSource {
   /** Reads by whole paths. */
-  readonly byPath: Folder;
+  readonly files: Files;
   /** Takes what is read as bytes. */
   readonly kept: KeptBytes;
   /** Whether a link must not be followed by the kernel: it would lead out of the root. */
@@ -36,68 +37,97 @@ export interface FolderSource {
  * @returns the descriptor, of which nothing but its folder can be had; or the negative error number
  */
 export function openFolder(path: string): number {
-  return readingLibc().open(toCString(path), C.O_PATH | C.O_CLOEXEC, 0);
+  return readingLibc().open(toCString(path), AS_FOLDER, 0);
 }
 
-/** An open folder. Who opened it closes it. */
-export class OpenFolder implements Folder {
-  readonly path: string;
+/**
+ * Reads in a folder, and closes it. What is read in it later is read by the whole path.
+ *
+ * @param fd of {@linkcode openFolder}
+ * @param path of the folder
+ * @param source how else it is read
+ * @param use reads
+ * @returns what `use` returns
+ */
+export function useFolder<T>(
+  fd: number,
+  path: string,
+  source: FolderSource,
+  use: (folder: Folder) => T,
+): T {
+  const folder = new OpenFolder(fd, path, source);
+  try {
+    return use(folder);
+  } finally {
+    folder.close();
+  }
+}
+
+class OpenFolder implements Folder {
+  readonly #byPath: Folder;
   readonly #source: FolderSource;
   readonly #sysfs: boolean;
   #fd: number;
 
-  /**
-   * @param fd of {@linkcode openFolder}
-   * @param source how else it is read
-   */
-  constructor(fd: number, source: FolderSource) {
+  constructor(fd: number, readonly path: string, source: FolderSource) {
     this.#fd = fd;
     this.#source = source;
-    this.path = source.byPath.path;
-    this.#sysfs = this.path.startsWith("/sys/");
+    this.#byPath = new FolderByPath(source.files, path);
+    this.#sysfs = path.startsWith("/sys/");
   }
 
-  /** Closes it; what is read afterwards is read by the whole path. */
   close(): void {
-    if (this.#fd >= 0) readingLibc().close(this.#fd);
+    readingLibc().close(this.#fd);
     this.#fd = -1;
   }
 
   read(name: string, limit = SCRATCH.length): Uint8Array {
     const length = this.#load(name, limit);
-    if (length < 0) return this.#source.byPath.read(name, limit);
+    if (length < 0) return this.#byPath.read(name, limit);
     return this.#source.kept.keep(SCRATCH.subarray(0, length));
   }
 
   readText(name: string, limit = SCRATCH.length): string {
     const length = this.#load(name, limit);
-    return length < 0 ? this.#source.byPath.readText(name, limit) : lineText(length);
+    return length < 0 ? this.#byPath.readText(name, limit) : lineText(length);
   }
 
   textIfThere(name: string, limit = SCRATCH.length): string | undefined {
     const length = this.#load(name, limit);
     if (length === -ERRNO.ENOENT) return undefined;
-    return length < 0 ? this.#source.byPath.textIfThere(name, limit) : lineText(length);
+    return length < 0 ? this.#byPath.textIfThere(name, limit) : lineText(length);
   }
 
   linkIfThere(name: string): string | undefined {
     const length = this.#isPlain(name) ? this.#loadLink(name) : -ERRNO.ELOOP;
     if (length === -ERRNO.ENOENT) return undefined;
-    return length < 0 ? this.#source.byPath.linkIfThere(name) : scratchText(length);
+    return length < 0 ? this.#byPath.linkIfThere(name) : scratchText(length);
   }
 
   namesIfThere(name: string): readonly string[] | undefined {
     const fd = this.#open(name);
     if (fd === -ERRNO.ENOENT) return undefined;
-    if (fd < 0) return this.#source.byPath.namesIfThere(name);
+    if (fd < 0) return this.#byPath.namesIfThere(name);
     try {
       return namesOf(fd, name).sort();
     } catch {
       // What was wrong is said by who reads it by its path.
-      return this.#source.byPath.namesIfThere(name);
+      return this.#byPath.namesIfThere(name);
     } finally {
       readingLibc().close(fd);
     }
+  }
+
+  inFolder<T>(name: string, use: (folder: Folder) => T): T {
+    const fd = this.#openFolder(name);
+    if (fd < 0) return this.#byPath.inFolder(name, use);
+    return useFolder(fd, `${this.path}/${name}`, this.#source, use);
+  }
+
+  /** The entry of a device is a link. */
+  #openFolder(name: string): number {
+    if (this.#source.rooted || !this.#isPlain(name)) return -ERRNO.ELOOP;
+    return readingLibc().openat(this.#fd, toCString(name), AS_FOLDER, 0);
   }
 
   /** @returns how many bytes are in the scratch buffer; or the negative error number */

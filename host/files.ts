@@ -46,6 +46,8 @@ export interface Folder {
   linkIfThere(name: string): string | undefined;
   /** Names in a folder of the folder, sorted. */
   namesIfThere(name: string): readonly string[] | undefined;
+  /** Reads in a folder of the folder, as {@linkcode Files.inFolder}. */
+  inFolder<T>(name: string, use: (folder: Folder) => T): T;
 }
 
 /** Reading below one root. Paths are absolute within it (`/sys/bus/pci/devices`). All methods throw {@linkcode FilesError}. */
@@ -122,6 +124,10 @@ export class FolderByPath implements Folder {
 
   namesIfThere(name: string): readonly string[] | undefined {
     return ifThere(() => this.files.list(this.#at(name)));
+  }
+
+  inFolder<T>(name: string, use: (folder: Folder) => T): T {
+    return inFolder(this.files, this.#at(name), use);
   }
 
   #at(name: string): string {

@@ -48,18 +48,20 @@ export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> 
   yield `${head.slice(0, -2)},\n  "functions": [`;
   let separator = "\n    ";
   for (const entry of functions) {
-    yield separator + functionText(entry);
+    yield* functionText(entry, separator);
     separator = ",\n    ";
   }
   yield functions.length === 0 ? "]" : "\n  ]";
   yield tail(behindFunctions(snapshot));
 }
 
-/** By far the longest field has no line break, and is put in behind the others were indented. */
-function functionText(entry: SnapshotFunction): string {
+/** By far the longest field is a piece of its own: it has nothing to indent, and need not be copied. */
+function* functionText(entry: SnapshotFunction, before: string): Generator<string, void> {
   const text = JSON.stringify(functionJson(entry, ""), null, 2).replaceAll("\n", "\n    ");
   const at = text.indexOf(CONFIG) + CONFIG.length;
-  return `${text.slice(0, at)}${entry.config.toHex()}${text.slice(at)}`;
+  yield before + text.slice(0, at);
+  yield entry.config.toHex();
+  yield text.slice(at);
 }
 
 /**

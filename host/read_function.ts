@@ -6,7 +6,7 @@
 import { isPciAddress, isRootBus } from "./address.ts";
 import { CONFIG_HEADER_BYTES, EXTENDED_CONFIG_BYTES } from "./config_space.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
-import { type Files, inFolder } from "./files.ts";
+import type { Files, Folder } from "./files.ts";
 import { isVfioDriver } from "./group_viability.ts";
 import { readIdentity } from "./read_identity.ts";
 import { parseResource } from "./resource.ts";
@@ -21,6 +21,7 @@ const ATTRIBUTE_BYTES = 4096;
  * Reads one PCI function.
  *
  * @param files where to read
+ * @param devices the folder of all functions, {@linkcode PCI_DEVICES}
  * @param address of the function
  * @param findings takes fields that make no sense
  * @returns its part of a snapshot
@@ -29,13 +30,13 @@ const ATTRIBUTE_BYTES = 4096;
  */
 export function readFunction(
   files: Files,
+  devices: Folder,
   address: string,
   findings: Finding[] = [],
 ): FunctionDraft {
-  return inFolder(
-    files,
-    `${PCI_DEVICES}/${address}`,
-    (folder) => readWithin(address, new FieldReader(files, findings, folder)),
+  return devices.inFolder(
+    address,
+    (folder) => readWithin(devices, address, new FieldReader(files, findings, folder)),
   );
 }
 
@@ -47,7 +48,7 @@ export type FunctionDraft = { -readonly [K in keyof SnapshotFunction]: SnapshotF
  * (`pci_read_config` in drivers/pci/pci-sysfs.c). `resource` comes last: what vanishes while it is
  * read is missing then, and no half of it is kept.
  */
-function readWithin(address: string, fields: FieldReader): FunctionDraft {
+function readWithin(devices: Folder, address: string, fields: FieldReader): FunctionDraft {
   const { folder, files } = fields;
   const driver = fields.linkName("driver", "driver");
   const power = readPower(fields, driver);
@@ -74,7 +75,7 @@ function readWithin(address: string, fields: FieldReader): FunctionDraft {
   set(entry, "numaNode", fields.number("numa_node", "numaNode"));
   set(entry, "physfn", physfn);
   if (physfn === undefined) set(entry, "sriov", readSriov(fields));
-  entry.parent = parentOf(files, folder.path);
+  entry.parent = parentOf(files, devices, address);
   setCdev(entry, fields);
   set(entry, "powerState", power.state);
   set(entry, "runtimeStatus", power.runtime);
@@ -189,8 +190,10 @@ function setCdev(entry: FunctionDraft, fields: FieldReader): void {
 }
 
 /** The entry of a bus is a link to the device, which lies below what it is connected to. */
-function parentOf(files: Files, folder: string): string {
-  const link = files.readLink(folder);
+function parentOf(files: Files, devices: Folder, address: string): string {
+  const folder = `${PCI_DEVICES}/${address}`;
+  // Who reads it by its path says what is wrong if it is not there.
+  const link = devices.linkIfThere(address) ?? files.readLink(folder);
   const parent = link.split("/").at(-2) ?? "";
   if (isPciAddress(parent) || isRootBus(parent)) return parent;
   throw new SyntaxError(

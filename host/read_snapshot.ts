@@ -6,7 +6,7 @@
 import { comparePciAddresses, isPciAddress } from "./address.ts";
 import { readDeviceNames } from "./device_names.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
-import { type Files, FilesError, inFolder } from "./files.ts";
+import { type Files, FilesError, type Folder, inFolder } from "./files.ts";
 import { groupNumber, PCI_DEVICES, readFunction, set, virtualFunctions } from "./read_function.ts";
 import { readCpu } from "./read_cpu.ts";
 import type { HostSnapshot, LeftOutFunction, NodeAccess, SnapshotFunction } from "./snapshot.ts";
@@ -60,8 +60,17 @@ export function readSnapshot(
   kernel: KernelFacts,
   wanted: (address: string) => boolean = () => true,
 ): TakenSnapshot {
+  return inFolder(files, PCI_DEVICES, (devices) => readWithin(files, kernel, wanted, devices));
+}
+
+function readWithin(
+  files: Files,
+  kernel: KernelFacts,
+  wanted: (address: string) => boolean,
+  devices: Folder,
+): TakenSnapshot {
   const host = new FieldReader(files);
-  const reader = new FunctionReader(host);
+  const reader = new FunctionReader(host, devices);
   const listed = files.list(PCI_DEVICES);
   for (const address of listed) {
     if (!isPciAddress(address)) reader.skip(address, "the name is no PCI address");
@@ -154,8 +163,11 @@ class FunctionReader {
   readonly #slots: ReadonlyMap<string, string>;
   readonly #nodes: ReadonlySet<string>;
 
-  /** @param host takes what is not of one function alone */
-  constructor(readonly host: FieldReader) {
+  /**
+   * @param host takes what is not of one function alone
+   * @param devices the folder of all functions
+   */
+  constructor(readonly host: FieldReader, private readonly devices: Folder) {
     this.#slots = readSlots(host);
     this.#nodes = new Set(host.names(NODES, "groupAccess"));
   }
@@ -168,7 +180,7 @@ class FunctionReader {
     if (this.#tried.has(address)) return;
     this.#tried.add(address);
     try {
-      const entry = readFunction(this.host.files, address, this.host.findings);
+      const entry = readFunction(this.host.files, this.devices, address, this.host.findings);
       set(entry, "slot", this.#slots.get(address.slice(0, -FUNCTION_DIGITS)));
       set(entry, "groupNode", this.#groupNode(entry));
       set(entry, "groupAccess", this.#groupAccess(entry.groupNode));

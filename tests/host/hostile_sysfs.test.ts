@@ -349,14 +349,19 @@ class Watched implements Files {
     } catch {
       return use(new FolderByPath(this, path));
     }
-    return inFolder(this.files, path, (folder) => use(new WatchedFolder(folder, this.before)));
+    const { files, before } = this;
+    return inFolder(files, path, (folder) => use(new WatchedFolder(files, folder, before)));
   }
 }
 
 /** The same for an open folder. */
 class WatchedFolder implements Folder {
   readonly path: string;
-  constructor(private readonly folder: Folder, private readonly before: (path: string) => void) {
+  constructor(
+    private readonly files: Files,
+    private readonly folder: Folder,
+    private readonly before: (path: string) => void,
+  ) {
     this.path = folder.path;
   }
   read(name: string, limit?: number): Uint8Array {
@@ -373,6 +378,16 @@ class WatchedFolder implements Folder {
   }
   namesIfThere(name: string): readonly string[] | undefined {
     return this.#asked(name).namesIfThere(name);
+  }
+  inFolder<T>(name: string, use: (folder: Folder) => T): T {
+    const path = `${this.path}/${name}`;
+    try {
+      this.before(path);
+    } catch {
+      return use(new FolderByPath(new Watched(this.files, this.before), path));
+    }
+    const { files, before } = this;
+    return this.folder.inFolder(name, (folder) => use(new WatchedFolder(files, folder, before)));
   }
   #asked(name: string): Folder {
     this.before(`${this.path}/${name}`);
