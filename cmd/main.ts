@@ -91,8 +91,16 @@ export async function main(args: readonly string[], context: Context): Promise<n
     const { checkFiles, PLAIN } = await import("./check_files.ts");
     return await checkFiles(context, PLAIN, paths);
   }
-  const { runCommandLine } = await import("./command_line.ts");
+  // Both are read at the same time.
+  const [{ runCommandLine }] = await Promise.all([
+    import("./command_line.ts"),
+    verbOf(args)?.load(),
+  ]);
   return await runCommandLine(VERBS, args, context);
+}
+
+function verbOf([name = ""]: readonly string[]): Verb | undefined {
+  return Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
 }
 
 /**
