@@ -1,6 +1,6 @@
 import "../../ffi/preload.ts";
 import { deepEqual, equal, ok, throws } from "node:assert/strict";
-import { FilesError, FolderByPath, type UnreadableReason } from "../../host/files.ts";
+import { FilesError, type Folder, FolderByPath, type UnreadableReason } from "../../host/files.ts";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 
 async function withTree(
@@ -96,21 +96,31 @@ Deno.test("in an open folder everything is as it is by its path", async () => {
       await Deno.symlink(target, `${folder}/${name}`);
     }
     const names = [...files.list(DEVICE), "absent", "vendor/x", "vfio-dev/vfio3", "a\0b", ""];
-    const byPath = new FolderByPath(files, DEVICE);
-    files.inFolder(DEVICE, (open) => {
-      equal(open.path, DEVICE);
-      for (const name of names) {
-        for (const limit of [undefined, 3, 100_000]) {
-          same(() => open.read(name, limit), () => byPath.read(name, limit));
-          same(() => open.readText(name, limit), () => byPath.readText(name, limit));
-          same(() => open.textIfThere(name, limit), () => byPath.textIfThere(name, limit));
-        }
-        same(() => open.linkIfThere(name), () => byPath.linkIfThere(name));
-        same(() => open.namesIfThere(name), () => byPath.namesIfThere(name));
-      }
-    });
+    // The kernel follows links only where the root is the real one.
+    for (const [its, above] of [[files, ""], [new LinuxFiles(), root]] as const) {
+      const devices = `${above}${DEVICE.slice(0, DEVICE.lastIndexOf("/"))}`;
+      its.inFolder(`${above}${DEVICE}`, (open) => sameFolder(open, its, names));
+      its.inFolder(devices, (all) => {
+        sameFolder(all, its, ["0000:00:01.0", "absent"]);
+        all.inFolder("0000:00:01.0", (open) => sameFolder(open, its, names));
+        all.inFolder("absent", (open) => sameFolder(open, its, ["vendor"]));
+      });
+    }
   });
 });
+
+function sameFolder(open: Folder, files: LinuxFiles, names: readonly string[]): void {
+  const byPath = new FolderByPath(files, open.path);
+  for (const name of names) {
+    for (const limit of [undefined, 3, 100_000]) {
+      same(() => open.read(name, limit), () => byPath.read(name, limit));
+      same(() => open.readText(name, limit), () => byPath.readText(name, limit));
+      same(() => open.textIfThere(name, limit), () => byPath.textIfThere(name, limit));
+    }
+    same(() => open.linkIfThere(name), () => byPath.linkIfThere(name));
+    same(() => open.namesIfThere(name), () => byPath.namesIfThere(name));
+  }
+}
 
 /** Both give the same, or throw the same. */
 function same(first: () => unknown, second: () => unknown): void {
