@@ -35,7 +35,10 @@ async function validate(this: Context, flags: WatchFlags, ...paths: string[]): P
     throw new CommandError("Cannot watch standard input (received -)", ExitStatus.usage);
   }
   const { watchFiles } = await import("./watch_files.ts");
-  await watchFiles(paths, (changed) => checkAgain(this, flags, paths, changed));
+  await watchFiles(paths, {
+    check: (changed) => checkAgain(this, flags, paths, changed),
+    tell: (text) => this.process.stderr.write(`${visible(text)}\n`),
+  });
 }
 
 /** One file can make another wrong, so a change of one is a check of all. */

@@ -270,30 +270,12 @@ Deno.test("validate: the formats of other programs are written", async () => {
   assert.match(await of("junit"), /<testcase classname="policy" name="bad\/overlap.yaml"><failure/);
 });
 
-Deno.test("validate: --watch checks again what changed, and survives its absence", async () => {
+Deno.test("validate: --watch names what is not there, status 2", async () => {
   await withFolder(async (folder) => {
-    const file = `${folder}/a.yaml`;
-    await Deno.writeTextFile(file, GOOD);
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-prompt", "--allow-read", MAIN.pathname, "validate", "--watch", file],
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    const deadline = setTimeout(() => child.kill("SIGKILL"), 20_000);
-    const lines = child.stdout.pipeThrough(new TextDecoderStream()).values();
-    try {
-      const next = async () => (await lines.next()).value ?? "";
-      assert.match(await next(), /^valid/);
-      await Deno.writeTextFile(file, GOOD.replace("bar: 2", "bar: 7"));
-      assert.match(await next(), /BG1106/);
-      await Deno.remove(file);
-      await Deno.writeTextFile(file, GOOD);
-      assert.match(await next(), /^valid/);
-    } finally {
-      clearTimeout(deadline);
-      child.kill("SIGKILL");
-      await lines.return?.();
-      await child.status;
+    for (const path of [`${folder}/none.yaml`, `${folder}/none/*.yaml`]) {
+      const { status, stdout, stderr } = await bargate(["validate", "--watch", path]);
+      assert.deepEqual([status, stdout], [ExitStatus.usage, ""]);
+      assert.match(stderr, /^error: Cannot (read|find) .*none/);
     }
   });
 });
