@@ -6,7 +6,7 @@
 import { buildCommand } from "@stricli/core";
 import { Decider } from "../policy/decide.ts";
 import { nearMisses } from "../policy/near_misses.ts";
-import { possibleDenies } from "../policy/possible_denies.ts";
+import { possibleDenies } from "../policy/request_denies.ts";
 import { parseQuantity } from "../policy/quantity.ts";
 import { resolveRequest } from "../policy/request.ts";
 import type { Context } from "./context.ts";

@@ -317,6 +317,13 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     },
     right: twoExports("collateral: device", "collateral: device"),
   },
+  BG1310: {
+    wrong: {
+      deny:
+        "deny:\n  - { device: ssd, bar: 0, reason: registers }\n  - { device: ssd, bar: 0, slices: [{ offset: 0, length: 4KiB }], reason: doorbells }",
+    },
+    right: { deny: "deny:\n  - { device: ssd, bar: 0, reason: registers }" },
+  },
   BG1401: {
     wrong: { exports: exported("{ offset: 0x800, length: 8KiB }") },
   },

@@ -282,6 +282,13 @@ export const CODES = {
       "Another rule already allows the same importers the same bytes: one of the two is left over, or a mistake hides in it.",
     fix: "Remove one of them.",
   },
+  BG1310: {
+    severity: "warning",
+    title: "A deny that denies nothing new",
+    why:
+      "Other denies that hold for the same devices deny all of it: one of them is left over, or a mistake hides in it. Who removes the other believes that this one was never needed.",
+    fix: "Remove one of them.",
+  },
   BG1401: {
     severity: "error",
     title: "An offset that is not at a page",

@@ -15,6 +15,7 @@ import { checkRegions } from "./checks/regions.ts";
 import { checkReferences } from "./checks/references.ts";
 import { checkRevocability } from "./checks/revocability.ts";
 import { checkSelectors } from "./checks/selectors.ts";
+import { checkShadowedDenies } from "./checks/shadowed_denies.ts";
 import { checkSharing } from "./checks/sharing.ts";
 import { checkTimes } from "./checks/times.ts";
 import type { Diagnostic } from "./diagnostic.ts";
@@ -200,6 +201,7 @@ function check(context: CheckContext): void {
   checkRanges(context);
   checkRegions(context);
   checkDenied(context);
+  checkShadowedDenies(context);
   checkImporters(context);
   checkRevocability(context);
   checkAcquire(context);

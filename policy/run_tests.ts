@@ -9,7 +9,7 @@ import type { LoadResult } from "./load.ts";
 import type { DenyRule, ExportRule, PolicySet } from "./model.ts";
 import { fileBeside, plainName } from "./manifest.ts";
 import type { Expectation, PolicyTest, TestCase } from "./policy_test.ts";
-import { possibleDenies, type PossibleDeny } from "./possible_denies.ts";
+import { certainDenies, type DenyOf, possibleDenies } from "./request_denies.ts";
 import { resolveRequest } from "./request.ts";
 
 /** What became of one case. */
@@ -62,7 +62,7 @@ function allRules(set: PolicySet | undefined): readonly UncoveredRule[] {
 }
 
 class Runner {
-  /** Rules that decided a case. */
+  /** Rules that decided a case: of several denies each does, for without the others it would. */
   readonly decided = new Set<ExportRule | DenyRule>();
   readonly #set: PolicySet | undefined;
   readonly #decider: Decider | undefined;
@@ -99,27 +99,30 @@ class Runner {
     const resolved = resolveRequest(this.#set, request);
     if (!resolved.ok) return resolved.why;
     const decision = this.#decider.decide(resolved.request);
-    this.#note(decision);
-    const failure = compareDecision(decision, expect);
+    const denies = decision.outcome === "denied"
+      ? certainDenies(this.#set, resolved.request).map(({ rule }) => rule)
+      : [];
+    denies.forEach((rule) => this.decided.add(rule));
+    if (decision.outcome === "allowed") decision.rules.forEach((rule) => this.decided.add(rule));
+    const failure = compareDecision(decision, expect, denies);
     if (failure === undefined || decision.outcome !== "allowed") return failure;
     return `${failure}${unlessText(possibleDenies(this.#set, resolved.request))}`;
-  }
-
-  #note(decision: Decision): void {
-    if (decision.outcome === "denied") this.decided.add(decision.rule);
-    if (decision.outcome === "allowed") decision.rules.forEach((rule) => this.decided.add(rule));
   }
 }
 
 /** That a deny does not hold on every host is easily overlooked. */
-function unlessText(denies: readonly PossibleDeny[]): string {
+function unlessText(denies: readonly DenyOf[]): string {
   const [first] = denies;
   if (first === undefined) return "";
   const { policy, rule: { device, at } } = first;
   return `; denied only on a host where it is the same function as ${policy}/${device.value} (${at.file}:${at.line}:${at.column})`;
 }
 
-function compareDecision(decision: Decision, expect: Expectation): string | undefined {
+function compareDecision(
+  decision: Decision,
+  expect: Expectation,
+  denies: readonly DenyRule[],
+): string | undefined {
   if (expect.decision !== undefined && expect.decision !== decision.outcome) {
     return `expected ${expect.decision} (received ${decision.outcome})`;
   }
@@ -130,10 +133,11 @@ function compareDecision(decision: Decision, expect: Expectation): string | unde
     const received = rules.join(", ") || "none";
     return `expected to be allowed by ${expect.rules.join(", ")} (received ${received})`;
   }
-  const reason = decision.outcome === "denied" ? decision.rule.reason : undefined;
-  if (expect.reason !== undefined && expect.reason !== reason) {
-    return `expected to be denied for ${JSON.stringify(expect.reason)} (received ${
-      reason === undefined ? "no deny" : JSON.stringify(reason)
+  const reasons = [...new Set(denies.map(({ reason }) => JSON.stringify(reason)))];
+  const { reason } = expect;
+  if (reason !== undefined && !denies.some((rule) => rule.reason === reason)) {
+    return `expected to be denied for ${JSON.stringify(reason)} (received ${
+      reasons.join(", ") || "no deny"
     })`;
   }
   return undefined;

@@ -6,7 +6,7 @@
 import type { Decision } from "../../policy/decide.ts";
 import type { Interval } from "../../policy/interval.ts";
 import type { Lack, NearMiss } from "../../policy/near_misses.ts";
-import type { PossibleDeny } from "../../policy/possible_denies.ts";
+import type { DenyOf } from "../../policy/request_denies.ts";
 import type { Span } from "../../policy/position.ts";
 import { drawFrame, linesOf } from "./frame.ts";
 import { visible } from "./visible.ts";
@@ -18,7 +18,7 @@ export interface Explained {
   /** Of a request that no rule allows. */
   readonly misses: readonly NearMiss[];
   /** Of one that is allowed: what denies it where two devices are one function. */
-  readonly unless: readonly PossibleDeny[];
+  readonly unless: readonly DenyOf[];
 }
 
 /** One JSON value; 64-bit numbers are hexadecimal text. */

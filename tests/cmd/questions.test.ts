@@ -210,6 +210,24 @@ Deno.test("test: a deny that only a host can tell of denies no case, and the fai
   assert.match(stdout, /\n1 passed, 1 failed/);
 });
 
+Deno.test("test: every deny that forbids a case is covered by it, and gives its reason", async () => {
+  const denies = POLICY +
+    "  - { device: ssd, bar: 0, slices: [{ offset: 0, length: 4KiB }], reason: doorbells }\n" +
+    "  - { device: ssd, bar: 0, slices: [{ offset: 4KiB, length: 4KiB }], reason: elsewhere }\n";
+  const stdin = denies + CASES + `  - name: nobody has the doorbells
+    request: { importer: engine, device: ssd, bar: 0, offset: 0, length: 1 }
+    expect: { decision: denied, reason: doorbells }
+`;
+  const { stdout, status } = await bargate(["test", "-"], { stdin });
+  assert.equal(stdout, "3 passed, 0 failed; 3 of 6 rules decided a case\n");
+  assert.equal(status, ExitStatus.done);
+  const wrong = stdin.replace(/reason: doorbells \}\n$/, "reason: elsewhere }\n");
+  assert.match(
+    (await bargate(["test", "-"], { stdin: wrong })).stdout,
+    /expected to be denied for "elsewhere" \(received "registers", "doorbells"\)/,
+  );
+});
+
 Deno.test("test: filters, and finding nothing to do is a mistake", async () => {
   const stdin = POLICY + CASES + FAILING;
   const some = await bargate(["test", "--filter", "buffer/nobody", "-"], { stdin });

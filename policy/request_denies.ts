@@ -1,6 +1,6 @@
 /**
- * Denies that may hold for a request: their device is another by its match, and on some host both are
- * one function.
+ * All denies of a request: those that hold on every host, and those that may hold, because their
+ * device is another by its match, and on some host both are one function.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import type { AccessRequest } from "./decide.ts";
 import { overlaps } from "./interval.ts";
 import { mayBeSame } from "./may_be_same.ts";
 import { implies } from "./match_implies.ts";
-import type { DenyRule, PolicySet } from "./model.ts";
+import type { DenyRule, DeviceMatch, PolicySet } from "./model.ts";
 import { intervalOf } from "./slices.ts";
 
 /** A deny, and whose it is. */
-export interface PossibleDeny {
+export interface DenyOf {
   readonly policy: string;
   readonly rule: DenyRule;
 }
@@ -26,7 +26,7 @@ export interface PossibleDeny {
  *
  * @example
  * ```ts
- * import { possibleDenies } from "./possible_denies.ts";
+ * import { possibleDenies } from "./request_denies.ts";
  * import { loadPolicySet } from "./load.ts";
  * import assert from "node:assert/strict";
  *
@@ -47,17 +47,32 @@ export interface PossibleDeny {
  * assert.deepEqual(found.map(({ rule }) => rule.reason), ["the system disk"]);
  * ```
  */
-export function possibleDenies(
+export function possibleDenies(set: PolicySet, request: AccessRequest): readonly DenyOf[] {
+  return denies(set, request, (own, other) => !implies(own, other) && mayBeSame(own, other));
+}
+
+/**
+ * Finds all denies that each forbid a request by themselves; a decision names one of them.
+ *
+ * @param set the policy set
+ * @param request any
+ * @returns in order
+ */
+export function certainDenies(set: PolicySet, request: AccessRequest): readonly DenyOf[] {
+  return denies(set, request, implies);
+}
+
+function denies(
   { policies }: PolicySet,
   request: AccessRequest,
-): readonly PossibleDeny[] {
+  holds: (own: DeviceMatch, other: DeviceMatch) => boolean,
+): readonly DenyOf[] {
   const own = policies.find(({ name }) => name === request.policy)?.devices.get(request.device);
   if (own === undefined) return [];
   return policies.flatMap(({ name, devices, deny }) =>
     deny.filter((rule) => {
       const match = devices.get(rule.device.value)?.match;
-      return match !== undefined && touches(rule, request) && !implies(own.match, match) &&
-        mayBeSame(own.match, match);
+      return match !== undefined && touches(rule, request) && holds(own.match, match);
     }).map((rule) => ({ policy: name, rule }))
   );
 }
