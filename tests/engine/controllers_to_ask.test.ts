@@ -16,6 +16,7 @@ function ssd(number: number, more: Partial<SnapshotFunction> = {}): SnapshotFunc
     device: "0010",
     class: "010802",
     driver: "vfio-pci",
+    iommuGroup: number,
     parent: "pci0000:00",
     cdev: `/dev/vfio/devices/vfio${number}`,
     resetMethods: ["flr"],

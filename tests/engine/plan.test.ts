@@ -171,7 +171,7 @@ Deno.test("makePlan demands collateral where two names are one device", () => {
 `;
   const text = policy({ tail: second }).replace(
     "} }\nimporters",
-    `}, same: { match: { address: "${SSD}", id: "1b36:0010" } } }\nimporters`,
+    `}, same: { match: { address: "${SSD}" } } }\nimporters`,
   );
   assert.deepEqual(codes(text), ["BG2012", "BG2012"]);
 });

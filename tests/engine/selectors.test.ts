@@ -206,7 +206,7 @@ kind: ExportPolicy
 metadata: { name: demo }
 devices:
   one: { match: { id: "1b36:0010", address: "${TWO}" } }
-  two: { match: { id: ["1b36:0010", "144d:a80a"], address: "${TWO}" } }
+  two: { match: { iommuGroup: 2 } }
   gone: { match: { id: "144d:a80a", address: "0000:09:00.0" } }
 importers:
   a: { identity: { user: nobody }, driver: iommufd }
