@@ -97,6 +97,8 @@ export interface ExportDraft {
   readonly expires?: Placed<number>;
   readonly shared?: Placed<true>;
   readonly labels: ReadonlyMap<string, string>;
+  /** A key of it is unknown: what seems to be absent may be there. */
+  readonly unsure: boolean;
   readonly collateral?: Placed<"device">;
   readonly revocation?: Placed<"cooperative">;
   readonly allowProtected: readonly {

@@ -67,7 +67,7 @@ export class DraftReader {
       devices: named(get(root, "devices"), (entry) => this.#device(entry)),
       devicesReadable: get(root, "devices")?.kind === "mapping",
       importers: named(get(root, "importers"), (entry) => this.#importer(entry)),
-      importersReadable: (get(root, "importers")?.kind ?? "mapping") === "mapping",
+      importersReadable: this.#areImportersReadable(root),
       exports: itemsOf(get(root, "exports")).flatMap((node) =>
         this.#mapped(node, (m) => this.#export(m, defaults))
       ),
@@ -75,6 +75,12 @@ export class DraftReader {
       sound,
       at: this.#span(root),
     };
+  }
+
+  /** There need be none, unless an unknown key may stand for them. */
+  #areImportersReadable(root: Node): boolean {
+    const importers = get(root, "importers");
+    return importers === undefined ? !this.#faulty.has(root) : importers.kind === "mapping";
   }
 
   #mapped<T>(node: Node, read: (mapping: MappingNode) => T): T[] {
@@ -87,7 +93,7 @@ export class DraftReader {
     return {
       name: key.text,
       ...optional("match", match === undefined ? undefined : this.#match(match)),
-      acquire: this.#choice(get(value, "acquire"), ["open", "borrow"], "open", key),
+      acquire: this.#choice(value, "acquire", ["open", "borrow"], key),
       ...optional("owner", this.#owner(value)),
       ...optional("many", this.#true(get(value, "many"))),
       ...optional("enableCmb", this.#true(get(value, "enableCmb"))),
@@ -200,7 +206,7 @@ export class DraftReader {
       identity: this.#identity(identity?.value),
       identityAt: this.#span(identity?.key ?? key),
       ...optional("driver", this.#text(get(value, "driver"))),
-      mapping: this.#choice(get(value, "mapping"), ["bargate", "importer"], "importer", key),
+      mapping: this.#choice(value, "mapping", ["importer", "bargate"], key),
       ...optional("device", this.#importerDevice(get(value, "device"))),
       labels: this.#labels(get(value, "labels")),
       at: this.#span(key),
@@ -224,8 +230,10 @@ export class DraftReader {
   }
 
   #identity(node: Node | undefined): ImporterIdentity {
+    // Any key that nobody knows may be the one that says who it is.
+    const unknown = node !== undefined && this.#faulty.has(node) ? node : undefined;
     return {
-      ...optional("user", this.#account(get(node, "user"))),
+      ...optional("user", this.#account(get(node, "user")) ?? this.#field(unknown)),
       ...optional("group", this.#account(get(node, "group"))),
       ...optional("unit", this.#field(get(node, "unit"))),
       ...optional("cgroup", this.#field(get(node, "cgroup"))),
@@ -236,7 +244,8 @@ export class DraftReader {
 
   #account(node: Node | undefined): Placed<string> | undefined {
     const account = this.#field(node);
-    const integer = account !== undefined && asScalar(node)?.type === "integer";
+    if (account === undefined || node === undefined || this.#faulty.has(node)) return account;
+    const integer = asScalar(node)?.type === "integer";
     if (integer && !/^(?:0|[1-9][0-9]*)$/.test(account.value)) {
       const message =
         `Cannot accept the account: the id is not decimal (received ${account.value})`;
@@ -249,6 +258,7 @@ export class DraftReader {
     const name = node.entries.get("name");
     const head = name?.value ?? node.entries.values().next().value?.key ?? node;
     const field = (key: string) => get(node, key) ?? get(defaults, key);
+    const unsure = [node, defaults].some((each) => each !== undefined && this.#faulty.has(each));
     return {
       ...optional("name", this.#text(name?.value)),
       ...optional("device", this.#text(get(node, "device"))),
@@ -256,12 +266,13 @@ export class DraftReader {
       slices: this.#slices(node),
       ...optional("region", this.#region(get(node, "region"))),
       importers: itemsOf(get(node, "importers")).flatMap((item) => this.#text(item) ?? []),
-      access: this.#choice(field("access"), ["read-only", "read-write"], "read-write", head),
-      onReset: this.#choice(field("onReset"), ["revoke", "restore"], "revoke", head),
+      access: this.#chosen(field("access"), ["read-write", "read-only"], unsure, head),
+      onReset: this.#chosen(field("onReset"), ["revoke", "restore"], unsure, head),
       grace: this.#grace(field("grace"), head),
       ...optional("expires", this.#positive(this.#duration(field("expires")))),
       ...optional("shared", this.#true(get(node, "shared"))),
       labels: this.#labels(get(node, "labels")),
+      unsure,
       ...optional("collateral", this.#word(field("collateral"), "device")),
       ...optional("revocation", this.#word(field("revocation"), "cooperative")),
       allowProtected: itemsOf(get(node, "allowProtected")).flatMap((item) => this.#allowed(item)),
@@ -331,14 +342,15 @@ export class DraftReader {
   }
 
   #deny(node: MappingNode): DenyDraft {
-    const slices = get(node, "slices");
+    const [bar, slices] = [get(node, "bar"), get(node, "slices")];
+    const index = this.#bar(bar)?.value;
+    // One that may be about less than it seems is taken for one about nothing.
+    const unsure = this.#faulty.has(node) || (bar !== undefined && index === undefined);
+    const given = unsure ? [] : slices && itemsOf(slices).map((item) => this.#slice(item));
     return {
       ...optional("device", this.#text(get(node, "device"))),
-      ...optional("bar", this.#bar(get(node, "bar"))?.value),
-      ...optional(
-        "slices",
-        slices === undefined ? undefined : itemsOf(slices).map((item) => this.#slice(item)),
-      ),
+      ...optional("bar", index),
+      ...optional("slices", given),
       reason: this.#text(get(node, "reason"))?.value ?? "",
       at: this.#span(node),
     };
@@ -398,15 +410,29 @@ export class DraftReader {
   }
 
   #choice<T extends string>(
+    holder: Node,
+    key: string,
+    choices: readonly [T, ...T[]],
+    place: Node,
+  ): Choice<T> {
+    return this.#chosen(get(holder, key), choices, this.#faulty.has(holder), place);
+  }
+
+  /**
+   * @param choices the one that holds without a word first
+   * @param unsure whether an unknown key may stand for it
+   */
+  #chosen<T extends string>(
     node: Node | undefined,
-    choices: readonly T[],
-    fallback: T,
+    choices: readonly [T, ...T[]],
+    unsure: boolean,
     place: Node,
   ): Choice<T> {
     const text = asScalar(node)?.text;
-    const found = choices.find((choice) => choice === text);
-    const value = found ?? (node === undefined ? fallback : "unread");
-    return { value, at: this.#span(node ?? place) };
+    const found = node === undefined && !unsure
+      ? choices[0]
+      : choices.find((choice) => choice === text);
+    return { value: found ?? "unread", at: this.#span(node ?? place) };
   }
 
   /** The only value that a key has: whatever else is there is told, and was meant to be it. */

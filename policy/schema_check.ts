@@ -45,7 +45,7 @@ export interface Checked {
    * told again by what follows from it.
    */
   readonly meant: Node;
-  /** Values in `meant` that are still wrong. */
+  /** Values in `meant` that are still wrong, and mappings with a key that nobody knows. */
   readonly faulty: ReadonlySet<Node>;
 }
 
@@ -63,13 +63,22 @@ export function checkSchema(root: Node, lines: LineMap, kind: DocumentKind): Che
     const misspelt = new Misspelt();
     const mistakes = violations.filter((violation) => isMisspelt(violation, misspelt));
     if (mistakes.length === 0) {
-      const faulty = new Set(violations.map(({ node }) => node));
+      const wrong = violations.filter(({ error }) => !LACKS.has(error.keyword));
+      const faulty = new Set(wrong.map(({ node }) => node));
       return { found: found.concat(violations.flatMap(tell)), meant, faulty };
     }
     found = found.concat(mistakes.flatMap(tell));
     meant = misspelt.mended(meant);
   }
 }
+
+/** What there is may be right all the same. */
+const LACKS: ReadonlySet<string> = new Set([
+  "required",
+  "dependentRequired",
+  "anyOf",
+  "minProperties",
+]);
 
 /** Everything in which the document is not as the schema says. */
 function violationsOf(root: Node, lines: LineMap, kind: DocumentKind): readonly Violation[] {

@@ -93,7 +93,8 @@ function checkRangeCount(
 function checkAccess(rule: ExportDraft, importers: readonly ImporterDraft[], report: Report): void {
   if (rule.access.value !== "read-only") return;
   const open = importers.find(({ driver, mapping }) =>
-    driver !== undefined && (driver.value !== "iommufd" || mapping.value === "importer")
+    driver !== undefined && IMPORTER_DRIVERS.has(driver.value) &&
+    (driver.value !== "iommufd" || mapping.value === "importer")
   );
   if (open === undefined) return;
   const message = `Cannot enforce access read-only: ${open.name} maps the buffer itself`;

@@ -21,7 +21,7 @@ function checkDevices(draft: PolicyDraft, report: Report): void {
   const names = [...draft.exports, ...draft.deny].flatMap((rule) => rule.device ?? []);
   const meant = checkKnown(names, draft.devices, { code: "BG1301", what: "device", report });
   // Where keys are misspelt, a use may have gone unseen.
-  if (!draft.sound) return;
+  if (!draft.sound || meant === undefined) return;
   for (const { name, at } of unused(draft.devices, [...names.map(valueOf), ...meant])) {
     report("BG1303", at, `No rule uses the device ${name}`);
   }
@@ -31,7 +31,7 @@ function checkImporters(draft: PolicyDraft, report: Report): void {
   if (!draft.importersReadable) return;
   const names = draft.exports.flatMap((rule) => rule.importers);
   const meant = checkKnown(names, draft.importers, { code: "BG1302", what: "importer", report });
-  if (!draft.sound) return;
+  if (!draft.sound || meant === undefined) return;
   for (const { name, at } of unused(draft.importers, [...names.map(valueOf), ...meant])) {
     report("BG1304", at, `No rule uses the importer ${name}`);
   }
@@ -47,14 +47,14 @@ interface Kind {
   readonly report: Report;
 }
 
-/** @returns the names that were probably meant: they count as used */
+/** @returns names that were probably meant: they count as used; absent when any may be meant */
 function checkKnown(
   names: readonly Placed<string>[],
   defined: ReadonlyMap<string, unknown>,
   { code, what, report }: Kind,
-): readonly string[] {
+): readonly string[] | undefined {
   const unknown = names.filter((name) => !defined.has(name.value));
-  return unknown.flatMap((name) => {
+  const known = unknown.flatMap((name) => {
     const meant = suggest(name.value, defined.keys());
     const message = `Cannot find the ${what} in this policy (received ${
       JSON.stringify(name.value)
@@ -62,6 +62,7 @@ function checkKnown(
     report(code, name.at, message, meant === undefined ? {} : { fix: `did you mean ${meant}?` });
     return meant ?? [];
   });
+  return known.length === unknown.length ? known : undefined;
 }
 
 function unused<T extends { readonly name: string }>(

@@ -49,8 +49,9 @@ function checkEnabling(policy: PolicyDraft, device: DeviceDraft, report: Report)
     const message = `Cannot switch on the memory buffer of ${name}: it is borrowed`;
     report("BG1711", enableCmb.at, message, { related: [place] });
   }
+  // A rule of which the device is unknown may mean this one.
   const exported = policy.exports.some((rule) =>
-    rule.region?.value === "nvme.cmb" && deviceOf(policy, rule.device) === device
+    rule.region?.value === "nvme.cmb" && (deviceOf(policy, rule.device) ?? device) === device
   );
   if (exported || !policy.sound) return;
   report("BG1710", enableCmb.at, `No rule exports the controller memory buffer of ${name}`);

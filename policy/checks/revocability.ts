@@ -36,7 +36,7 @@ export function checkRevocability({ drafts, report }: CheckContext): void {
     if (countGrants(rules) + others.length < 2) continue;
     const restoring = [...rules, ...others].find(restores);
     for (const rule of rules) {
-      if (rule.collateral !== undefined) continue;
+      if (rule.collateral !== undefined || rule.unsure) continue;
       if (restoring !== undefined && rule.onReset.value === "revoke") {
         const message = `Cannot revoke ${nameOf(rule)} on reset: ending it ends and renews ${
           nameOf(restoring)

@@ -34,7 +34,7 @@ interface WrittenPiece extends Piece<NumberedExport> {
 }
 
 function speaks({ rule }: ExportInPolicy): boolean {
-  return rule.shared !== undefined;
+  return rule.shared !== undefined || rule.unsure;
 }
 
 /** Checks the exports of each BAR together. */
@@ -169,7 +169,7 @@ function tellImporters(
   second: Placed<string>,
   report: Report,
 ): void {
-  if (owner.rule.shared !== undefined) return;
+  if (speaks(owner)) return;
   const message = `Cannot grant bytes twice unasked: ${
     nameOf(owner)
   } gives each of its importers a buffer of the same bytes`;
@@ -180,6 +180,8 @@ function tellImporters(
 function tellPointless(owner: ExportInPolicy, report: Report): void {
   const { shared, region } = owner.rule;
   if (shared === undefined || !owner.policy.sound || region?.value === "nvme.cmb") return;
+  // An importer that is unknown may be one to share with.
+  if (owner.rule.importers.some(({ value }) => !owner.policy.importers.has(value))) return;
   report("BG1409", shared.at, `Nothing else grants bytes of ${nameOf(owner)}`);
 }
 
