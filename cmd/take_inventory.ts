@@ -8,7 +8,12 @@ import { FilesError } from "../host/files.ts";
 import { type KernelConfigRead, readKernelConfig } from "../host/kernel_config.ts";
 import { partOfSnapshot } from "../host/part_of_snapshot.ts";
 import { readSnapshot, type TakenSnapshot } from "../host/read_snapshot.ts";
-import type { HostSnapshot, SnapshotFunction, Unreadable } from "../host/snapshot.ts";
+import {
+  type HostSnapshot,
+  NO_RIGHT,
+  type SnapshotFunction,
+  type Unreadable,
+} from "../host/snapshot.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import type { ThisHost } from "./prepare_plan.ts";
@@ -99,7 +104,10 @@ export function shortcomings({ snapshot, skipped, findings }: TakenSnapshot): re
 }
 
 function count(unreadable: SnapshotFunction["unreadable"], counts: Map<string, number>): void {
-  for (const each of unreadable) counts.set(lack(each), (counts.get(lack(each)) ?? 0) + 1);
+  // What makes no sense is told by itself.
+  for (const each of unreadable.filter(({ right }) => right !== NO_RIGHT)) {
+    counts.set(lack(each), (counts.get(lack(each)) ?? 0) + 1);
+  }
 }
 
 function lack({ field, right }: Unreadable): string {

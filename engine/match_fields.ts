@@ -5,7 +5,7 @@
  * @module
  */
 import { serialOf } from "../host/serial.ts";
-import type { SnapshotFunction } from "../host/snapshot.ts";
+import { NO_RIGHT, type SnapshotFunction } from "../host/snapshot.ts";
 import type { DeviceMatch } from "../policy/model.ts";
 
 /** A field by which a policy tells devices apart. */
@@ -78,6 +78,8 @@ export function whyUnjudged(entry: SnapshotFunction, match: DeviceMatch): string
   const head = `its ${what} ${unknown.length > 1 ? "are" : "is"} not known`;
   return unknown.includes("serial")
     ? `${head}, for only ${entry.config.length} bytes of its configuration space could be read; the rest needs ${rights}`
+    : rights === NO_RIGHT
+    ? `${head}, for what the host says of it makes no sense`
     : `${head}, for it could not be read; that needs ${rights}`;
 }
 

@@ -116,7 +116,7 @@ export class DeviceFinder {
     if (entry.driver !== VFIO_PCI) {
       const unread = entry.unreadable.find(({ field }) => field === "driver");
       const message = entry.driver === undefined && unread !== undefined
-        ? `which driver ${entry.address} is bound to could not be read, which needs ${unread.right}; it must be ${VFIO_PCI}`
+        ? `which driver ${entry.address} is bound to is not known (needs ${unread.right}); it must be ${VFIO_PCI}`
         : `${entry.address} is bound to ${entry.driver ?? "no driver"} and not to ${VFIO_PCI}`;
       this.add("BG2003", device.at, message);
       return undefined;

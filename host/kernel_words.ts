@@ -5,7 +5,7 @@
  * @module
  */
 import { PCI_ADDRESS_PATTERN } from "./address.ts";
-import type { Unreadable } from "./snapshot.ts";
+import { NO_RIGHT, type Unreadable } from "./snapshot.ts";
 
 /** What a redacted snapshot says of a function whose capabilities overlap. */
 export const CONFIG_CUT: Unreadable = {
@@ -76,7 +76,13 @@ const WORDS: Readonly<Record<WordKind, RegExp>> = {
     "kernel\\.config in /proc/config\\.gz",
     `/sys/bus/pci/devices/${PCI_ADDRESS_PATTERN}(?:/iommu_group/devices|/virtfn${NUMBER})?`,
   ),
-  right: anyOf("CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", CONFIG_CUT.right),
+  right: anyOf(
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_PTRACE",
+    "CAP_DAC_READ_SEARCH",
+    NO_RIGHT,
+    CONFIG_CUT.right,
+  ),
 };
 
 /**

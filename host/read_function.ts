@@ -10,7 +10,7 @@ import type { Files, Folder } from "./files.ts";
 import { isVfioDriver } from "./group_viability.ts";
 import { readIdentity } from "./read_identity.ts";
 import { parseResource } from "./resource.ts";
-import type { SnapshotFunction } from "./snapshot.ts";
+import { NO_RIGHT, type SnapshotFunction } from "./snapshot.ts";
 
 /** Where every function has an entry. */
 export const PCI_DEVICES = "/sys/bus/pci/devices";
@@ -49,7 +49,8 @@ export type FunctionDraft = { -readonly [K in keyof SnapshotFunction]: SnapshotF
  * read is missing then, and no half of it is kept.
  */
 function readWithin(devices: Folder, address: string, fields: FieldReader): FunctionDraft {
-  const { folder, files } = fields;
+  const { folder, files, findings } = fields;
+  const before = findings.length;
   const driver = fields.linkName("driver", "driver");
   const power = readPower(fields, driver);
   const config = readConfig(fields);
@@ -79,8 +80,24 @@ function readWithin(devices: Folder, address: string, fields: FieldReader): Func
   setCdev(entry, fields);
   set(entry, "powerState", power.state);
   set(entry, "runtimeStatus", power.runtime);
+  if (findings.length > before) noteSenseless(fields, before);
   entry.bars = parseResource(folder.readText("resource", ATTRIBUTE_BYTES));
   return entry;
+}
+
+/** By the names of their files, the fields by which policies tell devices apart. */
+const DECISIVE: ReadonlyMap<string, string> = new Map([
+  ["driver", "driver"],
+  ["iommu_group", "iommuGroup"],
+  ["numa_node", "numaNode"],
+]);
+
+/** What makes no sense is not known, which is another thing than that there is none. */
+function noteSenseless({ findings, unreadable }: FieldReader, first: number): void {
+  for (const { path } of findings.slice(first)) {
+    const field = DECISIVE.get(path.slice(path.lastIndexOf("/") + 1));
+    if (field !== undefined) unreadable.push({ field, right: NO_RIGHT });
+  }
 }
 
 /**

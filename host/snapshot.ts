@@ -17,6 +17,9 @@ export interface SnapshotBar {
   readonly prefetchable: boolean;
 }
 
+/** Instead of a right: no right would do, for what is there makes no sense. */
+export const NO_RIGHT = "none";
+
 /** A field that could not be read, and the right that would have allowed it. */
 export interface Unreadable {
   readonly field: string;

@@ -1,10 +1,12 @@
 /** What a snapshot says of functions that could not be read, and what is not concluded without them. */
 import assert from "node:assert/strict";
 import { factsOf } from "../../cmd/prepare_plan.ts";
+import { FunctionIndex } from "../../engine/resolve.ts";
 import { topologyFindings } from "../../engine/topology_findings.ts";
 import { LinuxFiles } from "../../ffi/linux_files.ts";
 import "../../ffi/preload.ts";
 import { IommuGroups, isViable } from "../../host/group_viability.ts";
+import { NO_RIGHT } from "../../host/snapshot.ts";
 import { readSnapshot } from "../../host/read_snapshot.ts";
 import { judgePath } from "../../host/topology/judge.ts";
 import { PciTree } from "../../host/topology/tree.ts";
@@ -169,4 +171,22 @@ Deno.test("fields that make no sense are warned of by verbs that decide", async 
   } finally {
     await Deno.remove(root, { recursive: true });
   }
+});
+
+Deno.test("a field that makes no sense is not known, which is not the same as none", async () => {
+  const folder = `/sys/devices/${BUS}/${SSD}`;
+  const { snapshot } = await taken({
+    [`${folder}/numa_node`]: "near\n",
+    [`${folder}/driver`]: { link: "/sys/bus/pci/drivers/\u202e" },
+    [`${folder}/iommu_group`]: { link: "../../nonsense" },
+    [`${folder}/power_state`]: "\u202e\n",
+  });
+  const entry = snapshot.functions.find(({ address }) => address === SSD);
+  assert.deepEqual(
+    entry?.unreadable.filter(({ right }) => right === NO_RIGHT).map(({ field }) => field).sort(),
+    ["driver", "iommuGroup", "numaNode"],
+  );
+  const match = { numaNode: [1], at: AT };
+  const { found, unjudged } = new FunctionIndex(snapshot).matching(match);
+  assert.deepEqual([found, unjudged.map(({ address }) => address)], [[], [SSD]]);
 });
