@@ -11,13 +11,26 @@ import { placeOf, policyText } from "./rules.ts";
 const ROUNDS = 7;
 const REQUESTS = 4096;
 
-/** Decisions a second, median of the rounds. */
-export function bargateDecisions(rules: number, slices: number): number {
+/** How large a policy is: rules, and slices to a rule. */
+export type Size = readonly [rules: number, slices: number];
+
+/**
+ * Decisions a second for each size, medians of rounds. Sizes take turns, so that what else the
+ * machine does hits all alike.
+ */
+export function bargateDecisions(sizes: readonly Size[]): readonly number[] {
+  const runs = sizes.map(runOf);
+  const rounds = Array.from({ length: ROUNDS }, () => runs.map((run) => run()));
+  return runs.map((_, index) => median(rounds.map((rates) => rates[index] ?? NaN)));
+}
+
+/** @returns a round: decisions a second for some time */
+function runOf([rules, slices]: Size): () => number {
   const { set } = loadPolicySet([{ file: "bench.yaml", text: policyText(rules, slices) }]);
   if (set === undefined) throw new Error("Cannot bench an invalid policy");
   const decider = new Decider(set);
   const requests = someRequests(rules, slices);
-  const rates = Array.from({ length: ROUNDS }, () => {
+  return () => {
     const start = performance.now();
     let decided = 0;
     let allowed = 0;
@@ -29,8 +42,7 @@ export function bargateDecisions(rules: number, slices: number): number {
     }
     if (allowed !== decided) throw new Error("Cannot bench requests that are not allowed");
     return decided / (performance.now() - start) * 1000;
-  });
-  return median(rates);
+  };
 }
 
 /** All are allowed, and spread over all rules. */

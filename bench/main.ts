@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { bargateDecisions } from "./decisions.ts";
+import { bargateDecisions, type Size } from "./decisions.ts";
 import { inventories } from "./inventory.ts";
 import { installPeers } from "./peers.ts";
 import { benchPreflight } from "./preflight.ts";
@@ -40,9 +40,11 @@ function row(name: string, value: string, note = ""): void {
 
 async function decisions(peers: string): Promise<void> {
   console.log("\nDecisions a second");
-  const base = bargateDecisions(10, 1);
-  for (const [rules, slices] of [[10, 1], [100, 1], [1000, 1], [10_000, 10]] as const) {
-    const rate = bargateDecisions(rules, slices);
+  const sizes: readonly Size[] = [[10, 1], [100, 1], [1000, 1], [10_000, 10]];
+  const rates = bargateDecisions(sizes);
+  const [base = NaN] = rates;
+  for (const [index, [rules, slices]] of sizes.entries()) {
+    const rate = rates[index] ?? NaN;
     row(`bargate, ${rules} rules, ${rules * slices} slices`, rate.toFixed(0), ratio(base, rate));
     if (rules > 1000) continue;
     for (const [name, peer] of await peerDecisions(peers, rules)) {
