@@ -345,7 +345,7 @@ export class DraftReader {
     const [bar, slices] = [get(node, "bar"), get(node, "slices")];
     const index = this.#bar(bar)?.value;
     // One that may be about less than it seems is taken for one about nothing.
-    const unsure = this.#faulty.has(node) || (bar !== undefined && index === undefined);
+    const unsure = this.#faulty.has(node) || (index === undefined && (bar ?? slices) !== undefined);
     const given = unsure ? [] : slices && itemsOf(slices).map((item) => this.#slice(item));
     return {
       ...optional("device", this.#text(get(node, "device"))),

@@ -10,6 +10,7 @@ import {
   allExports,
   type CheckContext,
   deviceOf,
+  isOpened,
   keyOf,
   type Matched,
   wholeMatch,
@@ -144,7 +145,7 @@ function checkExport(policy: PolicyDraft, rule: ExportDraft, report: Report): vo
     const message =
       `Cannot take back ${name} without the importer's help: ${device.name} is borrowed`;
     report("BG1603", rule.at, message, { related: [place], fix: "add revocation: cooperative" });
-  } else if (device.acquire.value === "open" && revocation !== undefined) {
+  } else if (revocation !== undefined && isOpened(device)) {
     const message = `Bargate needs nobody's help to take back ${name}: it opens ${device.name}`;
     report("BG1604", revocation.at, message);
   }

@@ -58,6 +58,11 @@ export function deviceOf(
 /** Checks ask for the key of a device with every rule that names it. */
 const keys = new WeakMap<DeviceDraft, string>();
 
+/** Whether Bargate opens it for certain: an owner is told, and may mean that it is borrowed. */
+export function isOpened({ acquire, owner }: DeviceDraft): boolean {
+  return acquire.value === "open" && owner === undefined;
+}
+
 /** A match that could not be read is equal to no other. */
 export function keyOf(device: DeviceDraft): string {
   const known = keys.get(device);

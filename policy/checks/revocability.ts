@@ -13,6 +13,7 @@ import {
   type CheckContext,
   deviceOf,
   type ExportInPolicy,
+  isOpened,
   keyOf,
   type Matched,
   wholeMatch,
@@ -66,7 +67,7 @@ function byDevice(exports: readonly ExportInPolicy[]): readonly DeviceRules[] {
   const groups = new Map<string, Matched<DeviceRules>>();
   for (const { policy, rule } of exports) {
     const device = deviceOf(policy, rule.device);
-    if (device === undefined || device.acquire.value !== "open") continue;
+    if (device === undefined || !isOpened(device)) continue;
     const key = keyOf(device);
     const group = groups.get(key);
     if (group !== undefined) group.value.rules.push(rule);

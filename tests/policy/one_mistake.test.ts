@@ -82,6 +82,8 @@ function spoilt(
 
 const KEY = /[A-Za-z]{3,}(?=: |:$)/gm;
 const VALUE = /(?<=: )(?:"[^"]*"|[^\s,{}[\]]+)(?=[ ,}\n])/g;
+/** A key with its value, inside braces. */
+const ENTRY = /[A-Za-z0-9]+: (?:"[^"]*"|[^\s,{}[\]]+|\{[^{}]*\}|\[[^[\]]*\])(?:, )?/g;
 
 Deno.test("a policy with one mistake is told one thing", async (t) => {
   for (const [name, text] of Object.entries({ OPENED, BORROWED, BESIDE })) {
@@ -98,6 +100,12 @@ Deno.test("a policy with one mistake is told one thing", async (t) => {
         // What is not there any more may be needed.
         const told = codes(spoilt(text, key, "zzzzzz"), name).filter((code) => code !== "BG1103");
         assert.ok(told.length <= 1, `${key.word} → zzzzzz: ${told}`);
+      }
+    });
+    await t.step(`${name}: without a key`, () => {
+      for (const entry of places(text, ENTRY)) {
+        const told = codes(spoilt(text, entry, ""), name);
+        assert.ok(told.length <= 1, `without ${entry.word} at ${entry.start}: ${told}`);
       }
     });
     await t.step(`${name}: another value`, () => {
