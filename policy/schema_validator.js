@@ -2195,6 +2195,15 @@ else {
 errors++;
 }
 }
+if(data2.file !== undefined){
+if(data2.diagnostic === undefined){
+(vErrors ??= []).push({instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/dependentRequired",keyword:"dependentRequired",params:{property: "file",
+    missingProperty: "diagnostic",
+    depsCount: 1,
+    deps: "diagnostic"}});
+errors++;
+}
+}
 }
 else {
 (vErrors ??= []).push({instancePath:instancePath+"/expect",schemaPath:"#/$defs/expect/type",keyword:"type",params:{type: "object"}});
