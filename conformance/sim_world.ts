@@ -12,6 +12,8 @@ import type { Device, Outside, Role, World } from "./world.ts";
 const BUS_MASTER = 4;
 const COMMAND = 4;
 const CMB_BYTES = 0x100_0000n;
+/** Of the persistent memory region. */
+const PMR_BYTES = 0x10_0000n;
 
 /** Config space as an NVMe controller has it: MSI-X, power management and PCI Express. */
 function expressConfig(): Uint8Array {
@@ -61,7 +63,7 @@ function onRootBus(group: number, more: Partial<SimFunction>): SimFunction {
 /** The devices by role, as the laboratory has them. */
 const FUNCTIONS: Readonly<Record<Role, SimFunction>> = {
   memory: fn(1, 1, {}),
-  memory2: fn(2, 2, {}),
+  memory2: fn(2, 2, { bars: new Map([[0, 0x4000n], [2, CMB_BYTES], [4, PMR_BYTES]]) }),
   engine: onRootBus(3, {
     address: "0000:00:14.0",
     config: conventionalConfig(0x11e8_1234),

@@ -146,6 +146,9 @@ async function probes(context: CaseContext): Promise<void> {
     assert.deepEqual(said.get(sriov.address), { state: "none" });
     const memory = { state: "enabled", bar: 2, offset: 0n, size: BigInt(CMB_BYTES) };
     assert.deepEqual(said.get(nvme2.address), memory);
+    const persistent = new Map(functions.map((each) => [each.address, each.persistentMemory]));
+    assert.deepEqual(persistent.get(nvme.address), { state: "none" });
+    assert.deepEqual(persistent.get(nvme2.address), { state: "disabled", bar: 4 });
     assert.equal(said.get(nativeNvme.address), undefined, "it is its driver's");
     assert.equal(said.get("0000:00:14.0"), undefined, "it is no controller");
   } finally {

@@ -41,6 +41,9 @@ export interface LabDevice {
 export const CMB_BYTES = 16 * 1024 * 1024;
 const CMB_MIB = CMB_BYTES / 1024 / 1024;
 
+/** Bytes of the persistent memory region of `nvme2` (BAR 4). */
+export const PMR_BYTES = 1024 * 1024;
+
 /** Bytes of `ivshmem`'s memory (BAR 2). */
 export const IVSHMEM_BYTES = 1024 * 1024;
 
@@ -164,6 +167,15 @@ function sriov(): LabDevice {
   return { ...device, qemu: [["-device", "nvme-subsys,id=sriov-subsys"], ...device.qemu] };
 }
 
+/** It has a persistent memory region beside its buffer, which nobody has enabled. */
+function persistent(): LabDevice {
+  const about = "a second exporter with the same id, and persistent memory in BAR 4";
+  const options = `cmb_size_mb=${CMB_MIB},pmrdev=persistent`;
+  const device = nvme("nvme2", 2, "bargate-2", "vfio-pci", about, options);
+  const memory = `memory-backend-ram,id=persistent,size=${PMR_BYTES},share=on`;
+  return { ...device, qemu: [["-object", memory], ...device.qemu] };
+}
+
 /**
  * @param sharedMemory file on the host that backs `ivshmem`'s BAR 2
  * @returns the devices, in slot order
@@ -171,7 +183,7 @@ function sriov(): LabDevice {
 export function labDevices(sharedMemory: string): readonly LabDevice[] {
   return [
     nvme("nvme", 1, "bargate-1", "vfio-pci", "exporter: NVMe controller, memory buffer in BAR 2"),
-    nvme("nvme2", 2, "bargate-2", "vfio-pci", "a second exporter with the same id"),
+    persistent(),
     nvme("nativeNvme", 3, "bargate-3", "nvme", "a controller in use by the kernel's own driver"),
     sriov(),
     ...dual(5, "0x16"),
