@@ -5,6 +5,7 @@
  */
 import { buildCommand } from "@stricli/core";
 import { Decider } from "../policy/decide.ts";
+import { decideRegion, type RegionRequest } from "../policy/decide_region.ts";
 import { nearMisses } from "../policy/near_misses.ts";
 import { possibleDenies } from "../policy/request_denies.ts";
 import { parseQuantity } from "../policy/quantity.ts";
@@ -17,6 +18,7 @@ import { loadFiles, showProblems, textsOf } from "./load_valid.ts";
 import { type Explained, humanDecision, jsonDecision } from "./output/decision.ts";
 import { pathArgument } from "./path_argument.ts";
 import { jsonText } from "./output/json_text.ts";
+import { humanRegion, jsonRegion } from "./output/region_decision.ts";
 
 interface Flags {
   readonly importer?: string;
@@ -24,6 +26,7 @@ interface Flags {
   readonly bar?: number;
   readonly offset: bigint;
   readonly length?: bigint;
+  readonly region?: "nvme.cmb";
   readonly access: "read-only" | "read-write";
   readonly format: "human" | "json";
   readonly at?: Step;
@@ -53,12 +56,13 @@ async function explain(this: Context, flags: Flags, ...args: string[]): Promise<
     return await errnoOnHost(this, flags, word, args.slice(1), flags.inventory);
   }
   if (word !== undefined) return wordMeaning(this, flags, args, word);
+  if (flags.region !== undefined) return await aboutRegion(this, flags, flags.region, args);
   const { importer, device, bar, length, offset, access } = flags;
   if (
     importer === undefined || device === undefined || bar === undefined || length === undefined
   ) {
     throw new CommandError(
-      "Cannot explain a request without --importer, --device, --bar and --length",
+      "Cannot explain a request without --importer, --device, --bar and --length (or --region)",
       ExitStatus.usage,
     );
   }
@@ -82,6 +86,53 @@ async function explain(this: Context, flags: Flags, ...args: string[]): Promise<
   const misses = decision.outcome === "no-rule" ? nearMisses(set, resolved.request) : [];
   const unless = decision.outcome === "allowed" ? possibleDenies(set, resolved.request) : [];
   tell(this, flags, { decision, misses, unless }, textsOf(loaded.files));
+}
+
+/** Where it is only the host knows: what is asked is whose it may be, wherever that is. */
+async function aboutRegion(
+  context: Context,
+  { importer, device, bar, length, offset, access, format }: Flags,
+  region: "nvme.cmb",
+  args: readonly string[],
+): Promise<void> {
+  if (importer === undefined || device === undefined) {
+    throw new CommandError(
+      "Cannot explain a request for a region without --importer and --device",
+      ExitStatus.usage,
+    );
+  }
+  if (length !== undefined || offset !== 0n) {
+    throw new CommandError(
+      "Cannot explain bytes of a region: only the host knows where it is; give --region without --offset and --length",
+      ExitStatus.usage,
+    );
+  }
+  const loaded = await loadFiles(context, args);
+  const { set } = loaded.result;
+  if (set === undefined) {
+    showProblems(context, loaded, { format });
+    return context.exitWith(ExitStatus.invalidPolicy);
+  }
+  const anywhere = { bar: bar ?? 0, offset: 0n, length: 1n };
+  const resolved = resolveRequest(set, { importer, device, access, ...anywhere });
+  if (!resolved.ok) {
+    throw new CommandError(`Cannot ask this: ${resolved.why}`, ExitStatus.usage);
+  }
+  const { request } = resolved;
+  const asked: RegionRequest = {
+    policy: request.policy,
+    importer: request.importer,
+    device,
+    region,
+    access,
+    ...(bar === undefined ? {} : { bar }),
+  };
+  const rules = decideRegion(set, asked);
+  const text = format === "json"
+    ? jsonRegion(rules)
+    : humanRegion(asked, rules, textsOf(loaded.files));
+  context.process.stdout.write(text);
+  context.exitWith(rules.length > 0 ? ExitStatus.done : ExitStatus.denied);
 }
 
 function tell(
@@ -199,6 +250,12 @@ export const command = buildCommand<Flags, string[], Context>({
         optional: true,
         placeholder: "bytes",
         brief: "How many bytes",
+      },
+      region: {
+        kind: "enum",
+        values: ["nvme.cmb"],
+        optional: true,
+        brief: "The region instead of bytes: only the host knows where it is",
       },
       access: {
         kind: "enum",

@@ -103,7 +103,11 @@ function joined(lines: readonly string[]): string {
   return `${lines.join("\n")}\n`;
 }
 
-function placeLines(at: Span, textOf: (file: string) => string | undefined): readonly string[] {
+/** @returns where a rule stands, and its text */
+export function placeLines(
+  at: Span,
+  textOf: (file: string) => string | undefined,
+): readonly string[] {
   const frame = drawFrame(linesOf(textOf(at.file) ?? ""), at, "^");
   return [visible(`  --> ${at.file}:${at.line}:${at.column}`), ...frame];
 }

@@ -111,6 +111,48 @@ Deno.test("explain: near misses say importer and access, also as json", async ()
   assert.deepEqual(low.lacks, [{ what: "importer", importers: ["engine"] }]);
 });
 
+const REGION = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: memory }
+defaults: { collateral: device }
+devices:
+  ssd: { match: { id: "1b36:0010" } }
+importers:
+  engine: { identity: { user: nobody }, driver: iommufd }
+  reader: { identity: { user: daemon }, driver: iommufd, mapping: bargate }
+exports:
+  - { name: cmb, device: ssd, bar: 2, region: nvme.cmb, importers: [engine], shared: true }
+  - { name: view, device: ssd, bar: 2, region: nvme.cmb, importers: [reader], access: read-only, shared: true }
+deny:
+  - { device: ssd, bar: 2, slices: [{ offset: 1MiB, length: 4KiB }], reason: queues }
+`;
+
+Deno.test("explain: whose a region may be is told, wherever the host has it", async () => {
+  const ask = (importer: string, ...more: string[]) =>
+    bargate(
+      ["explain", "--importer", importer, "--device", "ssd", "--region", "nvme.cmb", ...more, "-"],
+      { stdin: REGION },
+    );
+  const allowed = await ask("engine");
+  assert.equal(allowed.status, ExitStatus.done, allowed.stderr);
+  assert.match(allowed.stdout, /^allowed by memory\/cmb, wherever in BAR 2 .*\n {2}--> -:11:13\n/);
+  assert.match(allowed.stdout, /^unless it touches what is denied by memory: queues$/m);
+  const json = JSON.parse((await ask("engine", "--format", "json")).stdout);
+  assert.deepEqual([json.decision, json.rules[0].name, json.rules[0].unless.reason], [
+    "allowed",
+    "memory/cmb",
+    "queues",
+  ]);
+  for (const other of [await ask("engine", "--bar", "4"), await ask("reader")]) {
+    assert.equal(other.status, ExitStatus.denied);
+    assert.match(other.stdout, /^denied: no rule exports nvme\.cmb of ssd to /);
+  }
+  assert.equal((await ask("memory/reader", "--access", "read-only")).status, ExitStatus.done);
+  for (const wrong of [await ask("nobody"), await ask("engine", "--length", "4KiB")]) {
+    assert.equal(wrong.status, ExitStatus.usage);
+  }
+});
+
 Deno.test("explain: what cannot be asked is a usage error with a hint", async () => {
   const wrong: readonly (readonly [readonly string[], RegExp])[] = [
     [explainArgs("engin", 2, "4KiB"), /no policy has an importer engin; did you mean engine\?/],

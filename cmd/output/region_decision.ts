@@ -1,0 +1,55 @@
+/**
+ * Decisions about a region, for people and for programs.
+ *
+ * @module
+ */
+import type { RegionRequest, RegionRule } from "../../policy/decide_region.ts";
+import { placeLines } from "./decision.ts";
+import { jsonText } from "./json_text.ts";
+import { visible } from "./visible.ts";
+
+/**
+ * @param rules that allow it
+ * @returns one JSON value
+ */
+export function jsonRegion(rules: readonly RegionRule[]): string {
+  const value = {
+    decision: rules.length === 0 ? "no-rule" : "allowed",
+    rules: rules.map(({ rule, unless }) => ({
+      name: rule.qualifiedName,
+      bar: rule.bar.value,
+      at: rule.at,
+      ...(unless === undefined
+        ? {}
+        : { unless: { policy: unless.policy, reason: unless.rule.reason, at: unless.rule.at } }),
+    })),
+  };
+  return `${jsonText(value)}\n`;
+}
+
+/**
+ * @param request who asked
+ * @param rules that allow it
+ * @param textOf the text of a policy file
+ * @returns the rules with their places, and what may yet forbid it
+ */
+export function humanRegion(
+  { importer, device, region }: RegionRequest,
+  rules: readonly RegionRule[],
+  textOf: (file: string) => string | undefined,
+): string {
+  if (rules.length === 0) {
+    return `${visible(`denied: no rule exports ${region} of ${device} to ${importer}`)}\n`;
+  }
+  const lines = rules.flatMap(({ rule, unless }) => [
+    visible(
+      `allowed by ${rule.qualifiedName}, wherever in BAR ${rule.bar.value} the host has it (bargate plan --probe)`,
+    ),
+    ...placeLines(rule.at, textOf),
+    ...(unless === undefined ? [] : [
+      visible(`unless it touches what is denied by ${unless.policy}: ${unless.rule.reason}`),
+      ...placeLines(unless.rule.at, textOf),
+    ]),
+  ]);
+  return `${lines.join("\n")}\n`;
+}
