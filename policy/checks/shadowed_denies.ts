@@ -106,7 +106,7 @@ function around(wide: MatchDenials, bar: number, { start }: Interval): DeniedPie
 
 function piecesOf({ rules }: MatchDenials, bar: number): readonly DeniedPiece[] {
   return rules.filter((rule) => rule.bar === undefined || rule.bar === bar)
-    .toSorted((a, b) => extentOf(b) - extentOf(a))
+    .toSorted((a, b) => extentOf(b) - extentOf(a) || byPlace(a, b))
     .flatMap((owner, index) =>
       intervalsOf(owner).map((interval) => ({ ...interval, owner, index }))
     );
@@ -115,6 +115,12 @@ function piecesOf({ rules }: MatchDenials, bar: number): readonly DeniedPiece[] 
 /** Of two that deny the same bytes, that which denies others too goes first: it is not left over. */
 function extentOf({ bar, slices }: DenyDraft): number {
   return bar === undefined ? Number.MAX_SAFE_INTEGER : slices?.length ?? 1;
+}
+
+/** Which of two equal denies is left over must not hang on the order of the files. */
+function byPlace({ at: a }: DenyDraft, { at: b }: DenyDraft): number {
+  if (a.file !== b.file) return a.file < b.file ? -1 : 1;
+  return a.line - b.line || a.column - b.column;
 }
 
 function intervalsOf({ slices }: DenyDraft): readonly Interval[] {
