@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { fromCString, toCString } from "./c_string.ts";
+import { textOf, toCString } from "./c_string.ts";
 import { checked, reissued } from "./errno.ts";
 import { STRUCTS } from "./layouts.ts";
 import { readingLibc } from "./libc.ts";
@@ -67,7 +67,9 @@ export function namesIn(records: Uint8Array<ArrayBuffer>): string[] {
   const names: string[] = [];
   for (let at = 0; at < records.length;) {
     const length = getNumber(view, ENTRY.d_reclen, at);
-    names.push(fromCString(records.subarray(at + ENTRY.d_name.offset, at + length)));
+    const name = at + ENTRY.d_name.offset;
+    const end = records.indexOf(0, name);
+    names.push(textOf(records, name, end < 0 ? at + length : Math.min(end, at + length)));
     at += length;
   }
   return names;

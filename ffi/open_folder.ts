@@ -6,7 +6,7 @@
  * @module
  */
 import { type Files, type Folder, FolderByPath } from "../host/files.ts";
-import { toCString } from "./c_string.ts";
+import { toCString, toPassingCString } from "./c_string.ts";
 import { ERRNO } from "./errno.ts";
 import type { KeptBytes } from "./kept_bytes.ts";
 import { C } from "./layouts.ts";
@@ -127,7 +127,7 @@ class OpenFolder implements Folder {
   /** The entry of a device is a link. */
   #openFolder(name: string): number {
     if (this.#source.rooted || !this.#isPlain(name)) return -ERRNO.ELOOP;
-    return readingLibc().openat(this.#fd, toCString(name), AS_FOLDER, 0);
+    return readingLibc().openat(this.#fd, toPassingCString(name), AS_FOLDER, 0);
   }
 
   /** @returns how many bytes are in the scratch buffer; or the negative error number */
@@ -160,8 +160,9 @@ class OpenFolder implements Folder {
 function cName(name: string): Uint8Array<ArrayBuffer> {
   const known = NAMES.get(name);
   if (known !== undefined) return known;
+  if (NAMES.size >= MOST_NAMES) return toPassingCString(name);
   const made = toCString(name);
-  if (NAMES.size < MOST_NAMES) NAMES.set(name, made);
+  NAMES.set(name, made);
   return made;
 }
 

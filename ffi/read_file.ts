@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { toCString } from "./c_string.ts";
+import { textOf, toCString } from "./c_string.ts";
 import { checked, reissuedAfter } from "./errno.ts";
 import { C } from "./layouts.ts";
 import { readingLibc } from "./libc.ts";
 
 /** The longest text of a symbolic link that Linux makes, bytes. */
 export const PATH_MAX = 4096n;
-const DECODER = new TextDecoder();
 
 /** What one read of sysfs gives at most, bytes: less than that is the end (fs/kernfs/file.c). */
 const SYSFS_PAGE = 4096;
@@ -94,5 +93,5 @@ export function readLink(path: string): string {
  * @returns the text; bytes that are no UTF-8 become U+FFFD
  */
 export function scratchText(length: number): string {
-  return DECODER.decode(SCRATCH.subarray(0, length));
+  return textOf(SCRATCH, 0, length);
 }
