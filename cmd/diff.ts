@@ -14,6 +14,7 @@ import { loadFiles, showProblems, writeProblems } from "./load_valid.ts";
 import { rangeText } from "./output/decision.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
+import { jsonText } from "./output/json_text.ts";
 
 /** Devices named on one line. */
 const MOST_NAMED = 4;
@@ -41,9 +42,7 @@ async function diff(this: Context, flags: Flags, old: string, now: string): Prom
   const names = changedNames(before, after).filter(({ name, is }) =>
     differences.some((each) => each[is] === name)
   );
-  const text = flags.format === "json"
-    ? jsonText(differences, names)
-    : humanText(differences, names);
+  const text = flags.format === "json" ? jsonOf(differences, names) : humanText(differences, names);
   this.process.stdout.write(text);
   const more = differences.some(({ kind }) => kind === "gained" || kind === "widened");
   this.exitWith(more ? ExitStatus.denied : ExitStatus.done);
@@ -97,7 +96,7 @@ function whereText({ where = [] }: Difference): string {
   }`;
 }
 
-function jsonText(
+function jsonOf(
   differences: readonly (Difference | TermDifference)[],
   names: readonly ChangedName[],
 ): string {
@@ -106,7 +105,7 @@ function jsonText(
     ...rest,
     slices: bytes.map(({ start, end }) => ({ offset: hex(start), length: hex(end - start) })),
   }));
-  return `${JSON.stringify({ differences: values, names })}\n`;
+  return `${jsonText({ differences: values, names })}\n`;
 }
 
 /** The verb. */
