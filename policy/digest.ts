@@ -1,10 +1,10 @@
 /**
- * The digest of what policies mean: equal for files that mean the same, however they are written.
+ * The digest of what policies say: equal for files that say the same, however they are written.
  *
  * @module
  */
+import { type Interval, normalized } from "./interval.ts";
 import type {
-  DenyRule,
   DeviceRule,
   ExportRule,
   ImporterDevice,
@@ -14,11 +14,16 @@ import type {
   SliceRule,
 } from "./model.ts";
 import { deviceKey } from "./device_key.ts";
+import { QUANTITY_LIMIT } from "./quantity.ts";
 import { sha256 } from "./sha256.ts";
+import { intervalOf } from "./slices.ts";
+
+const BARS = [0, 1, 2, 3, 4, 5];
 
 /**
  * `sha256:` and the hash of the canonical form. Places, descriptions and the order of rules do not
- * count; the order of slices does, because it is the buffer's layout.
+ * count, nor how denied bytes are cut; the order of an export's slices does, because it is the
+ * buffer's layout.
  */
 export function digestOf(policies: readonly Policy[]): string {
   const canonical = JSON.stringify(inOrder(policies.map(policyForm)));
@@ -44,7 +49,7 @@ function policyForm(policy: Policy): unknown {
     devices: inOrder([...policy.devices.values()].map(deviceForm)),
     importers: inOrder([...policy.importers.values()].map(importerForm)),
     exports: inOrder(policy.exports.map(exportForm)),
-    deny: inOrder(policy.deny.map(denyForm)),
+    deny: inOrder(denyForms(policy)),
   };
 }
 
@@ -70,7 +75,7 @@ function whereOf({ address, id, rdma, drm, nvme }: ImporterDevice): unknown {
 }
 
 function sliceForm({ offset, length }: SliceRule): unknown {
-  return [offset.toString(16), length === "rest" ? length : length.toString(16)];
+  return [hex(offset), length === "rest" ? length : hex(length)];
 }
 
 /** A list: names of fields would be most of what is hashed. */
@@ -93,7 +98,28 @@ function exportForm(rule: ExportRule): unknown {
   ];
 }
 
-function denyForm(rule: DenyRule): unknown {
-  const slices = rule.slices === undefined ? null : inOrder(rule.slices.map(sliceForm));
-  return [rule.device.value, rule.bar ?? null, slices, rule.reason];
+/**
+ * Of each device and reason, the bytes of each BAR: it is the same whether they are denied as a whole,
+ * in parts or twice.
+ */
+function denyForms({ deny }: Policy): readonly unknown[] {
+  const byReason = new Map<string, { device: string; reason: string; bars: Interval[][] }>();
+  for (const { device: { value: device }, bar, slices, reason } of deny) {
+    const key = JSON.stringify([device, reason]);
+    const form = byReason.get(key) ?? { device, reason, bars: BARS.map(() => []) };
+    byReason.set(key, form);
+    const intervals = slices?.map(intervalOf) ?? [{ start: 0n, end: QUANTITY_LIMIT }];
+    for (const each of bar === undefined ? BARS : [bar]) {
+      for (const interval of intervals) form.bars[each]?.push(interval);
+    }
+  }
+  return [...byReason.values()].map(({ device, reason, bars }) => [
+    device,
+    reason,
+    ...bars.map((list) => normalized(list).map(({ start, end }) => [hex(start), hex(end)])),
+  ]);
+}
+
+function hex(value: bigint): string {
+  return value.toString(16);
 }
