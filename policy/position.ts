@@ -15,3 +15,9 @@ export interface Span {
   /** Column of the first character after the stretch. */
   readonly endColumn: number;
 }
+
+/** By name of the file, then by where it starts: the same in whatever order files are given. */
+export function comparePlaces(a: Span, b: Span): number {
+  if (a.file !== b.file) return a.file < b.file ? -1 : 1;
+  return a.line - b.line || a.column - b.column;
+}

@@ -5,6 +5,7 @@
  * @module
  */
 import type { DeviceDraft, ExportDraft, OwnerDraft, PolicyDraft, Report } from "../draft.ts";
+import { comparePlaces } from "../position.ts";
 import { related } from "../report.ts";
 import {
   allExports,
@@ -88,13 +89,17 @@ function checkOneWay({ drafts, report }: CheckContext): void {
   }
 }
 
-function exported(drafts: readonly PolicyDraft[]): ReadonlyMap<DeviceDraft, PolicyDraft> {
-  return new Map(
+/** In order of places. */
+function exported(
+  drafts: readonly PolicyDraft[],
+): readonly (readonly [DeviceDraft, PolicyDraft])[] {
+  const devices = new Map(
     allExports(drafts).flatMap(({ policy, rule }) => {
       const device = deviceOf(policy, rule.device);
       return device === undefined ? [] : [[device, policy] as const];
     }),
   );
+  return [...devices].sort(([a], [b]) => comparePlaces(a.at, b.at));
 }
 
 /** Equal for devices that are come by in the same way; absent: nobody can tell. */

@@ -5,6 +5,7 @@
  */
 import { type DenyDraft, type PolicyDraft, readSlices } from "../draft.ts";
 import { type Interval, IntervalIndex, normalized } from "../interval.ts";
+import { comparePlaces } from "../position.ts";
 import { QUANTITY_LIMIT } from "../quantity.ts";
 import { related } from "../report.ts";
 import { type Piece, Reach, sortedPieces } from "../shared_bytes.ts";
@@ -106,21 +107,18 @@ function around(wide: MatchDenials, bar: number, { start }: Interval): DeniedPie
 
 function piecesOf({ rules }: MatchDenials, bar: number): readonly DeniedPiece[] {
   return rules.filter((rule) => rule.bar === undefined || rule.bar === bar)
-    .toSorted((a, b) => extentOf(b) - extentOf(a) || byPlace(a, b))
+    .toSorted((a, b) => extentOf(b) - extentOf(a) || comparePlaces(a.at, b.at))
     .flatMap((owner, index) =>
       intervalsOf(owner).map((interval) => ({ ...interval, owner, index }))
     );
 }
 
-/** Of two that deny the same bytes, that which denies others too goes first: it is not left over. */
+/**
+ * Of two that deny the same bytes, that which denies others too goes first: it is not left over. Which
+ * of two equal ones is must not hang on the order of the files.
+ */
 function extentOf({ bar, slices }: DenyDraft): number {
   return bar === undefined ? Number.MAX_SAFE_INTEGER : slices?.length ?? 1;
-}
-
-/** Which of two equal denies is left over must not hang on the order of the files. */
-function byPlace({ at: a }: DenyDraft, { at: b }: DenyDraft): number {
-  if (a.file !== b.file) return a.file < b.file ? -1 : 1;
-  return a.line - b.line || a.column - b.column;
 }
 
 function intervalsOf({ slices }: DenyDraft): readonly Interval[] {
