@@ -6,6 +6,7 @@
 import { type AccessRequest, Decider } from "./decide.ts";
 import type { DenyRule, ExportRule, PolicySet } from "./model.ts";
 import { QUANTITY_LIMIT } from "./quantity.ts";
+import { type DenyOf, possibleDenies } from "./request_denies.ts";
 
 /** Who asks for which region. Names are those of the policy. */
 export interface RegionRequest
@@ -20,6 +21,8 @@ export interface RegionRule {
   readonly rule: ExportRule;
   /** A deny of a part of the BAR: whether it hits the region is seen on the host. */
   readonly unless?: { readonly policy: string; readonly rule: DenyRule };
+  /** Denies of devices that may be the same function by another match. */
+  readonly perhaps: readonly DenyOf[];
 }
 
 /**
@@ -61,9 +64,11 @@ export function decideRegion(set: PolicySet, request: RegionRequest): readonly R
   const decider = new Decider(set);
   return allowing.map((rule) => {
     const within = { policy, importer, device, access, bar: rule.bar.value };
-    const decision = decider.decide({ ...within, offset: 0n, length: QUANTITY_LIMIT });
-    if (decision.outcome !== "denied") return { rule };
-    return { rule, unless: { policy: decision.policy, rule: decision.rule } };
+    const anywhere = { ...within, offset: 0n, length: QUANTITY_LIMIT };
+    const decision = decider.decide(anywhere);
+    const perhaps = possibleDenies(set, anywhere);
+    if (decision.outcome !== "denied") return { rule, perhaps };
+    return { rule, perhaps, unless: { policy: decision.policy, rule: decision.rule } };
   });
 }
 

@@ -28,12 +28,7 @@ export function jsonDecision({ decision, misses, unless }: Explained): string {
     ...(decision.outcome === "allowed"
       ? {
         rules: decision.rules.map((rule) => ({ name: rule.qualifiedName, at: rule.at })),
-        unless: unless.map(({ policy, rule }) => ({
-          policy,
-          device: rule.device.value,
-          reason: rule.reason,
-          at: rule.at,
-        })),
+        unless: unless.map(jsonDeny),
       }
       : {}),
     ...(decision.outcome === "denied"
@@ -72,12 +67,7 @@ export function humanDecision(
           `allowed by ${decision.rules.map(({ qualifiedName }) => qualifiedName).join(", ")}`,
         ),
         ...decision.rules.flatMap((rule) => [...place(rule.at), ...labelLines(rule.labels)]),
-        ...unless.flatMap(({ policy, rule }) => [
-          visible(
-            `unless on the host it is the same function as ${policy}/${rule.device.value}: then denied: ${rule.reason}`,
-          ),
-          ...place(rule.at),
-        ]),
+        ...unless.flatMap((deny) => unlessLines(deny, textOf)),
       ]);
     case "denied":
       return joined([
@@ -93,6 +83,23 @@ export function humanDecision(
         ]),
       ]);
   }
+}
+
+/** A deny of which only the host tells whether it holds, as JSON. */
+export function jsonDeny({ policy, rule: { device, reason, at } }: DenyOf): unknown {
+  return { policy, device: device.value, reason, at };
+}
+
+/** Where a deny would hold. */
+export function unlessLines(
+  { policy, rule }: DenyOf,
+  textOf: (file: string) => string | undefined,
+): readonly string[] {
+  const other = `${policy}/${rule.device.value}`;
+  return [
+    visible(`unless on the host it is the same function as ${other}: then denied: ${rule.reason}`),
+    ...placeLines(rule.at, textOf),
+  ];
 }
 
 function labelLines(labels: ReadonlyMap<string, string> | undefined): readonly string[] {

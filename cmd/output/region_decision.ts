@@ -4,7 +4,7 @@
  * @module
  */
 import type { RegionRequest, RegionRule } from "../../policy/decide_region.ts";
-import { placeLines } from "./decision.ts";
+import { jsonDeny, placeLines, unlessLines } from "./decision.ts";
 import { jsonText } from "./json_text.ts";
 import { visible } from "./visible.ts";
 
@@ -15,13 +15,14 @@ import { visible } from "./visible.ts";
 export function jsonRegion(rules: readonly RegionRule[]): string {
   const value = {
     decision: rules.length === 0 ? "no-rule" : "allowed",
-    rules: rules.map(({ rule, unless }) => ({
+    rules: rules.map(({ rule, unless, perhaps }) => ({
       name: rule.qualifiedName,
       bar: rule.bar.value,
       at: rule.at,
       ...(unless === undefined
         ? {}
         : { unless: { policy: unless.policy, reason: unless.rule.reason, at: unless.rule.at } }),
+      perhaps: perhaps.map(jsonDeny),
     })),
   };
   return `${jsonText(value)}\n`;
@@ -41,7 +42,7 @@ export function humanRegion(
   if (rules.length === 0) {
     return `${visible(`denied: no rule exports ${region} of ${device} to ${importer}`)}\n`;
   }
-  const lines = rules.flatMap(({ rule, unless }) => [
+  const lines = rules.flatMap(({ rule, unless, perhaps }) => [
     visible(
       `allowed by ${rule.qualifiedName}, wherever in BAR ${rule.bar.value} the host has it (bargate plan --probe)`,
     ),
@@ -50,6 +51,7 @@ export function humanRegion(
       visible(`unless it touches what is denied by ${unless.policy}: ${unless.rule.reason}`),
       ...placeLines(unless.rule.at, textOf),
     ]),
+    ...perhaps.flatMap((deny) => unlessLines(deny, textOf)),
   ]);
   return `${lines.join("\n")}\n`;
 }

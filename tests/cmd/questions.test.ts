@@ -90,6 +90,12 @@ Deno.test("explain: what a host may yet deny is said beside what is allowed", as
       [{ policy: "guard", device: "slot", reason: "the system disk" }, 30],
     ],
   );
+  const cmb = (POLICY + GUARD).replace("slices: [{ offset: 0, length: 8KiB }]", "region: nvme.cmb");
+  const region = ["explain", "--importer=engine", "--device=ssd", "--region=nvme.cmb", "-"];
+  assert.match(
+    (await bargate(region, { stdin: cmb })).stdout,
+    /^allowed by site\/low, [^]*\nunless on the host it is the same function as guard\/slot: then denied: the system disk\n/,
+  );
   const beside = await bargate(explainArgs("engine", 2, "4KiB", "--offset", "4KiB"), {
     stdin: POLICY + GUARD,
   });
