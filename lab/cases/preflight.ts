@@ -22,7 +22,7 @@ async function look(context: CaseContext, spec: PolicySpec, flags: readonly stri
 async function looksLive(context: CaseContext): Promise<void> {
   const enabled = `/sys/bus/pci/devices/${context.devices.nvme.address}/enable`;
   const { ran, host, codes } = await look(context, {}, ["--live"]);
-  assert.deepEqual([ran.status, codes, host.ready], [0, [], true], ran.stderr);
+  assert.deepEqual([ran.status, codes, host.ready], [0, [], true], ran.stdout);
   assert.deepEqual(host.grants.map(({ revocation }: { revocation: unknown }) => revocation), [
     ["release", "hold", "close"],
   ]);
