@@ -79,12 +79,11 @@ export class ObservedResets {
 
   /**
    * The device was reset past VFIO. Grants with `onReset: restore` have lost nothing and go on, unless
-   * they are of a memory buffer that is no more where it was.
+   * they are of a memory buffer that is no more where it was: the look after it tells that.
    */
-  async seen(cause: Cause): Promise<void> {
+  seen(cause: Cause): Promise<void> {
     this.#told("device-reset", cause);
-    await this.end("device-reset", cause);
-    await this.turns.take(() => this.memory.afterReset(cause));
+    return this.end("device-reset", cause);
   }
 
   /**
