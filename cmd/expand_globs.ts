@@ -79,7 +79,7 @@ function isAbsence(error: unknown): boolean {
 /** The pattern of one name as a regular expression. */
 function nameMatcher(part: string): RegExp {
   const [stem, ending] = apart(part);
-  const text = stem.replace(/\[!?\]?[^\]]*\]|[*?]|[.+^${}()|\\[\]]/g, (found) => {
+  const text = stem.replace(/\[[!^]?\]?[^\]]*\]|[*?]|[.+^${}()|\\[\]]/g, (found) => {
     if (found === "*") return "[^/]*";
     if (found === "?") return "[^/]";
     return found.length === 1 ? `\\${found}` : oneOf(found);
@@ -95,9 +95,12 @@ function apart(part: string): readonly [string, string] {
   return [part.slice(0, part.length - ending.length), either.replace(".", "\\.")];
 }
 
-/** `[…]`: a bracket first in it is a character; a range from back to front has none. */
+/**
+ * `[…]`: a bracket first in it is a character; a range from back to front has none. `^` first says
+ * "none of these", as `!` does: bash, ksh and zsh take it so.
+ */
 function oneOf(bracket: string): string {
-  const [, not = "", inside = ""] = /^\[(!?)(.*)\]$/su.exec(bracket) ?? [];
+  const [, not = "", inside = ""] = /^\[([!^]?)(.*)\]$/su.exec(bracket) ?? [];
   const code = (character = "") => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
   const items = [...inside.matchAll(/(.)-(.)|./gsu)].map(([single, from, to]) => {
     if (from === undefined || to === undefined) return code(single);

@@ -82,7 +82,11 @@ Deno.test("expandGlob() reads brackets as shells do", async () => {
     assert.deepEqual(found("[]a]"), ["]", "a"]);
     assert.deepEqual(found("[!]a]"), ["-", "\\", "^", "z", "ä"]);
     assert.deepEqual(found("[a-]"), ["-", "a"]);
-    assert.deepEqual(found("[^\\]"), ["\\", "^"]);
+    assert.deepEqual(found("[^]a]"), found("[!]a]"), "which bash takes for the same");
+    assert.deepEqual(found("[^a]"), ["-", "\\", "]", "^", "z", "ä"]);
+    assert.deepEqual(found("[\\^]"), ["\\", "^"], "only where it stands first");
+    assert.deepEqual(found("[!^]"), ["-", "\\", "]", "a", "z", "ä"]);
+    assert.deepEqual(found("[^!]"), ["-", "\\", "]", "^", "a", "z", "ä"]);
     assert.deepEqual(found("[ä]"), ["ä"]);
   } finally {
     await Deno.remove(folder, { recursive: true });
