@@ -4,8 +4,8 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
+import { ExpectedDiagnostics } from "../policy/expected_diagnostics.ts";
 import { runTests, type TestRun } from "../policy/run_tests.ts";
-import { unexpectedErrors } from "../policy/unexpected_errors.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
@@ -32,7 +32,7 @@ function parsePercent(text: string): number {
 
 async function test(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   const loaded = await loadFiles(this, paths);
-  const unexpected = unexpectedErrors(loaded.result);
+  const unexpected = new ExpectedDiagnostics(loaded.result).unexpectedErrors();
   // What is not shown of too many errors can be anything.
   if (unexpected.length > 0 || loaded.result.omitted.error > 0) {
     showProblems(this, loaded, { found: unexpected, format: flags.format });

@@ -31,6 +31,7 @@ import { DraftReader } from "./read_draft.ts";
 import { type Counts, diagnostic, DiagnosticSink } from "./report.ts";
 import { checkSchema } from "./schema_check.ts";
 import { readSource } from "./source.ts";
+import { fileBeside, type NamedSource, SourceNames } from "./source_names.ts";
 import { suggest } from "./suggest.ts";
 import { parseYaml } from "./yaml.ts";
 
@@ -109,7 +110,8 @@ export function loadPolicySet(
   const drafts = found.flatMap(({ policy }) => policy ?? []);
   checkManifest(found, sources, report);
   check({ drafts, pageSize, whole: files.every(({ whole }) => whole), report });
-  const tests = found.flatMap(({ test }) => test ?? []);
+  const names = new SourceNames(sources);
+  const tests = found.flatMap(({ test }) => test === undefined ? [] : withFiles(test, names));
   const exports = drafts.reduce((count, draft) => count + draft.exports.length, 0);
   const { omitted } = sink;
   const result = { diagnostics: sink.sorted(), omitted, exports, files: sources.length, tests };
@@ -208,6 +210,17 @@ function check(context: CheckContext): void {
   checkSelectors(context);
   checkSharing(context);
   checkTimes(context);
+}
+
+/** A test with the files that its cases name under the names by which diagnostics have them. */
+function withFiles(test: PolicyTest, names: SourceNames<NamedSource>): PolicyTest {
+  const cases = test.cases.map((one) => {
+    const { expect: { file }, at } = one;
+    if (file === undefined) return one;
+    const named = names.find(at.file, file)?.file ?? fileBeside(at.file, file);
+    return { ...one, expect: { ...one.expect, file: named } };
+  });
+  return { ...test, cases };
 }
 
 function buildSet(drafts: readonly PolicyDraft[]): PolicySet {

@@ -12,6 +12,7 @@ import type { PolicyTest } from "./policy_test.ts";
 import type { Span } from "./position.ts";
 import { related } from "./report.ts";
 import { sha256 } from "./sha256.ts";
+import { type NamedSource, SourceNames } from "./source_names.ts";
 
 /** One entry under `files`. */
 interface ListedFile {
@@ -36,10 +37,7 @@ export interface Document {
 }
 
 /** A file with what is hashed. */
-interface HashedSource {
-  readonly file: string;
-  /** What else it is called. */
-  readonly names?: readonly string[];
+interface HashedSource extends NamedSource {
   readonly text?: string;
   readonly bytes?: Uint8Array;
 }
@@ -86,7 +84,9 @@ export function checkManifest(
     const message = "Cannot have two manifests in one set: a set is made of one list of files";
     report("BG1804", manifest.at, message, { related: [place] });
   }
-  const listed = listedFiles(first.manifest, new Finder(first.file, sources), report);
+  const names = new SourceNames(sources);
+  const find = (path: string) => names.find(first.file, path);
+  const listed = listedFiles(first.manifest, find, report);
   if (!first.manifest.readable) return;
   for (const { file, policy } of documents) {
     if (policy === undefined || listed.has(file)) continue;
@@ -102,47 +102,20 @@ export function checkManifest(
   }
 }
 
-/** Finds sources by the names that a manifest has for them. */
-class Finder {
-  readonly #byName = new Map<string, HashedSource>();
-  readonly #manifests: readonly string[];
-
-  /** @param manifest name of the source that the manifest is in */
-  constructor(manifest: string, sources: readonly HashedSource[]) {
-    // What was given comes before what it is called besides.
-    for (const source of sources) this.#name(source, source.file);
-    for (const source of sources) {
-      for (const name of source.names ?? []) this.#name(source, name);
-    }
-    const own = sources.find(({ file }) => file === manifest);
-    this.#manifests = [manifest, ...own?.names ?? []];
-  }
-
-  #name(source: HashedSource, name: string): void {
-    const plain = plainName(name);
-    if (!this.#byName.has(plain)) this.#byName.set(plain, source);
-  }
-
-  /** @param path from the manifest's folder */
-  find(path: string): HashedSource | undefined {
-    for (const manifest of this.#manifests) {
-      const source = this.#byName.get(fileBeside(manifest, path));
-      if (source !== undefined) return source;
-    }
-    return undefined;
-  }
-}
-
 /**
  * Holds each entry against its file.
  *
  * @returns the names of the files that are listed
  */
-function listedFiles({ files }: Manifest, finder: Finder, report: Report): ReadonlySet<string> {
+function listedFiles(
+  { files }: Manifest,
+  find: (path: string) => HashedSource | undefined,
+  report: Report,
+): ReadonlySet<string> {
   const listed = new Map<string, ListedFile>();
   for (const entry of files) {
     const { path: { value, at } } = entry;
-    const source = finder.find(value);
+    const source = find(value);
     const first = listed.get(source?.file ?? value);
     if (first !== undefined) {
       const message = `Cannot list a file twice (received ${JSON.stringify(value)})`;
@@ -170,39 +143,4 @@ function checkHash(
     JSON.stringify(path.value)
   }: it is another file than the one listed (its hash is ${found})`;
   report("BG1803", expected.at, message);
-}
-
-/**
- * One file can be given as `a.yaml`, `./a.yaml`, `.//a.yaml` or `b/../a.yaml`.
- *
- * @example
- * ```ts
- * import { plainName } from "./manifest.ts";
- * import assert from "node:assert/strict";
- *
- * assert.equal(plainName("./m//./x/../a.yaml"), "m/a.yaml");
- * assert.equal(plainName("x/../../a.yaml"), "../a.yaml");
- * assert.equal(plainName("/../a.yaml"), "/a.yaml");
- * ```
- */
-export function plainName(file: string): string {
-  const root = file.startsWith("/") ? "/" : "";
-  const parts: string[] = [];
-  for (const part of file.split("/")) {
-    if (part === "" || part === ".") continue;
-    const upwards = part === ".." && parts.at(-1) !== ".." && parts.length > 0;
-    if (upwards) parts.pop();
-    else if (part !== ".." || root === "") parts.push(part);
-  }
-  return root + parts.join("/");
-}
-
-/**
- * The plain name of a file that another one names by its path from there.
- *
- * @param file that names it
- * @param path as it stands there
- */
-export function fileBeside(file: string, path: string): string {
-  return plainName(path.startsWith("/") ? path : file.slice(0, file.lastIndexOf("/") + 1) + path);
 }

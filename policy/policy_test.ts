@@ -27,7 +27,10 @@ export interface Expectation {
   readonly rules?: readonly string[];
   readonly reason?: string;
   readonly diagnostic?: string;
-  /** Of the diagnostic: its file, by its path from the test's folder. */
+  /**
+   * Of the diagnostic: its file. {@linkcode readTest} has it by its path from the test's folder, a
+   * loaded set by its name in diagnostics.
+   */
   readonly file?: string;
 }
 

@@ -5,9 +5,9 @@
  */
 import { Decider, type Decision } from "./decide.ts";
 import type { Diagnostic } from "./diagnostic.ts";
+import { ExpectedDiagnostics } from "./expected_diagnostics.ts";
 import type { LoadResult } from "./load.ts";
 import type { DenyRule, ExportRule, PolicySet } from "./model.ts";
-import { fileBeside, plainName } from "./manifest.ts";
 import type { Expectation, PolicyTest, TestCase } from "./policy_test.ts";
 import { certainDenies, type DenyOf, possibleDenies } from "./request_denies.ts";
 import { resolveRequest } from "./request.ts";
@@ -67,8 +67,11 @@ class Runner {
   readonly #set: PolicySet | undefined;
   readonly #decider: Decider | undefined;
   readonly #diagnostics: readonly Diagnostic[];
+  readonly #expected: ExpectedDiagnostics;
 
-  constructor({ set, diagnostics }: LoadResult) {
+  constructor(loaded: LoadResult) {
+    const { set, diagnostics } = loaded;
+    this.#expected = new ExpectedDiagnostics(loaded);
     this.#set = set;
     this.#decider = set === undefined ? undefined : new Decider(set);
     this.#diagnostics = diagnostics;
@@ -81,15 +84,18 @@ class Runner {
     return { test: test.name, case: one, ...(failure === undefined ? {} : { failure }) };
   }
 
-  #missingDiagnostic({ expect: { diagnostic, file: named }, at }: TestCase): string | undefined {
-    const wanted = named === undefined ? undefined : fileBeside(at.file, named);
-    const here = wanted === undefined
-      ? this.#diagnostics
-      : this.#diagnostics.filter(({ file = "" }) => plainName(file) === wanted);
-    if (here.some(({ code }) => code === diagnostic)) return undefined;
+  #missingDiagnostic(one: TestCase): string | undefined {
+    if (this.#expected.of(one).length > 0) return undefined;
+    const { diagnostic, file } = one.expect;
+    const here = this.#diagnostics.filter((each) => file === undefined || each.file === file);
     const codes = [...new Set(here.map(({ code }) => code))].join(", ");
-    const where = wanted === undefined ? "" : ` in ${wanted}`;
-    return `expected the diagnostic ${diagnostic}${where} (received ${codes || "none"})`;
+    const where = file === undefined ? "" : ` in ${file}`;
+    const elsewhere = here.some(({ code }) => code === diagnostic)
+      ? `; those of ${diagnostic} are in files that other cases name`
+      : "";
+    return `expected the diagnostic ${diagnostic}${where} (received ${
+      codes || "none"
+    })${elsewhere}`;
   }
 
   #wrongDecision({ request, expect }: TestCase): string | undefined {

@@ -340,6 +340,50 @@ Deno.test("test: a case accounts for the errors of one file", async () => {
   });
 });
 
+Deno.test("test: a case for what other cases name accounts for nothing, and fails", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/p.yaml`, withoutIdentity("one"));
+    const named = "diagnostic: BG1506, file: p.yaml";
+    const tests = expecting(named, "diagnostic: BG1506");
+    await Deno.writeTextFile(`${folder}/t.yaml`, tests);
+    const { status, stdout } = await bargate(["test", folder]);
+    assert.equal(status, ExitStatus.denied, stdout);
+    assert.match(
+      stdout,
+      /c1: expected the diagnostic BG1506 \(received BG1506\); .* in files that other cases name\n/,
+    );
+    assert.match(stdout, /1 passed, 1 failed/);
+    const alone = await bargate(["test", "--filter=c1", folder]);
+    assert.equal(alone.status, ExitStatus.denied, "whichever cases are run");
+  });
+});
+
+Deno.test("test: a case may name a file by any of its names", async () => {
+  await withFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/t`);
+    await Deno.writeTextFile(`${folder}/p.yaml`, withoutIdentity("one"));
+    await Deno.symlink("p.yaml", `${folder}/link.yaml`);
+    const upwards = relative(Deno.cwd(), folder);
+    const real = await Deno.realPath(folder);
+    for (const file of ["../p.yaml", `${real}/p.yaml`]) {
+      await Deno.writeTextFile(
+        `${folder}/t/t.yaml`,
+        expecting(`diagnostic: BG1506, file: ${file}`),
+      );
+      for (const given of [folder, upwards]) {
+        const paths = [`${given}/link.yaml`, `${given}/p.yaml`, `${folder}/t`];
+        const { status, stdout, stderr } = await bargate(["test", ...paths]);
+        assert.equal(status, ExitStatus.done, `${file} of ${given}: ${stdout}${stderr}`);
+      }
+    }
+  });
+});
+
+/** A path from one folder to another. */
+function relative(from: string, to: string): string {
+  return "../".repeat(from.split("/").length - 1) + to.slice(1);
+}
+
 Deno.test("test: nothing of an invalid set is covered, and each format says what is wanted", async () => {
   const stdin = `${withoutIdentity("one")}---\n${expecting("diagnostic: BG1506")}`;
   assert.equal((await bargate(["test", "-"], { stdin })).status, ExitStatus.done);
