@@ -11,6 +11,8 @@ import type { Span } from "../policy/position.ts";
 export interface Finding {
   readonly diagnostic: Diagnostic;
   readonly denied: boolean;
+  /** PCI address of the function that it is about, where somebody must know it by more than words. */
+  readonly about?: string;
 }
 
 /** Takes a finding: what {@linkcode hostFinding} makes one of. */
@@ -23,12 +25,14 @@ export type AddFinding = (...found: Parameters<typeof hostFinding>) => void;
  * @param at the rule's place in the policy; absent when no rule is to blame
  * @param message what is wrong, with the fact on the host that decides
  * @param related other places
+ * @param about PCI address of the one function that it is about
  */
 export function hostFinding(
   code: HostCode,
   at: Span | undefined,
   message: string,
   related: readonly Related[] = [],
+  about?: string,
 ): Finding {
   const entry = HOST_CODES[code];
   return {
@@ -42,5 +46,6 @@ export function hostFinding(
       help: `docs/diagnostics.md#${code}`,
     },
     denied: entry.denied,
+    ...(about === undefined ? {} : { about }),
   };
 }

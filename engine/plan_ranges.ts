@@ -57,7 +57,7 @@ export class RangeFinder {
     if (value === "nvme.doorbells") return this.#doorbells(rule, entry, at);
     const found = controllerMemory(entry, rule.bar.value, named.enableCmb ?? false);
     if (found.is === "known") return [{ offset: found.offset, length: found.size, at }];
-    this.add(found.code, at, found.why);
+    this.add(found.code, at, found.why, [], entry.address);
     return undefined;
   }
 

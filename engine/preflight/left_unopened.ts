@@ -61,8 +61,17 @@ function faultyDevices({ set, grants, diagnostics }: BeforeOpening): readonly st
   );
   return grants.filter(({ rule, device: { address } }) =>
     everywhere || spansOf(rule, named.get(rule)).some((span) => places.has(placeOf(span))) ||
-    errors.some(({ message }) => message.includes(address))
+    errors.some(({ message }) => names(message, address))
   ).map(({ device }) => device.address);
+}
+
+/** Not as a part of a longer address: 0000:01:00.0 is the end of 10000:01:00.0. */
+function names(message: string, address: string): boolean {
+  for (let at = message.indexOf(address); at >= 0; at = message.indexOf(address, at + 1)) {
+    const beside = [message[at - 1], message[at + address.length]];
+    if (!beside.some((character) => /[0-9a-f]/i.test(character ?? ""))) return true;
+  }
+  return false;
 }
 
 const NOWHERE = "";

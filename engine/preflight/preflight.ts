@@ -123,8 +123,8 @@ function withoutUnasked(
   findings: readonly Finding[],
   addresses: readonly string[],
 ): { readonly planned: readonly Finding[]; readonly unasked: readonly NotChecked[] } {
-  const isUnasked = ({ diagnostic: { code, message } }: Finding) =>
-    code === "BG2025" && addresses.some((address) => message.includes(address));
+  const isUnasked = ({ diagnostic: { code }, about }: Finding) =>
+    code === "BG2025" && about !== undefined && addresses.includes(about);
   return {
     planned: findings.filter((finding) => !isUnasked(finding)),
     unasked: addresses.map((address) => ({

@@ -127,3 +127,19 @@ Deno.test("preflight does not hold against a host what export asks for itself", 
   const there = preflight(set, BOTH, { source: "inventory", limits: {} });
   assert.deepEqual(there.diagnostics.map(({ code }) => code), ["BG2025"]);
 });
+
+Deno.test("preflight does not take one controller for another whose address ends like its own", () => {
+  const far = "10000:01:00.0";
+  const borrowed =
+    `  b: { match: { id: "1b36:0010", address: "${far}" }, acquire: borrow, owner: { unit: spdk.service } }`;
+  const set = load(
+    `${device("a", 1)}\n${borrowed}`,
+    `${cmb("a")}\n${cmb("b", "engine", ", revocation: cooperative")}`,
+  );
+  const there = host(ssd(1), ssd(2, { address: far }));
+  assert.deepEqual(asked(set, there), [["0000:01:00.0", false]]);
+  const here = preflight(set, there, { source: "this-host", limits: {} });
+  assert.ok(!here.ready, "nobody asks the borrowed one");
+  const missing = here.diagnostics.filter(({ code }) => code === "BG2025");
+  assert.deepEqual(missing.map(({ message }) => message.includes(far)), [true]);
+});

@@ -510,6 +510,29 @@ Deno.test("what any rule borrows is not opened by another name of it", async () 
   assert.deepEqual((await live(BY_TWO_NAMES)).left, [[SSD, "borrowed"]], "declared is enough");
 });
 
+Deno.test("an error about a device says nothing of one whose address is the end of its own", () => {
+  const { set: plain } = loadPolicySet([{ file: "p.yaml", text: policy() }]);
+  assert.ok(plain !== undefined);
+  const { grants } = preflight(plain, WITH_RNIC, ROOM);
+  const error = (message: string) => [{
+    code: "BG2206" as const,
+    severity: "error" as const,
+    message,
+    file: "elsewhere.yaml",
+    line: 1,
+    column: 1,
+    endLine: 1,
+    endColumn: 2,
+    fix: "",
+    help: "",
+  }];
+  const left = (
+    message: string,
+  ) => [...leftUnopened({ set: plain, host: WITH_RNIC, grants, diagnostics: error(message) })];
+  assert.deepEqual(left(`1${SSD} is gone`), []);
+  assert.deepEqual(left(`1${SSD} is beside ${SSD}, which is gone`), [[SSD, "faulty"]]);
+});
+
 Deno.test("probeLive itself leaves a device that a later grant borrows", async () => {
   const owner = { unit: { value: "a.service", at: planned().rule.at } };
   const kernel = new SimKernel({ functions: [simFunction(SSD)] });
