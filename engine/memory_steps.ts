@@ -6,9 +6,11 @@
  */
 import { BASE_ADDRESSES_BYTES, PCI_BASE_ADDRESSES } from "../host/bar_address.ts";
 import { CMB_REGISTERS, enablingControl } from "../host/nvme_cmb.ts";
+import type { MemoryPlace } from "../host/snapshot.ts";
 import type { DeviceTarget } from "./device_target.ts";
 import { REGISTERS_BAR } from "./nvme_registers.ts";
 import type { FdName, PlannedCall, PlanStep } from "./planned_call.ts";
+import type { PlannedMemory } from "./planned_memory.ts";
 import { CONFIG_REGION } from "./session.ts";
 
 /**
@@ -23,13 +25,7 @@ export function memorySteps(
   if (memory === undefined) return [];
   const { state, bar, offset, size, base } = memory;
   const place = { bar, offset, size };
-  const where = [
-    { made: read(device, "capabilities") },
-    {
-      made: read(device, "location"),
-      expect: { controllerMemory: state === "enabled" ? { state, ...place } : { state } },
-    },
-  ];
+  const where = reads(device, state === "enabled" ? { state, ...place } : { state });
   if (state === "enabled" || base === undefined) return where;
   const { upper, lower } = enablingControl(base);
   return [
@@ -47,11 +43,20 @@ export function memorySteps(
     { made: write(device, "controlUpper", upper) },
     { made: write(device, "control", lower) },
     { made: read(device, "status"), expect: { baseIsInvalid: false } },
+    ...reads(device, { state: "enabled", ...place }),
+  ];
+}
+
+/** What is expected is seen with the last of them. */
+function reads(
+  device: FdName,
+  controllerMemory: Pick<PlannedMemory, "state"> & Partial<MemoryPlace>,
+): readonly PlanStep[] {
+  return [
     { made: read(device, "capabilities") },
-    {
-      made: read(device, "location"),
-      expect: { controllerMemory: { state: "enabled", ...place } },
-    },
+    { made: read(device, "capabilitiesUpper") },
+    { made: read(device, "location") },
+    { made: read(device, "size"), expect: { controllerMemory } },
   ];
 }
 

@@ -21,7 +21,7 @@ import { explained, undo } from "./refusal.ts";
 /** BAR of the controller's registers. */
 export const REGISTERS_BAR = 0;
 
-/** A register, or several behind each other. */
+/** A register of 32 bits, or half of one of 64. */
 interface Register {
   readonly offset: bigint;
   /** Bytes. */
@@ -49,8 +49,8 @@ export class NvmeRegisters {
    */
   async memory(): Promise<ControllerMemory> {
     const answer = controllerMemoryOf(
-      await this.#read(CMB_REGISTERS.capabilities),
-      await this.#read(CMB_REGISTERS.location),
+      await this.#capabilities(),
+      await this.#both(CMB_REGISTERS.location, CMB_REGISTERS.size),
     );
     if (answer.is === "read") return answer.memory;
     throw new HostNotReadyError(
@@ -65,10 +65,10 @@ export class NvmeRegisters {
    * @throws {RefusedError} if the kernel refuses the read
    */
   async persistent(): Promise<PersistentMemory | undefined> {
-    if (!hasPersistentMemory(await this.#read(CMB_REGISTERS.capabilities))) {
-      return { state: "none" };
-    }
-    return persistentMemoryOf(await this.#read(PMR_REGISTERS.capabilities));
+    if (!hasPersistentMemory(await this.#capabilities())) return { state: "none" };
+    return persistentMemoryOf(
+      await this.#both(PMR_REGISTERS.capabilities, PMR_REGISTERS.control),
+    );
   }
 
   /**
@@ -114,6 +114,18 @@ export class NvmeRegisters {
       );
     }
     return await this.memory();
+  }
+
+  #capabilities(): Promise<Uint8Array> {
+    return this.#both(CMB_REGISTERS.capabilities, CMB_REGISTERS.capabilitiesUpper);
+  }
+
+  /** One after the other: what an access that spans two registers does is undefined. */
+  async #both(lower: Register, upper: Register): Promise<Uint8Array> {
+    const bytes = new Uint8Array(lower.length + upper.length);
+    bytes.set(await this.#read(lower));
+    bytes.set(await this.#read(upper), lower.length);
+    return bytes;
   }
 
   async #read({ offset, length }: Register): Promise<Uint8Array> {

@@ -9,11 +9,17 @@
  */
 import type { ControllerMemory } from "./snapshot.ts";
 
-/** The registers, in BAR 0. */
+/**
+ * The registers, in BAR 0. What an access of several registers does is undefined, and the kernel makes
+ * one access of eight aligned bytes: so each is read by itself, and those of 64 bits in halves.
+ */
 export const CMB_REGISTERS = {
-  capabilities: { offset: 0x00n, length: 8 },
-  /** Location, and behind it size. */
-  location: { offset: 0x38n, length: 8 },
+  capabilities: { offset: 0x00n, length: 4 },
+  capabilitiesUpper: { offset: 0x04n, length: 4 },
+  /** CMBLOC. */
+  location: { offset: 0x38n, length: 4 },
+  /** CMBSZ. */
+  size: { offset: 0x3cn, length: 4 },
   /** CMBMSC: its lower half, with the bits that enable, and its upper one. */
   control: { offset: 0x50n, length: 4 },
   controlUpper: { offset: 0x54n, length: 4 },
@@ -32,6 +38,8 @@ const CMBSTS_CBAI = 1;
 
 /** Bit 57 of CAP (CMBS): there is a buffer, and CMBMSC to enable it by. */
 const CAP_CMBS = 1n << 57n;
+/** Of CAP, and of CMBLOC and CMBSZ together. */
+const ANSWER_BYTES = 8;
 /** What a function that does not answer shows. */
 const NO_ANSWER = 0xffff_ffff;
 /** Sizes are in units of 4 KiB, 64 KiB and so on up to 64 GiB. */
@@ -62,8 +70,7 @@ export type CmbAnswer =
  * ```
  */
 export function controllerMemoryOf(capabilities: Uint8Array, location: Uint8Array): CmbAnswer {
-  const { capabilities: cap, location: loc } = CMB_REGISTERS;
-  if (capabilities.length < cap.length || location.length < loc.length) {
+  if (capabilities.length < ANSWER_BYTES || location.length < ANSWER_BYTES) {
     const received = `${capabilities.length} and ${location.length}`;
     return nonsense(`the registers have eight bytes each (received ${received})`);
   }

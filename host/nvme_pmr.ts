@@ -9,9 +9,14 @@ import type { PersistentMemory } from "./snapshot.ts";
 
 /** The registers, in BAR 0; those of the region are there only if CAP says that there is one. */
 export const PMR_REGISTERS = {
-  /** PMRCAP, and behind it PMRCTL. */
-  capabilities: { offset: 0xe00n, length: 8 },
+  /** PMRCAP. */
+  capabilities: { offset: 0xe00n, length: 4 },
+  /** PMRCTL. */
+  control: { offset: 0xe04n, length: 4 },
 } as const;
+
+/** Of both. */
+const ANSWER_BYTES = 8;
 
 /** Bit 56 of CAP (PMRS): there is a region. */
 const CAP_PMRS = 1n << 56n;
@@ -45,7 +50,7 @@ export function hasPersistentMemory(capabilities: Uint8Array): boolean {
  * ```
  */
 export function persistentMemoryOf(registers: Uint8Array): PersistentMemory | undefined {
-  if (registers.length < PMR_REGISTERS.capabilities.length) return undefined;
+  if (registers.length < ANSWER_BYTES) return undefined;
   const view = viewOf(registers);
   const capabilities = view.getUint32(0, true);
   const bar = (capabilities >>> BIR_SHIFT) & BIR_MASK;

@@ -24,6 +24,8 @@ const CAP_CMBS = 1n << 57n;
 const CRE = 1;
 const ENABLED = 3;
 const UNITS = 7;
+/** What an access can be of: a register of 32 bits, or half of one of 64. */
+const REGISTER_BYTES = 4;
 const PAGE = 4096n;
 /** Values of the fields of offset and size. */
 const FIELD_END = 1n << 20n;
@@ -67,8 +69,12 @@ export class SimNvmeRegisters {
     this.#view.setUint32(CMBSZ, shown ? this.#place.size : 0, true);
   }
 
-  /** @returns as many bytes; those behind the registers are 0 */
+  /**
+   * @returns as many bytes; those behind the registers are 0
+   * @throws {RangeError} if they span two registers
+   */
   read(offset: bigint, length: number): Uint8Array {
+    refuseSpan(offset, length);
     const read = new Uint8Array(length);
     if (offset < BYTES && !this.#silent) {
       read.set(this.#bytes.subarray(Number(offset), Number(offset) + length));
@@ -76,16 +82,31 @@ export class SimNvmeRegisters {
     return read;
   }
 
-  /** Only CMBMSC does anything, written in halves or whole. */
+  /**
+   * Only CMBMSC does anything.
+   *
+   * @throws {RangeError} if the bytes span two registers
+   */
   write(offset: bigint, bytes: Uint8Array): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    refuseSpan(offset, bytes.length);
+    if (bytes.length < REGISTER_BYTES) return;
+    const value = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
     const at = Number(offset);
-    const upper = at === CMBMSC + 4 ? 0 : at === CMBMSC && bytes.length === 8 ? 4 : undefined;
-    if (upper !== undefined && bytes.length >= upper + 4) {
-      this.#view.setUint32(CMBMSC + 4, view.getUint32(upper, true), true);
-    }
-    if (at === CMBMSC && bytes.length >= 4) this.control = view.getUint32(0, true);
+    if (at === CMBMSC + REGISTER_BYTES) this.#view.setUint32(at, value, true);
+    if (at === CMBMSC) this.control = value;
   }
+}
+
+/**
+ * The kernel makes one access of an aligned `pread` of 8 bytes, and what a controller does with one that
+ * spans two registers is undefined: nothing of Bargate may make it.
+ */
+function refuseSpan(offset: bigint, length: number): void {
+  const within = Number(offset % BigInt(REGISTER_BYTES));
+  if (offset >= BYTES || within + length <= REGISTER_BYTES) return;
+  throw new RangeError(
+    `Cannot access ${length} bytes at 0x${offset.toString(16)}: they span two registers`,
+  );
 }
 
 /** What cannot be said in any unit, no controller has. */
