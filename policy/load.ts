@@ -113,6 +113,8 @@ export function loadPolicySet(
   const names = new SourceNames(sources);
   const tests = found.flatMap(({ test }) => test === undefined ? [] : withFiles(test, names));
   const exports = drafts.reduce((count, draft) => count + draft.exports.length, 0);
+  // Whatever the schema refuses, refuses the set.
+  if (!sink.hasErrors) files.forEach(({ left }) => left.forEach((each) => sink.add(each)));
   const { omitted } = sink;
   const result = { diagnostics: sink.sorted(), omitted, exports, files: sources.length, tests };
   return sink.hasErrors ? result : { ...result, set: buildSet(drafts) };
@@ -133,15 +135,22 @@ export function isPageSize(bytes: number): boolean {
   return Number.isSafeInteger(bytes) && bytes >= 4096 && Number.isInteger(Math.log2(bytes));
 }
 
+interface ReadFile {
+  readonly documents: readonly Document[];
+  readonly whole: boolean;
+  /** What the schema says of values that their own parsers judge. */
+  readonly left: readonly Diagnostic[];
+}
+
 function readDocuments(
   source: PolicySource,
   sink: DiagnosticSink,
   report: Report,
-): { readonly documents: readonly Document[]; readonly whole: boolean } {
+): ReadFile {
   const read = readSource({ file: source.file, content: source.bytes ?? source.text ?? "" });
   if (!read.ok) {
     read.diagnostics.forEach((found) => sink.add(found));
-    return { documents: [], whole: false };
+    return { documents: [], whole: false, left: [] };
   }
   const { documents, maimed, doubled, diagnostics } = parseYaml(read.text, read.lines);
   diagnostics.forEach((found) => sink.add(found));
@@ -149,10 +158,12 @@ function readDocuments(
     report("BG1013", read.lines.span(0, 0), "Cannot find a policy in the file: it is empty");
   }
   const readable = documents.filter((root) => !maimed.has(root));
-  const take: Take = { lines: read.lines, sink, report };
+  const left: Diagnostic[] = [];
+  const take: Take = { lines: read.lines, sink, report, left };
   return {
     documents: readable.map((root) => readDocument(root, !doubled.has(root), take)),
     whole: diagnostics.length === 0,
+    left,
   };
 }
 
@@ -161,10 +172,12 @@ interface Take {
   readonly lines: LineMap;
   readonly sink: DiagnosticSink;
   readonly report: Report;
+  readonly left: Diagnostic[];
 }
 
 /** @param distinct whether no key stands twice */
-function readDocument(root: Node, distinct: boolean, { lines, sink, report }: Take): Document {
+function readDocument(root: Node, distinct: boolean, take: Take): Document {
+  const { lines, sink, report } = take;
   const { file } = lines;
   if (root.kind === "scalar" && root.type === "null") {
     report(
@@ -175,8 +188,9 @@ function readDocument(root: Node, distinct: boolean, { lines, sink, report }: Ta
     return { file };
   }
   const kind = kindOf(root);
-  const { found, meant, faulty } = checkSchema(root, lines, kind);
+  const { found, meant, faulty, left } = checkSchema(root, lines, kind);
   found.forEach((each) => sink.add(each));
+  left.forEach((each) => take.left.push(each));
   const sound = distinct && found.length === 0;
   if (kind === "PolicySet") return { file, manifest: readManifest(meant, lines, faulty) };
   if (kind === "PolicyTest") return { file, ...readTest(meant, lines, report, sound) };

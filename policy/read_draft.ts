@@ -60,6 +60,7 @@ export class DraftReader {
   policy(root: Node, sound: boolean): PolicyDraft {
     const metadata = get(root, "metadata");
     const defaults = asMapping(get(root, "defaults"));
+    this.#checkTimes(defaults);
     return {
       ...optional("name", this.#text(get(metadata, "name"))),
       ...optional("description", this.#text(get(metadata, "description"))?.value),
@@ -75,6 +76,12 @@ export class DraftReader {
       sound,
       at: this.#span(root),
     };
+  }
+
+  /** What no export takes from the defaults is written there all the same. */
+  #checkTimes(defaults: MappingNode | undefined): void {
+    this.#duration(get(defaults, "grace"));
+    this.#positive(this.#duration(get(defaults, "expires")));
   }
 
   /** There need be none, unless an unknown key may stand for them. */

@@ -45,8 +45,13 @@ export interface Checked {
    * told again by what follows from it.
    */
   readonly meant: Node;
-  /** Values in `meant` that are still wrong, and mappings with a key that nobody knows. */
+  /**
+   * Values in `meant` of which `found` says what is wrong, and mappings with a key that nobody knows.
+   * No two places share a node, so that an alias is not taken for what is wrong elsewhere.
+   */
   readonly faulty: ReadonlySet<Node>;
+  /** What there is to say of values that are left to their own parsers, should these say nothing. */
+  readonly left: readonly Diagnostic[];
 }
 
 /**
@@ -60,16 +65,34 @@ export function checkSchema(root: Node, lines: LineMap, kind: DocumentKind): Che
   // What stands under a misspelt key is looked at once the key is known, hence the rounds.
   for (;;) {
     const violations = violationsOf(meant, lines, kind);
+    if (violations.length === 0) return { found, meant, faulty: new Set(), left: [] };
     const misspelt = new Misspelt();
     const mistakes = violations.filter((violation) => isMisspelt(violation, misspelt));
-    if (mistakes.length === 0) {
-      const wrong = violations.filter(({ error }) => !LACKS.has(error.keyword));
-      const faulty = new Set(wrong.map(({ node }) => node));
-      return { found: found.concat(violations.flatMap(tell)), meant, faulty };
-    }
-    found = found.concat(mistakes.flatMap(tell));
     meant = misspelt.mended(meant);
+    if (mistakes.length === 0) return withRest({ found, meant }, violations);
+    found = found.concat(mistakes.flatMap(tell));
   }
+}
+
+/** @param violations of which nobody knows what was meant instead */
+function withRest(
+  { found, meant }: Pick<Checked, "found" | "meant">,
+  violations: readonly Violation[],
+): Checked {
+  const { left = [], told = [] } = Object.groupBy(
+    violations,
+    (violation) => hasOwnParser(violation) ? "left" : "told",
+  );
+  const saying = told.map((violation) => ({ violation, says: tell(violation) }));
+  const wrong = saying.filter(({ violation: { error }, says }) =>
+    says.length > 0 && !LACKS.has(error.keyword)
+  );
+  return {
+    found: found.concat(saying.flatMap(({ says }) => says)),
+    meant,
+    faulty: new Set(wrong.flatMap(({ violation: { path } }) => nodeAt(meant, path) ?? [])),
+    left: left.flatMap(tell),
+  };
 }
 
 /** What there is may be right all the same. */
@@ -130,7 +153,6 @@ function nodeAt(root: Node, path: readonly string[]): Node | undefined {
 }
 
 function tell(violation: Violation): readonly Diagnostic[] {
-  if (hasOwnParser(violation)) return [];
   switch (violation.error.keyword) {
     case "additionalProperties":
       return [unknownKey(violation)];
@@ -153,10 +175,20 @@ function tell(violation: Violation): readonly Diagnostic[] {
   }
 }
 
-/** Quantities and durations explain their own texts better than a pattern can. */
+/** Where texts are parsed that say what is wrong with them better than a pattern can. */
+const PARSED = new RegExp(
+  `^/(?:${
+    [
+      "(?:exports|deny)/\\*/slices/\\*/(?:offset|length)",
+      "(?:defaults|exports/\\*)/(?:grace|expires)",
+      "devices/\\*/match/barSizes/\\*(?:/\\*)?",
+      "cases/\\*/request/(?:offset|length)",
+    ].join("|")
+  })$`,
+);
+
 function hasOwnParser({ general, node }: Violation): boolean {
-  return node.kind === "scalar" &&
-    /\/(?:offset|length|grace|expires|barSizes\/[^/]*(?:\/[^/]*)?)$/.test(general);
+  return node.kind === "scalar" && PARSED.test(general);
 }
 
 function spanOf(node: Node, lines: LineMap): Span {
