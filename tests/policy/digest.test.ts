@@ -72,16 +72,6 @@ Deno.test("the digest does not count order, repetition, labels, descriptions and
   );
 });
 
-Deno.test("sets that allow different things have different digests", () => {
-  fc.assert(
-    fc.property(anySet, anySet, (a, b) => {
-      if (diffPolicies(a, b).length === 0) return;
-      assert.notEqual(digestOf(a.policies), digestOf(b.policies));
-    }),
-    { numRuns: 300 },
-  );
-});
-
 function setOf(policies: readonly Policy[]): PolicySet {
   return { policies, digest: "" };
 }
