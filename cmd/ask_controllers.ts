@@ -4,9 +4,11 @@
  *
  * @module
  */
+import { type Clock, systemClock } from "../engine/clock.ts";
 import type { ControllerToAsk } from "../engine/controllers_to_ask.ts";
 import { HostNotReadyError, RefusedError } from "../engine/errors.ts";
 import { hostFinding } from "../engine/host_findings.ts";
+import { inTime } from "../engine/in_time.ts";
 import type { Kernel } from "../engine/kernel.ts";
 import { probeController, type ProbeOptions } from "../engine/probe_controller.ts";
 import type { SnapshotFunction } from "../host/snapshot.ts";
@@ -25,17 +27,25 @@ export interface Answers {
 /** Opens controllers, asks them, and closes them. */
 export type AskControllers = (controllers: readonly ControllerToAsk[]) => Promise<Answers>;
 
+/** How they are asked. */
+export interface AskOptions extends Pick<ProbeOptions, "vfTokenFor"> {
+  /** Of the limit; absent: the system's. */
+  readonly clock?: Clock;
+}
+
 /**
- * One after the other. Each is told on standard error before it is opened, for opening tries a reset.
+ * One after the other, each for a limited time. Each is told on standard error before it is opened, for
+ * opening tries a reset. The call of one that did not answer keeps its thread, and so whoever asks has
+ * to end the process (`exitNow`).
  *
  * @param context of the verb
  * @param kernel through which they are opened
- * @param options how virtual functions are opened
+ * @param options how virtual functions are opened, and by which clock
  */
 export function askingBy(
   { process }: Context,
   kernel: Kernel,
-  options: Pick<ProbeOptions, "vfTokenFor"> = {},
+  { clock = systemClock, ...options }: AskOptions = {},
 ): AskControllers {
   return async (controllers) => {
     const functions = new Map<string, SnapshotFunction>();
@@ -46,7 +56,8 @@ export function askingBy(
         `${visible(address)}: opened, which tries a reset, to ask for its memory buffer\n`,
       );
       try {
-        const answer = await probeController(kernel, entry, { ...options, mayEnable });
+        const probe = probeController(kernel, entry, { ...options, mayEnable });
+        const answer = await inTime(clock, address, probe);
         functions.set(address, { ...entry, ...answer });
       } catch (error) {
         if (!(error instanceof HostNotReadyError || error instanceof RefusedError)) throw error;

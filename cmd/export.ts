@@ -73,8 +73,8 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const { plan } = prepared;
   tellDiagnostics(this, flags, prepared);
   if (plan === undefined || prepared.status !== ExitStatus.done) {
-    this.exitWith(prepared.status);
-    return;
+    // A controller that does not answer keeps its thread, and would keep this process.
+    return this.exitNow(prepared.status);
   }
   refuseBorrowed(host.kernel, plan);
   const report = reportFor(this, flags.format);

@@ -51,6 +51,8 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
   for (const line of [...shortcomings(taken), ...doubts]) {
     this.process.stderr.write(`${visible(line)}\n`);
   }
+  // A controller that does not answer keeps its thread, and would keep this process.
+  if (flags.probe) this.exitNow(ExitStatus.done);
 }
 
 /** What few ask for is loaded only then: the run-time reads what a literal import leads to at every start. */

@@ -50,6 +50,8 @@ async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<vo
     for (const piece of asJson(prepared, place)) this.process.stdout.write(piece);
   } else forPeople(this, prepared, place);
   if (out !== undefined && out !== "-") writeOut(this, out, prepared, place);
+  // A controller that does not answer keeps its thread, and would keep this process.
+  if (flags.probe) return this.exitNow(prepared.status);
   this.exitWith(prepared.status);
 }
 

@@ -4,45 +4,56 @@
  *
  * @module
  */
+import { type Clock, systemClock } from "../engine/clock.ts";
 import { HostNotReadyError, IdentityDriftError, RefusedError } from "../engine/errors.ts";
 import { canBeProbed } from "../engine/controllers_to_ask.ts";
+import { inTime } from "../engine/in_time.ts";
+import type { Kernel } from "../engine/kernel.ts";
 import { probeController } from "../engine/probe_controller.ts";
 import { LinuxKernel } from "../ffi/linux_kernel.ts";
 import type { Finding } from "../host/field_reader.ts";
 import type { TakenSnapshot } from "../host/read_snapshot.ts";
 import type { SnapshotFunction } from "../host/snapshot.ts";
 
+/** Through what they are asked. */
+export interface Asking {
+  readonly kernel: Kernel;
+  /** Of the limit. */
+  readonly clock: Clock;
+}
+
 /**
- * Asks one after the other: a controller that answers late keeps the others waiting, and no other
- * process.
+ * Asks one after the other, each for a limited time. The call of one that did not answer keeps its
+ * thread, and so whoever asks has to end the process (`exitNow`).
  *
  * @param taken the inventory
  * @param devices only these, by address; absent: all that can be asked
+ * @param asking through what; absent: this host's kernel
  * @returns the inventory with their answers; who gave none is a finding
  */
 export async function probeControllers(
   taken: TakenSnapshot,
   devices: readonly string[] | undefined,
+  asking: Asking = { kernel: new LinuxKernel(), clock: systemClock },
 ): Promise<TakenSnapshot> {
-  const kernel = new LinuxKernel();
   const findings: Finding[] = [...taken.findings];
   const functions: SnapshotFunction[] = [];
   for (const entry of taken.snapshot.functions) {
     const wanted = devices?.includes(entry.address) ?? true;
     functions.push(
-      wanted && canBeProbed(entry) ? await probed(kernel, entry, findings) : entry,
+      wanted && canBeProbed(entry) ? await probed(asking, entry, findings) : entry,
     );
   }
   return { ...taken, snapshot: { ...taken.snapshot, functions }, findings };
 }
 
 async function probed(
-  kernel: LinuxKernel,
+  { kernel, clock }: Asking,
   entry: SnapshotFunction,
   findings: Finding[],
 ): Promise<SnapshotFunction> {
   try {
-    return { ...entry, ...await probeController(kernel, entry) };
+    return { ...entry, ...await inTime(clock, entry.address, probeController(kernel, entry)) };
   } catch (error) {
     const told = error instanceof HostNotReadyError || error instanceof IdentityDriftError ||
       error instanceof RefusedError;

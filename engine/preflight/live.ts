@@ -10,6 +10,7 @@ import type { DeviceTarget } from "../device_target.ts";
 import { HostNotReadyError, RefusedError } from "../errors.ts";
 import { GroupAccess } from "../group_access.ts";
 import { type Finding, hostFinding } from "../host_findings.ts";
+import { inTime } from "../in_time.ts";
 import type { Kernel, Lane } from "../kernel.ts";
 import type { PlannedGrant } from "../plan.ts";
 import { DeviceSession } from "../session.ts";
@@ -31,9 +32,6 @@ export interface LiveContext {
   /** What virtual functions are opened with. */
   readonly vfTokenFor?: VfTokenSource;
 }
-
-/** How long a device may take: an open waits for whoever resets it. */
-const LIMIT_MS = 10_000;
 
 /**
  * Opens the devices of grants, one after the other. Not one that any of the grants would borrow: it is
@@ -79,15 +77,12 @@ async function troubleWith(
   { kernel, clock, vfTokenFor }: LiveContext,
   device: DeviceTarget,
 ): Promise<string | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<string>();
-  const callOff = clock.after(LIMIT_MS, () =>
-    resolve(
-      `Cannot open ${device.address}: the kernel has not answered within ${LIMIT_MS / 1000} s`,
-    ));
   try {
-    return await Promise.race([probe(kernel, device, vfTokenFor), late]);
-  } finally {
-    callOff();
+    await inTime(clock, device.address, probe(kernel, device, vfTokenFor));
+    return undefined;
+  } catch (error) {
+    if (!isAnswer(error)) throw error;
+    return error.message;
   }
 }
 
@@ -95,7 +90,7 @@ async function probe(
   kernel: Kernel,
   device: DeviceTarget,
   vfTokenFor: VfTokenSource | undefined,
-): Promise<string | undefined> {
+): Promise<void> {
   const shared = new SharedIommufd(kernel);
   const lane = kernel.openLane(device.address);
   const access = new GroupAccess(kernel, shared, vfTokenFor);
@@ -106,10 +101,6 @@ async function probe(
     } finally {
       await session.dispose();
     }
-    return undefined;
-  } catch (error) {
-    if (!isAnswer(error)) throw error;
-    return error.message;
   } finally {
     shared.close();
   }
