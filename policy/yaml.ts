@@ -24,7 +24,7 @@ import type { Span } from "./position.ts";
 import { type Details, diagnostic, related } from "./report.ts";
 import { scalarType } from "./scalar_type.ts";
 import { hiddenIn, needlessEscape } from "./hidden.ts";
-import { documentStretches, shifted, type Stretch } from "./yaml_documents.ts";
+import { directivesOf, documentStretches, shifted, type Stretch } from "./yaml_documents.ts";
 
 /** Collections inside each other. */
 export const MAX_DEPTH = 32;
@@ -62,18 +62,17 @@ export function parseYaml(text: string, lines: LineMap): ParsedFile {
   const builder = new TreeBuilder(text, lines);
   const whole = eventsOf(text);
   const { parts, broken } = whole.ok
-    ? { parts: [{ start: 0, events: whole.events }], broken: [] }
+    ? { parts: [{ start: 0, end: text.length, events: whole.events }], broken: [] }
     : byDocument(text, whole, lines);
   for (const { start, events } of parts) {
     builder.startAt(start);
     for (const event of events) builder.take(event);
   }
-  const events = parts.flatMap((part) => part.events);
   return {
     documents: builder.documents,
     maimed: builder.maimed,
     doubled: builder.doubled,
-    diagnostics: [...broken, ...builder.problems, ...directives(events, text, lines)],
+    diagnostics: [...broken, ...builder.problems, ...directives(parts, text, lines)],
   };
 }
 
@@ -90,13 +89,18 @@ function eventsOf(text: string): Parsed {
   }
 }
 
+/** What can be read. */
+interface Part extends Stretch {
+  readonly events: readonly Event[];
+}
+
 /** What can be read of a file is read document by document, so that each tells its own mistake. */
 function byDocument(
   text: string,
   { error }: Extract<Parsed, { ok: false }>,
   lines: LineMap,
 ): {
-  readonly parts: readonly { readonly start: number; readonly events: readonly Event[] }[];
+  readonly parts: readonly Part[];
   readonly broken: readonly Diagnostic[];
 } {
   const read = documentStretches(text).map((stretch) => ({
@@ -109,8 +113,8 @@ function byDocument(
   // What is wrong with the whole only is wrong all the same.
   const all = { start: 0, end: text.length };
   if (broken.length === 0) return { parts: [], broken: [syntaxError(error, all, text, lines)] };
-  const parts = read.flatMap(({ stretch: { start }, parsed }) =>
-    parsed.ok ? [{ start, events: shifted(parsed.events, start) }] : []
+  const parts = read.flatMap(({ stretch, parsed }) =>
+    parsed.ok ? [{ ...stretch, events: shifted(parsed.events, stretch.start) }] : []
   );
   return { parts, broken };
 }
@@ -135,17 +139,23 @@ function oneCharacter(text: string, offset: number): number {
   return offset < text.length && !"\r\n".includes(text[offset] ?? "") ? offset + 1 : offset;
 }
 
-/** Finds directives other than `%YAML 1.2`. Events carry no place for them, lines do. */
-function directives(events: readonly Event[], text: string, lines: LineMap): Diagnostic[] {
-  const refused = events.some((event) =>
-    event.type === EVENT_ID.DOCUMENT &&
-    event.directives.some((d) => d.kind === "tag" || d.version !== "1.2")
+/** `%YAML 1.2` only says what policies are. */
+const KNOWN_DIRECTIVE = /^%YAML[ \t]+1\.2(?![0-9])/;
+
+/**
+ * Finds directives other than `%YAML 1.2`. Events tell of some only, and carry no place for them.
+ *
+ * @param parts of the text that can be read
+ */
+function directives(parts: readonly Stretch[], text: string, lines: LineMap): Diagnostic[] {
+  return parts.flatMap((part) =>
+    directivesOf(text.slice(part.start, part.end)).flatMap(({ start, end }) => {
+      const line = text.slice(part.start + start, part.start + end);
+      if (KNOWN_DIRECTIVE.test(line)) return [];
+      const at = lines.span(part.start + start, part.start + end);
+      return diagnostic("BG1012", at, `Cannot accept the directive ${JSON.stringify(line)}`);
+    })
   );
-  if (!refused) return [];
-  return [...text.matchAll(/^%(?!YAML[ \t]+1\.2(?![0-9]))[^\r\n]*/gm)].map((match) => {
-    const at = lines.span(match.index, match.index + match[0].length);
-    return diagnostic("BG1012", at, `Cannot accept the directive ${JSON.stringify(match[0])}`);
-  });
 }
 
 /** Where the line ends that `from` is in. */

@@ -49,6 +49,37 @@ export function documentStretches(text: string): readonly Stretch[] {
 }
 
 /**
+ * Finds the directives of a file, known to YAML or not: lines that start with `%` before all else of
+ * their document. Elsewhere such a line is part of a text.
+ *
+ * @param text of the file
+ *
+ * @example
+ * ```ts
+ * import { directivesOf } from "./yaml_documents.ts";
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(directivesOf("%FOO bar\n---\na: |\n %BAR\n"), [{ start: 0, end: 8 }]);
+ * ```
+ */
+export function directivesOf(text: string): readonly Stretch[] {
+  if (!/^%/m.test(text)) return [];
+  return documentStretches(text).flatMap(({ start }) => headDirectives(text, start));
+}
+
+function headDirectives(text: string, from: number): readonly Stretch[] {
+  const found: Stretch[] = [];
+  // Line by line: one expression for all of them takes stack for each.
+  const line = /(%[^\r\n]*|[ \t]*(?:#[^\r\n]*)?)(?:\r\n|\n|\r)/y;
+  line.lastIndex = from;
+  for (let match = line.exec(text); match !== null; match = line.exec(text)) {
+    const [, { length } = ""] = match;
+    if (text[match.index] === "%") found.push({ start: match.index, end: match.index + length });
+  }
+  return found;
+}
+
+/**
  * Events of a stretch with their places in the whole text.
  *
  * @param events of the stretch alone

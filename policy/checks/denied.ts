@@ -73,6 +73,7 @@ function checkExport(
     const [denied] = indices.flatMap((index) => index.overlapping(start, end) ?? []);
     return denied === undefined ? [] : [{ slice, denied, cover: coverOf(indices, start, end) }];
   });
+  if (found.length === 0) return;
   if (found.length === rule.slices.length && found.every(({ cover }) => cover !== undefined)) {
     const places = [...new Set(found.flatMap(({ cover }) => cover ?? []))].slice(0, MAX_PLACES);
     const reasons = [...new Set(places.map(({ reason }) => reason))].join("; ");
