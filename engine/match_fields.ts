@@ -74,11 +74,13 @@ export function mismatches(entry: SnapshotFunction, match: DeviceMatch): readonl
 export function whyUnjudged(entry: SnapshotFunction, match: DeviceMatch): string {
   const unknown = FIELDS.filter((field) => fieldHolds(entry, match, field) === "unknown");
   const what = unknown.map((field) => FIELD_WORDS[field] ?? field).join(" and ");
-  const rights = [...new Set(unknown.map((field) => rightFor(entry, field)))].join(" and ");
+  const needed = new Set(unknown.map((field) => rightFor(entry, field)));
+  needed.delete(NO_RIGHT);
+  const rights = [...needed].join(" and ");
   const head = `its ${what} ${unknown.length > 1 ? "are" : "is"} not known`;
-  return unknown.includes("serial")
+  return unknown.includes("serial") && rightFor(entry, "serial") !== NO_RIGHT
     ? `${head}, for only ${entry.config.length} bytes of its configuration space could be read; the rest needs ${rights}`
-    : rights === NO_RIGHT
+    : needed.size === 0
     ? `${head}, for what the host says of it makes no sense`
     : `${head}, for it could not be read; that needs ${rights}`;
 }

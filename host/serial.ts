@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { SnapshotFunction } from "./snapshot.ts";
+import { NO_RIGHT, type SnapshotFunction } from "./snapshot.ts";
 import { capabilityPlace } from "./config_space.ts";
 
 /** What is known of a function's serial number. */
@@ -14,7 +14,7 @@ export type Serial =
   | { readonly is: "known"; readonly serial: string }
   /** The function has none. */
   | { readonly is: "none" }
-  /** Nobody can tell from these bytes. */
+  /** Nobody can tell from these bytes; with no right (`NO_RIGHT`) from any that the function gives. */
   | { readonly is: "unreadable"; readonly bytes: number; readonly right: string };
 
 /** Conventional configuration space; what follows is the extended one. */
@@ -29,9 +29,13 @@ const DSN_BYTES = 12;
 const MOST_CAPABILITIES = (EXTENDED_BYTES - CONVENTIONAL_BYTES) / 8;
 /** The right that reading beyond the header takes. */
 const RIGHT = "CAP_SYS_ADMIN";
+/** What a function answers that is gone, or has no power. */
+const NO_ANSWER = 0xffff_ffff;
 
 /**
- * Reads the serial number out of configuration space. Chains that loop end the walk.
+ * Reads the serial number out of configuration space. Of a chain that loops, or leads
+ * out of extended space, nobody can tell what it would have held: a deny by serial number must not fall
+ * away with it. So it is where the function did not answer.
  *
  * @param config of one function, as many bytes of it as could be read
  * @returns the number, or why there is none
@@ -57,19 +61,21 @@ export function serialOf({ config }: Pick<SnapshotFunction, "config">): Serial {
     // Only PCI Express has more, and there is a reader who did not see it.
     return capabilityPlace(config, PCI_CAP_ID_EXP) === "absent" ? { is: "none" } : unreadable;
   }
+  const broken: Serial = { is: "unreadable", bytes: config.length, right: NO_RIGHT };
   const view = new DataView(config.buffer, config.byteOffset, config.byteLength);
   let at = CONVENTIONAL_BYTES;
   for (let seen = 0; seen < MOST_CAPABILITIES; seen++) {
     if (at + 4 > config.length) return unreadable;
     const header = view.getUint32(at, true);
-    if (header === 0 || header === 0xffff_ffff) return { is: "none" };
+    if (header === NO_ANSWER) return broken;
     if ((header & 0xffff) === PCI_EXT_CAP_ID_DSN) {
       return at + DSN_BYTES > config.length ? unreadable : { is: "known", serial: text(view, at) };
     }
     at = (header >>> 20) & ~3;
-    if (at < CONVENTIONAL_BYTES) return { is: "none" };
+    if (at === 0) return { is: "none" };
+    if (at < CONVENTIONAL_BYTES) return broken;
   }
-  return { is: "none" };
+  return broken;
 }
 
 function text(view: DataView, at: number): string {

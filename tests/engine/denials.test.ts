@@ -90,6 +90,15 @@ Deno.test("a deny falls on a function whose field could not be read, whichever i
   assert.match(denied.message, /which may be the device that is meant: its NUMA node is not known/);
 });
 
+Deno.test("a deny by serial number falls on a function that does not say which it has", () => {
+  const silent = withSerial(1).fill(0xff, 0x100);
+  const match = `{ id: "1b36:0010", serial: "00-1b-21-ff-ff-a0-12-02" }`;
+  const { diagnostics, grants } = planOf(match, host([nvme(SSD, { config: silent })]));
+  assert.deepEqual(grants, []);
+  assert.deepEqual(diagnostics.map(({ code }) => code), ["BG2013"]);
+  assert.match(diagnostics[0]?.message ?? "", /its serial number is not known, .* makes no sense/);
+});
+
 Deno.test("of an export, a field that could not be read is no match, and plan says which", () => {
   const unreadable = [{ field: "numaNode", right: "CAP_DAC_READ_SEARCH" }];
   const text = policy({ match: `{ id: "1b36:0010", numaNode: 0 }` });
