@@ -76,8 +76,8 @@ export class DeviceGuard {
     const ends = this.#ends = new GrantEnds(device, grants, mappings);
     const renewals = this.#renewals = new Renewals(device, grants, mappings, ends);
     const enforcement = this.#enforcement = new Enforcement(device, turns, grants, ends, renewals);
-    const memory = this.#memory = new MemoryUpkeep(device, grants, enforcement);
-    renewals.onReopen(() => memory.settle());
+    const memory = this.#memory = new MemoryUpkeep(device, turns, grants, renewals, enforcement);
+    renewals.onReopen(() => memory.reopened());
     const restores = new Restores(grants, mappings, ends, enforcement);
     this.#operatorResets = new OperatorResets(
       device,
@@ -231,6 +231,7 @@ export class DeviceGuard {
     const grants = this.#grants;
     const { reason, cause } = grants.seal("failed", { source: "engine" });
     return this.#turns.take(async () => {
+      this.#memory.stop();
       for (const held of grants.all) held.acknowledged = true;
       grants.begin(grants.all, reason, cause);
       await this.#enforcement.enforce();

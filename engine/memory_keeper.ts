@@ -26,7 +26,7 @@ export type Settled = "as-planned" | "enabled";
 /** Looks after one device's buffer. */
 export class MemoryKeeper {
   /** Why nothing of the buffer can be exported. */
-  #fault: string | undefined = "its registers have not been read";
+  #fault: HostNotReadyError | RefusedError | undefined;
   /** It was as planned once: from then on a reset may have taken the enabling back. */
   #wasSettled = false;
 
@@ -39,7 +39,9 @@ export class MemoryKeeper {
     private readonly lane: Lane,
     private readonly address: string,
     private readonly planned: PlannedMemory,
-  ) {}
+  ) {
+    this.#fault = this.#unread("its registers have not been read");
+  }
 
   /**
    * Reads the registers, and enables the buffer if that is planned or was lost, and the policy lets
@@ -52,7 +54,7 @@ export class MemoryKeeper {
    * @throws {RefusedError} if the kernel refuses an access
    */
   async settle(device: Fd): Promise<Settled> {
-    this.#fault = "its registers could not be read";
+    this.#fault = this.#unread("its registers could not be read");
     try {
       const settled = await this.#settle(device);
       this.#fault = undefined;
@@ -60,7 +62,7 @@ export class MemoryKeeper {
       return settled;
     } catch (error) {
       if (error instanceof HostNotReadyError || error instanceof RefusedError) {
-        this.#fault = error.message;
+        this.#fault = error;
       }
       throw error;
     }
@@ -69,7 +71,7 @@ export class MemoryKeeper {
   /**
    * @param bar of an export
    * @param ranges of it
-   * @throws {RefusedError} if they touch the buffer, and it is not sure where it is
+   * @throws {RefusedError} if they touch the buffer, and it is not sure where it is; its cause is why
    */
   check(bar: number, ranges: readonly DmaRange[]): void {
     const { planned } = this;
@@ -77,8 +79,12 @@ export class MemoryKeeper {
       ranges.some(({ offset, length }) =>
         offset < planned.offset + planned.size && planned.offset < offset + length
       );
-    if (!touched || this.#fault === undefined) return;
-    throw new RefusedError(`${this.#cannot}: ${this.#fault}`);
+    const cause = this.#fault;
+    if (touched && cause !== undefined) throw new RefusedError(cause.message, { cause });
+  }
+
+  #unread(why: string): RefusedError {
+    return new RefusedError(`${this.#cannot}: ${why}`);
   }
 
   async #settle(device: Fd): Promise<Settled> {

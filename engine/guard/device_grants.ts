@@ -5,7 +5,7 @@
  * @module
  */
 import type { EndReason, Means } from "../end.ts";
-import { RefusedError } from "../errors.ts";
+import { MemoryLostError, RefusedError } from "../errors.ts";
 import type { After, Cause } from "../event.ts";
 import { Grant } from "../grant.ts";
 import { type GuardedDevice, messageOf } from "../guard_context.ts";
@@ -93,7 +93,7 @@ export class DeviceGrants {
     } catch (error) {
       grant.fail();
       const cause = { source: "export", detail: messageOf(error) };
-      record.grant("ended", grant, { reason: "failed", cause });
+      record.grant("ended", grant, { reason: reasonOfFailure(error), cause });
       throw error;
     }
   }
@@ -218,6 +218,12 @@ export class DeviceGrants {
     const what = `close the buffer of ${grant.plan.export}`;
     await record.attempt(what, () => session.closeBuffer(dmaBuf));
   }
+}
+
+/** A buffer that the device has no more was lost by the reset before. */
+function reasonOfFailure(error: unknown): EndReason {
+  const lost = error instanceof Error && error.cause instanceof MemoryLostError;
+  return lost ? "device-reset" : "failed";
 }
 
 /** @returns the reason of a grant whose end has begun */

@@ -29,7 +29,7 @@ const LOCKED_EVERY_MS = 100;
 /** Makes new generations of one device. */
 export class Renewals {
   readonly #onReopen: (() => Promise<unknown>)[] = [];
-  #running = false;
+  #renewing: readonly HeldGrant[] = [];
 
   /**
    * @param device to renew
@@ -46,7 +46,12 @@ export class Renewals {
 
   /** Whether grants have ended that are being made again. */
   get running(): boolean {
-    return this.#running;
+    return this.#renewing.length > 0;
+  }
+
+  /** Those that have ended and are being made again. */
+  get renewing(): readonly HeldGrant[] {
+    return this.#renewing;
   }
 
   /** What to do again in each new generation. */
@@ -77,7 +82,7 @@ export class Renewals {
     const renewed = renewals.map(({ held }) => held);
     const cause = { source: "collateral", detail: "renewed with the device" };
     this.grants.begin(renewed, reason, cause);
-    this.#running = renewals.length > 0;
+    this.#renewing = renewed;
     try {
       await this.ends.withGeneration([...victims, ...renewed], "new-generation");
       if (session.isOpen) {
@@ -95,7 +100,7 @@ export class Renewals {
       }
       return begun;
     } finally {
-      this.#running = false;
+      this.#renewing = [];
       await this.#closeUnused(renewals);
       if (this.grants.standing.length === 0) await this.ends.withGeneration([], "close");
     }

@@ -148,6 +148,100 @@ Deno.test("a controller that is being reset says nothing that counts", async () 
   await made.finish();
 });
 
+/** One grant of the buffer, and one that is not. */
+function withDoorbells(memory: PlannedMemory, onReset: "restore" | "revoke" = "restore"): Scene {
+  return scene(memory, undefined, [
+    { name: "gone", onReset },
+    { name: "doorbells", doorbells: true, onReset },
+  ]);
+}
+
+Deno.test("an immediate end does not wait for a controller that says nothing", async () => {
+  const made = withDoorbells(ENABLED);
+  await made.start();
+  registers(made).silence(true);
+  await made.clock.advance(5_000);
+  await made.touch("remove", "open");
+  assert.deepEqual([times(made, "revoking"), times(made, "ended")], [2, 2]);
+  await made.finish();
+});
+
+Deno.test("a controller that goes on to say nothing has lost its buffer, and nothing else", async () => {
+  const made = withDoorbells(ENABLED);
+  await made.start();
+  registers(made).silence(true);
+  await made.touch("reset");
+  await made.clock.advance(1_500);
+  assert.equal(times(made, "revoking"), 0);
+  await made.clock.advance(1_000);
+  const ends = made.events.filter(({ type }) => type === "ended")
+    .map(({ export: of, reason, cause }) => [of, reason, cause?.source]);
+  assert.deepEqual(ends[0]?.slice(0, 2), ["demo/gone", "device-reset"]);
+  const again = made.events.filter((event) => event.type === "exported" && event.generation === 2);
+  assert.deepEqual(again.map((event) => event.export), ["demo/doorbells"]);
+  await made.finish();
+  assert.equal(made.ownFds, 0);
+});
+
+Deno.test("a grant outside a buffer that is lost is made again", async () => {
+  const made = scene(ENABLED, undefined, [
+    { name: "gone", onReset: "revoke" },
+    { name: "kept", onReset: "restore" },
+    { name: "doorbells", doorbells: true, onReset: "restore" },
+  ]);
+  await made.start();
+  await release(made);
+  const of = (type: string) =>
+    made.events.filter((event) => event.type === type && event.generation === 2);
+  assert.deepEqual(of("exported").map((event) => event.export), ["demo/doorbells"]);
+  assert.deepEqual(of("ended").map((event) => [event.export, event.reason]), [
+    ["demo/kept", "device-reset"],
+  ]);
+  assert.match(of("ended")[0]?.cause?.detail ?? "", /is not enabled/);
+  await made.finish();
+});
+
+Deno.test("nothing is written for a buffer of which nothing is granted any more", async () => {
+  const made = withDoorbells(TO_ENABLE);
+  await made.start();
+  await release(made);
+  assert.equal(times(made, "memory-enabled"), 1, "nor in a new generation");
+  registers(made).control = 0;
+  await made.touch("reset");
+  await made.guardian.reset(SSD, "function", "test");
+  await made.clock.advance(10_000);
+  assert.equal(times(made, "memory-enabled"), 1);
+  assert.equal(registers(made).control, 0);
+  assert.equal(times(made, "exported"), 3, "the other goes on");
+  await made.finish();
+});
+
+Deno.test("what is made again after a reset that nothing is held over finds the buffer", async () => {
+  const made = scene(TO_ENABLE, undefined, [
+    { name: "gone", onReset: "revoke", holds: [] },
+    { name: "kept", onReset: "restore", holds: [] },
+  ]);
+  await made.start();
+  const { kernel } = made;
+  const device = kernel.functionAt(SSD);
+  const bounce = device.bounce.bind(device);
+  device.bounce = () => {
+    bounce();
+    registers(made).control = 0;
+  };
+  const outcome = await made.guardian.reset(SSD, "function", "test");
+  assert.deepEqual([outcome?.ended, outcome?.restored], [1, 1]);
+  const types = made.events.filter(({ generation }) => generation === 2).map(({ type }) => type);
+  assert.deepEqual(types.slice(0, 5), [
+    "device-opened",
+    "device-reset",
+    "memory-enabled",
+    "planned",
+    "exported",
+  ]);
+  await made.finish();
+});
+
 /** The end of one grant makes a new generation for the other. */
 function two(memory: PlannedMemory): Scene {
   return scene(memory, undefined, [

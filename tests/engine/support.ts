@@ -93,6 +93,8 @@ export interface GrantSpec {
   readonly owner?: OwnerIdentity;
   /** It is of the controller's memory buffer, which the plan has there. */
   readonly memory?: PlannedMemory;
+  /** It is of BAR 0 all the same, and so not of the buffer. */
+  readonly doorbells?: true;
 }
 
 export function planned(spec: GrantSpec = {}): PlannedGrant {
@@ -104,11 +106,12 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     mapping,
     at: AT,
   };
+  const bar = spec.doorbells ? 0 : 2;
   const rule: ExportRule = {
     name,
     qualifiedName: `demo/${name}`,
     device: { value: "ssd", at: AT },
-    bar: { value: 2, at: AT },
+    bar: { value: bar, at: AT },
     slices: [{ offset: 0x1000n, length: 0x2000n, at: AT }],
     importers: [{ value: "engine", at: AT }],
     access: "read-write",
@@ -117,7 +120,9 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     ...(spec.expiresMs === undefined ? {} : { expiresMs: spec.expiresMs }),
     collateral: "device",
     allowProtected: [],
-    ...(spec.memory === undefined ? {} : { region: { value: "nvme.cmb", at: AT } }),
+    ...(spec.memory === undefined || spec.doorbells
+      ? {}
+      : { region: { value: "nvme.cmb", at: AT } }),
     at: AT,
   };
   return {
@@ -144,7 +149,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
       ...(spec.memory === undefined ? {} : { controllerMemory: spec.memory }),
     },
     iommuGroup: Number.parseInt(address.slice(5, 7), 16),
-    bar: 2,
+    bar,
     ranges: [{ offset: 0x1000n, length: 0x2000n }],
     revocation: ["release", "close"],
   };
