@@ -17,12 +17,16 @@ const CAP = 0x00;
 const CMBLOC = 0x38;
 const CMBSZ = 0x3c;
 const CMBMSC = 0x50;
+const CMBSTS = 0x58;
 const PMRCAP = 0xe00;
 const PMRCTL = 0xe04;
 const CAP_PMRS = 1n << 56n;
 const CAP_CMBS = 1n << 57n;
 const CRE = 1;
+const CMSE = 2;
 const ENABLED = 3;
+/** Of CMBSTS. */
+const CBAI = 1;
 const UNITS = 7;
 /** What an access can be of: a register of 32 bits, or half of one of 64. */
 const REGISTER_BYTES = 4;
@@ -36,6 +40,7 @@ export class SimNvmeRegisters {
   readonly #bytes = new Uint8Array(BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
   #silent = false;
+  #refusesBase = false;
   readonly #place: { readonly location: number; readonly size: number };
 
   /** @param memories of the controller, before anybody writes to it */
@@ -57,6 +62,11 @@ export class SimNvmeRegisters {
     this.#silent = silent;
   }
 
+  /** Takes no base address from here on: CMBSTS.CBAI. */
+  refuseBase(): void {
+    this.#refusesBase = true;
+  }
+
   /** The lower half of CMBMSC. */
   get control(): number {
     return this.#view.getUint32(CMBMSC, true);
@@ -64,7 +74,9 @@ export class SimNvmeRegisters {
 
   set control(value: number) {
     const shown = (value & CRE) !== 0 && this.#view.getBigUint64(CAP, true) >= CAP_CMBS;
+    const refused = this.#refusesBase && (value & CMSE) !== 0;
     this.#view.setUint32(CMBMSC, value, true);
+    this.#view.setUint32(CMBSTS, refused ? CBAI : 0, true);
     this.#view.setUint32(CMBLOC, shown ? this.#place.location : 0, true);
     this.#view.setUint32(CMBSZ, shown ? this.#place.size : 0, true);
   }

@@ -57,6 +57,31 @@ Deno.test("a buffer that was planned to be enabled is, before anything is export
   assert.equal(registers(made).control, Number(BAR) + 3, "left to the reset at the close");
 });
 
+Deno.test("a buffer that is not at its BAR's start is enabled at its own address", async () => {
+  const inside = { offset: 0x10_0000n, size: 0x10_0000n };
+  const base = BAR + inside.offset;
+  const made = scene({ ...TO_ENABLE, ...inside, base }, {
+    state: "disabled",
+    ...PLACE,
+    ...inside,
+  });
+  await made.start();
+  assert.equal(registers(made).control, Number(base) + 3);
+  assert.equal(times(made, "memory-enabled"), 1);
+  assert.equal((await made.finish()).trouble, false);
+});
+
+Deno.test("a buffer whose address the controller does not accept is not exported", async () => {
+  const made = scene(TO_ENABLE);
+  registers(made).refuseBase();
+  await assert.rejects(made.guardian.open(), {
+    name: "RefusedError",
+    message: /does not accept the address 0xfc000000 \(CMBSTS\.CBAI\)/,
+  });
+  assert.equal(times(made, "exported"), 0);
+  assert.equal(made.ownFds, 0);
+});
+
 const DRIFTS: readonly (readonly [what: string, PlannedMemory, ControllerMemory, why: RegExp])[] = [
   ["not enabled any more", ENABLED, { state: "disabled", ...PLACE }, /enableCmb: true/],
   ["enabled by somebody else", TO_ENABLE, { state: "enabled", ...PLACE }, /is enabled, BAR 2/],
@@ -117,6 +142,34 @@ Deno.test("what nobody may enable again ends with the reset that takes it back",
   assert.equal(begun?.cause?.source, "registers");
   assert.equal(made.buffer().revoked, true);
   assert.equal((await made.finish()).trouble, false);
+});
+
+Deno.test("a controller that is held is not asked: what is kept comes back after it", async () => {
+  const made = two(TO_ENABLE);
+  await made.start();
+  const outcome = await made.guardian.reset(SSD, "function", "test");
+  assert.equal(times(made, "device-held"), 1);
+  assert.deepEqual([outcome?.ended, outcome?.restored], [1, 1]);
+  const ends = made.events.filter(({ type }) => type === "ended").map(({ export: of }) => of);
+  assert.deepEqual(ends.toSorted(), ["demo/gone", "demo/kept"]);
+  const revoking = made.events.find((event) =>
+    event.type === "revoking" && event.export === "demo/kept"
+  );
+  assert.equal(revoking?.cause?.source, "collateral", "and not by its registers");
+  await made.finish();
+});
+
+Deno.test("a controller that decodes nothing is not asked", async () => {
+  const made = scene(ENABLED);
+  await made.start();
+  registers(made).silence(true);
+  made.kernel.functionAt(SSD).writeCommandOutside(0);
+  await made.clock.advance(20_000);
+  assert.equal(times(made, "observed"), 1);
+  assert.equal(times(made, "revoking"), 0);
+  registers(made).silence(false);
+  made.kernel.functionAt(SSD).writeCommandOutside(2);
+  await made.finish();
 });
 
 Deno.test("a reset that others make past VFIO is followed too", async () => {
