@@ -5,9 +5,9 @@
  *
  * @module
  */
-import { combinations } from "./diff_combinations.ts";
+import { combinations, type Loosest } from "./diff_combinations.ts";
 import { type Level, LEVELS, levelsOf, partsOf } from "./diff_levels.ts";
-import { type Interval, normalized, subtract } from "./interval.ts";
+import { type Interval, normalized, overlapping, subtract } from "./interval.ts";
 import type { DeviceRule, ExportRule } from "./model.ts";
 
 /** What can be looser or tighter, in the order in which it is told. */
@@ -180,21 +180,16 @@ function changesOf(
   is: readonly Offer[],
   kept: readonly Interval[],
 ): readonly TermChange[] {
-  const single = TERMS.flatMap((term) => compareTerm(term, was, is, kept));
   return [
-    ...single,
-    ...combinations(LOOSER, was, is, without(kept, single, "widened")).map((
-      { one, others, bytes },
-    ) => ({
+    ...TERMS.flatMap((term) => compareTerm(term, was, is, kept)),
+    ...combinations(LOOSER, was, is, loosestTerms(kept, was)).map(({ one, others, bytes }) => ({
       kind: "widened" as const,
       term: "combination" as const,
       old: others,
       new: one,
       bytes,
     })),
-    ...combinations(LOOSER, is, was, without(kept, single, "narrowed")).map((
-      { one, others, bytes },
-    ) => ({
+    ...combinations(LOOSER, is, was, loosestTerms(kept, is)).map(({ one, others, bytes }) => ({
       kind: "narrowed" as const,
       term: "combination" as const,
       old: one,
@@ -204,22 +199,35 @@ function changesOf(
   ];
 }
 
-function without(
-  bytes: readonly Interval[],
-  changes: readonly TermChange[],
-  kind: TermChange["kind"],
-): readonly Interval[] {
-  const told = changes.filter((change) => change.kind === kind && !NEUTRAL.has(change.term));
-  return subtract(bytes, normalized(told.flatMap(({ bytes }) => bytes)));
+/** The bytes with the loosest that offers say of each term. */
+function loosestTerms(
+  kept: readonly Interval[],
+  offers: readonly Offer[],
+): readonly Loosest<Term>[] {
+  const none: readonly Loosest<Term>[] = kept.map(({ start, end }) => ({ start, end, ranks: {} }));
+  return LOOSER.reduce(
+    (list, term) =>
+      overlapping(list, loosestOf(term, offers)).map((
+        { start, end, a: { ranks }, b: { said } },
+      ) => ({
+        start,
+        end,
+        ranks: { ...ranks, [term]: said.rank },
+      })),
+    none,
+  );
 }
 
-/** What is told of less is not told again, and neutral terms once. */
+/** The same of the same bytes that is told of less is not told again, and neutral terms once. */
 function withoutTold(
   changes: readonly TermChange[],
   told: readonly TermChange[],
 ): readonly TermChange[] {
   return changes.flatMap((change) => {
-    const same = told.filter(({ kind, term }) => kind === change.kind && term === change.term);
+    const same = told.filter((each) =>
+      each.kind === change.kind && each.term === change.term &&
+      (NEUTRAL.has(each.term) || (each.old === change.old && each.new === change.new))
+    );
     const bytes = subtract(change.bytes, normalized(same.flatMap(({ bytes }) => bytes)));
     return bytes.length === 0 ? [] : [{ ...change, bytes }];
   });
@@ -231,12 +239,12 @@ function compareTerm(
   now: readonly Offer[],
   kept: readonly Interval[],
 ): readonly TermChange[] {
-  const was = overlaps(kept, loosestOf(term, old)).map(({ start, end, b: { said } }) => ({
+  const was = overlapping(kept, loosestOf(term, old)).map(({ start, end, b: { said } }) => ({
     start,
     end,
     said,
   }));
-  const changes = overlaps(was, loosestOf(term, now))
+  const changes = overlapping(was, loosestOf(term, now))
     .filter(({ a, b }) => a.said.rank !== b.said.rank);
   const alike = Map.groupBy(changes, ({ a, b }) => `${a.said.rank} ${b.said.rank}`);
   return [...alike.values()].flatMap((bytes): TermChange[] => {
@@ -257,27 +265,4 @@ function compareTerm(
 function looserFirst(a: number, b: number): number {
   if (a === b) return 0;
   return a > b ? -1 : 1;
-}
-
-interface Overlap<A, B> extends Interval {
-  readonly a: A;
-  readonly b: B;
-}
-
-/** In one walk over both lists, each of which is in order and does not overlap itself. */
-function overlaps<A extends Interval, B extends Interval>(
-  first: readonly A[],
-  second: readonly B[],
-): readonly Overlap<A, B>[] {
-  const found: Overlap<A, B>[] = [];
-  let [i, j] = [0, 0];
-  for (;;) {
-    const [a, b] = [first[i], second[j]];
-    if (a === undefined || b === undefined) return found;
-    const start = a.start > b.start ? a.start : b.start;
-    const end = a.end < b.end ? a.end : b.end;
-    if (start < end) found.push({ start, end, a, b });
-    if (a.end < b.end) i++;
-    else j++;
-  }
 }

@@ -298,3 +298,33 @@ export function subtract(
 export function intersect(a: readonly Interval[], b: readonly Interval[]): readonly Interval[] {
   return subtract(a, subtract(a, b));
 }
+
+/** What two intervals share. */
+export interface Overlap<A, B> extends Interval {
+  readonly a: A;
+  readonly b: B;
+}
+
+/**
+ * What intervals of two lists share, in one walk over both.
+ *
+ * @param first in order, none overlapping another
+ * @param second in order, none overlapping another
+ * @returns in order
+ */
+export function overlapping<A extends Interval, B extends Interval>(
+  first: readonly A[],
+  second: readonly B[],
+): readonly Overlap<A, B>[] {
+  const found: Overlap<A, B>[] = [];
+  let [i, j] = [0, 0];
+  for (;;) {
+    const [a, b] = [first[i], second[j]];
+    if (a === undefined || b === undefined) return found;
+    const start = a.start > b.start ? a.start : b.start;
+    const end = a.end < b.end ? a.end : b.end;
+    if (start < end) found.push({ start, end, a, b });
+    if (a.end < b.end) i++;
+    else j++;
+  }
+}

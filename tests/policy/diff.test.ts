@@ -177,7 +177,7 @@ function terms(before: string, after: string): readonly string[] {
   return diffTerms(old, now).map((each) =>
     `${each.kind} ${each.term} ${each.old} ${each.new} ${
       each.bytes.map(({ start, end }) => `${start}-${end}`).join()
-    }`
+    }${each.level === undefined ? "" : ` to ${each.level}`}`
   );
 }
 
@@ -314,6 +314,77 @@ Deno.test("diffPolicies() and diffTerms() agree with asking for each byte what i
   );
 });
 
+/** Terms of rules as ranks, with the words in which they are told. */
+const ASKED_TERMS = {
+  expires: ({ hours }: AnyRule) =>
+    hours === 0 ? [Infinity, "never"] as const : [hours, `${hours * 3_600_000} ms`] as const,
+  grace: ({ grace }: AnyRule) => [grace, `${grace * 1000} ms`] as const,
+  onReset: ({ restore }: AnyRule) => restore ? [1, "restore"] as const : [0, "revoke"] as const,
+};
+const RANKS = Object.values(ASKED_TERMS).map((term) => (rule: AnyRule) => term(rule)[0]);
+
+/** What two sets of rules say differently of a page for one question, as {@linkcode diffTerms} tells it. */
+function sayings(old: readonly AnyRule[], now: readonly AnyRule[]): readonly string[] {
+  if (old.length === 0 || now.length === 0) return [];
+  const loosest = (rules: readonly AnyRule[], term: (rule: AnyRule) => readonly [number, string]) =>
+    rules.map(term).reduce((a, b) => b[0] > a[0] ? b : a);
+  const single = Object.entries(ASKED_TERMS).flatMap(([name, term]) => {
+    const [[was, said], [is, says]] = [loosest(old, term), loosest(now, term)];
+    return was === is ? [] : [`${is > was ? "widened" : "narrowed"} ${name} ${said} ${says}`];
+  });
+  return [
+    ...single,
+    ...(isAtOnce(old, now) ? ["widened combination"] : []),
+    ...(isAtOnce(now, old) ? ["narrowed combination"] : []),
+  ];
+}
+
+/** Whether one rule gives at once what others gave one by one, whatever it gives beyond all of them. */
+function isAtOnce(old: readonly AnyRule[], now: readonly AnyRule[]): boolean {
+  const most = RANKS.map((rank) => Math.max(...old.map(rank)));
+  return now.some((rule) => {
+    const wanted = RANKS.map((rank, at) => Math.min(rank(rule), most[at] ?? 0));
+    return !old.some((other) => RANKS.every((rank, at) => rank(other) >= (wanted[at] ?? 0)));
+  });
+}
+
+Deno.test("diffTerms() tells of each byte at each level which term it has instead of which", () => {
+  const levelOf = ({ write, table }: typeof ASKED[number]) =>
+    [write ? "write" : [], table ? "msix-table" : []].flat().join("+") || "read";
+  const isPart = (part: string, level: string) =>
+    part === "read" || part.split("+").every((right) => level.split("+").includes(right));
+  fc.assert(
+    fc.property(anyRules, anyRules, (before, after) => {
+      const told = diffTerms(setOf(before), setOf(after)).map((change) => {
+        const { kind, term, level = "read", bytes } = change;
+        const values = term === "combination" ? "" : ` ${change.old} ${change.new}`;
+        return {
+          level,
+          saying: `${kind} ${term}${values}`,
+          pages: pagesOf([{ kind, bytes }], [kind]),
+        };
+      });
+      for (const page of PAGES) {
+        const here = told.filter(({ pages }) => pages.includes(page));
+        for (const asked of ASKED) {
+          const level = levelOf(asked);
+          const [old, now] = [before, after].map((rules) =>
+            onPage(rules, page).filter(({ write, table }) =>
+              (write || !asked.write) && (table || !asked.table)
+            )
+          );
+          const wanted = new Set(sayings(old ?? [], now ?? []));
+          const own = here.filter((each) => each.level === level).map(({ saying }) => saying);
+          assert.deepEqual(own.filter((saying) => !wanted.has(saying)), [], "is so");
+          const less = here.filter((each) => isPart(each.level, level)).map(({ saying }) => saying);
+          assert.deepEqual([...wanted].filter((saying) => !less.includes(saying)), [], "is told");
+        }
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
 Deno.test("diffTerms() tells what is held longer with a right, and what was said by two rules before", () => {
   const rule = (name: string, terms: string) =>
     `  - { name: ${name}, device: ssd, bar: 2, slices: [{ offset: 0, length: 4KiB }], importers: [engine], shared: true, collateral: device, ${terms} }\n`;
@@ -322,7 +393,7 @@ Deno.test("diffTerms() tells what is held longer with a right, and what was said
     rules.map((terms, at) => rule(`r${at}`, terms)).join("");
   assert.deepEqual(
     terms(policy("access: read-only", "expires: 1h"), policy("access: read-only", "grace: 2s")),
-    ["widened expires 3600000 ms never 0-4096"],
+    ["widened expires 3600000 ms never 0-4096 to write"],
   );
   assert.deepEqual(
     terms(
@@ -331,6 +402,26 @@ Deno.test("diffTerms() tells what is held longer with a right, and what was said
     ),
     [
       "widened combination (expires 3600000 ms, onReset restore) or (expires never, onReset revoke) (expires never, onReset restore) 0-4096",
+    ],
+  );
+  assert.deepEqual(
+    terms(
+      policy("access: read-only, expires: 23h", "access: read-write, expires: 1s"),
+      policy("access: read-only, expires: 24h", "access: read-write, expires: 23h"),
+    ),
+    [
+      "widened expires 82800000 ms 86400000 ms 0-4096",
+      "widened expires 1000 ms 82800000 ms 0-4096 to write",
+    ],
+  );
+  assert.deepEqual(
+    terms(
+      policy("expires: 1h, onReset: restore, grace: 1s", "onReset: revoke, grace: 1s"),
+      policy("onReset: restore, grace: 1001ms"),
+    ),
+    [
+      "widened grace 1000 ms 1001 ms 0-4096",
+      "widened combination (expires 3600000 ms, grace 1000 ms, onReset restore) or (expires never, grace 1000 ms, onReset revoke) (expires never, grace 1001 ms, onReset restore) 0-4096",
     ],
   );
   const table = "allowProtected: [{ range: msix-table, reason: x }]";
