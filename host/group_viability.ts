@@ -72,10 +72,14 @@ export class IommuGroups {
   constructor(host: HostSnapshot) {
     const mayHold = host.functions.filter((entry) => holds(entry) !== false);
     const grouped = mayHold.filter((entry) => !isUnread(entry, "iommuGroup"));
-    this.#anywhere = addressesOf(mayHold.filter((entry) => isUnread(entry, "iommuGroup")));
+    const leftOut = (host.leftOut ?? []).filter(({ iommuGroupIs: group }) => group === undefined);
+    this.#anywhere = addressesOf([
+      ...mayHold.filter((entry) => isUnread(entry, "iommuGroup")),
+      ...leftOut.filter(({ iommuGroup }) => iommuGroup === undefined),
+    ]);
     const unsure = [
       ...grouped.filter((entry) => holds(entry) === undefined),
-      ...host.leftOut ?? [],
+      ...leftOut.filter(({ iommuGroup }) => iommuGroup !== undefined),
     ];
     this.#unknown = new Map(
       [...Map.groupBy(unsure, ({ iommuGroup }) => iommuGroup)]

@@ -93,7 +93,11 @@ function behindFunctions(
     rdma: rdma?.map(namedJson),
     drm: drm?.map(namedJson),
     nvme: nvme?.map(namedJson),
-    leftOut: leftOut?.map(({ address, iommuGroup }) => ({ address, iommuGroup })),
+    leftOut: leftOut?.map(({ address, iommuGroup, iommuGroupIs }) => ({
+      address,
+      iommuGroup,
+      iommuGroupIs,
+    })),
     unreadable: unreadable?.map(unreadableJson),
   };
 }

@@ -117,12 +117,22 @@ function leftOutOf(
   }
   for (const { address } of reader.skipped) {
     if (!isPciAddress(address) || found.has(address)) continue;
-    // Why it cannot be read has been told already, if it cannot.
-    const link = new FieldReader(host.files).linkName(`${PCI_DEVICES}/${address}/iommu_group`);
-    const iommuGroup = link === undefined ? undefined : groupNumber(link);
-    found.set(address, { address, ...(iommuGroup === undefined ? {} : { iommuGroup }) });
+    found.set(address, { address, ...groupOfLeftOut(host.files, address) });
   }
   return [...found.values()].sort((a, b) => comparePciAddresses(a.address, b.address));
+}
+
+/** A function without a link has no group, or is gone. Of one that cannot be read nobody knows. */
+function groupOfLeftOut(files: Files, address: string): Omit<LeftOutFunction, "address"> {
+  // Why it cannot be read has been told already, if it cannot.
+  const fields = new FieldReader(files);
+  const link = fields.linkName(`${PCI_DEVICES}/${address}/iommu_group`);
+  if (link === undefined) {
+    const isThere = fields.findings.length > 0 || fields.unreadable.length > 0;
+    return isThere ? {} : { iommuGroupIs: "none" };
+  }
+  const iommuGroup = groupNumber(link);
+  return iommuGroup === undefined ? {} : { iommuGroup };
 }
 
 /**

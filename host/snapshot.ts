@@ -139,8 +139,10 @@ export interface SnapshotFunction {
 /** A function of the host of which a snapshot has nothing, or not that it is in a certain group. */
 export interface LeftOutFunction {
   readonly address: string;
-  /** The group that it is in; absent: in none, or it is not known. */
+  /** The group that it is in; absent: it is not known, unless it is in none. */
   readonly iommuGroup?: number;
+  /** It is known to be in none. */
+  readonly iommuGroupIs?: "none";
 }
 
 /** The first processor, as an x86 kernel names it; nothing of it where the kernel is not for x86. */

@@ -99,6 +99,8 @@ const DEVICE_NAME: TextRule = {
 const MODE: TextRule = { pattern: /^[0-7]{4}$/, expected: 'four octal digits ("0600")' };
 const SWITCHES = ["y", "m", "n"] as const;
 const SWITCH = wordRule(SWITCHES);
+const NO_GROUP = ["none"] as const;
+const NO_GROUP_WORD = wordRule(NO_GROUP);
 
 /** Beyond every BAR: one past the last address. */
 const ADDRESS_END = 1n << 64n;
@@ -145,6 +147,7 @@ const NAMED_FIELDS: ReadonlyMap<string, Field> = new Map([
 const LEFT_OUT_FIELDS: ReadonlyMap<string, Field> = new Map([
   required("address", (values) => values.text(ADDRESS)),
   optional("iommuGroup", (values) => values.integer(0, MAX_INT)),
+  optional("iommuGroupIs", (values) => values.word(NO_GROUP, NO_GROUP_WORD)),
 ]);
 
 const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([

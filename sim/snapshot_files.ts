@@ -136,7 +136,7 @@ export class SnapshotFiles implements Files {
   }
 
   /** There, and without the files that every function has: as little can be read of it as there was. */
-  #addLeftOut({ address, iommuGroup }: LeftOutFunction): void {
+  #addLeftOut({ address, iommuGroup, iommuGroupIs }: LeftOutFunction): void {
     const known = this.#entries.get(`${PCI}/devices/${address}`);
     const bus = address.slice(0, address.lastIndexOf(":"));
     const folder = known !== undefined && "link" in known
@@ -144,7 +144,11 @@ export class SnapshotFiles implements Files {
       : `/sys/devices/pci${bus}/${address}`;
     this.#folder(folder);
     if (known === undefined) this.#link(`${PCI}/devices/${address}`, folder);
-    if (iommuGroup === undefined) return;
+    if (iommuGroup === undefined) {
+      const isUnknown = known === undefined && iommuGroupIs === undefined;
+      if (isUnknown) this.#link(`${folder}/iommu_group`, "/sys/kernel/iommu_groups/unknown");
+      return;
+    }
     const group = `/sys/kernel/iommu_groups/${iommuGroup}`;
     this.#link(`${group}/devices/${address}`, folder);
     if (known === undefined) this.#link(`${folder}/iommu_group`, group);

@@ -1,7 +1,7 @@
 /** Which drivers keep VFIO from owning an IOMMU group. */
 import assert from "node:assert/strict";
 import { IommuGroups, isVfioDriver, isViable } from "../../host/group_viability.ts";
-import type { SnapshotFunction } from "../../host/snapshot.ts";
+import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import { functionOf, hostOf, type Spec } from "./topology/support.ts";
 
 const SSD: Spec = { address: "0000:03:00.0", parent: "pci0000:00", driver: "vfio-pci", group: 7 };
@@ -94,4 +94,18 @@ Deno.test("what could not be read of a group, of a driver, or of which group it 
   );
   assert.deepEqual(judgedWith(unread(ssd, "iommuGroup")), [undefined, undefined, [SSD.address]]);
   assert.deepEqual(judgedWith(unread(ssd, "driver")), [7, true, []], "of itself it is told apart");
+});
+
+Deno.test("a function that was left out may be in any group, unless it is known to be in none", () => {
+  const [gone, bare, member] = ["0000:09:00.0", "0000:0a:00.0", "0000:0b:00.0"] as const;
+  const judgedWithout = (...leftOut: NonNullable<HostSnapshot["leftOut"]>) => {
+    const found = new IommuGroups({ ...hostOf([SSD]), leftOut }).viability(functionOf(SSD));
+    return found && [isViable(found), found.unknown];
+  };
+  assert.deepEqual(judgedWithout(), [true, []]);
+  assert.deepEqual(judgedWithout({ address: gone }), [undefined, [gone]]);
+  assert.deepEqual(judgedWithout({ address: bare, iommuGroupIs: "none" }), [true, []]);
+  assert.deepEqual(judgedWithout({ address: member, iommuGroup: 8 }), [true, []]);
+  const all = [{ address: gone }, { address: member, iommuGroup: 7 }];
+  assert.deepEqual(judgedWithout(...all), [undefined, [member, gone]]);
 });

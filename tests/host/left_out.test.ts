@@ -114,6 +114,27 @@ Deno.test("a wanted function that cannot be read does not keep the others' group
   assert.deepEqual(spoilt.snapshot.leftOut?.map(({ address }) => address), [OTHER]);
 });
 
+Deno.test("of a function that could not be read it is told whether its group is not known, or none", async () => {
+  const spoilt = { [`/sys/devices/${BUS}/${OTHER}/resource`]: "garbage\n" };
+  const link = `/sys/devices/${BUS}/${OTHER}/iommu_group`;
+  const leftOut = async (more: Readonly<Record<string, Content>>) =>
+    (await taken({ ...spoilt, ...more })).snapshot.leftOut;
+  assert.deepEqual(await leftOut({}), [{ address: OTHER, iommuGroup: 2 }]);
+  const senseless = { [link]: { link: "../../nonsense" } };
+  assert.deepEqual(await leftOut(senseless), [{ address: OTHER }]);
+  assert.deepEqual(await leftOut({ [link]: "no link\n" }), [{ address: OTHER }]);
+  const { [link]: _, ...bare } = SOUND;
+  assert.ok(_ !== undefined);
+  const root = await Deno.makeTempDir({ prefix: "bargate-left-out-" });
+  try {
+    writeTree(root, { ...bare, ...spoilt });
+    const { snapshot } = readSnapshot(new LinuxFiles(root), KERNEL);
+    assert.deepEqual(snapshot.leftOut, [{ address: OTHER, iommuGroupIs: "none" }]);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+});
+
 Deno.test("a function that was not asked for is not left out", async () => {
   const { snapshot } = await taken({}, (address) => address === OTHER);
   assert.equal(snapshot.leftOut, undefined);
@@ -159,6 +180,17 @@ Deno.test("a simulated host lacks what the snapshot lacks, and verbs are told so
   assert.deepEqual(facts?.diagnostics.map(({ code, severity }) => [code, severity]), [
     ["BG2045", "warning"],
   ]);
+});
+
+Deno.test("a simulated host knows as much of the groups of what it lacks as the snapshot", async () => {
+  const { snapshot } = await taken({});
+  const leftOut = [
+    { address: "0000:09:00.0" },
+    { address: "0000:0a:00.0", iommuGroupIs: "none" },
+    { address: "0000:0b:00.0", iommuGroup: 1 },
+  ] as const;
+  const files = new SnapshotFiles({ ...snapshot, leftOut }, new LinuxFiles());
+  assert.deepEqual(readSnapshot(files, KERNEL).snapshot.leftOut, leftOut);
 });
 
 Deno.test("fields that make no sense are warned of by verbs that decide", async () => {

@@ -138,7 +138,11 @@ const address = fc.tuple(
   `${domain}:${bus.toString(16).padStart(2, "0")}:${device.toString(16).padStart(2, "0")}.${fn}`
 );
 
-const leftOut = fc.record({ address, iommuGroup: fc.nat(2 ** 31 - 1) }, {
+const leftOut = fc.record({
+  address,
+  iommuGroup: fc.nat(2 ** 31 - 1),
+  iommuGroupIs: fc.constant("none" as const),
+}, {
   requiredKeys: ["address"],
   noNullPrototype: true,
 });
