@@ -42,11 +42,55 @@ const TRAITS: readonly Trait[] = [
 /** So many entries are worth shelves; fewer are looked at one by one in less time. */
 const WORTH = 16;
 
-/** Matches that name the same fields: by field, by each value that they name. */
-interface Family<T> {
-  readonly traits: readonly Trait[];
-  readonly entries: readonly Entry<T>[];
-  readonly shelves: readonly ReadonlyMap<Value, readonly Entry<T>[]>[];
+/** Entries that name one value; with shelves of their own, once they have been looked for. */
+interface Shelf<T> {
+  readonly entries: Entry<T>[];
+  layer?: Layer<T>;
+}
+
+/** Entries, each on the shelves of one of its traits only: that with the rarest value. */
+class Layer<T> {
+  readonly #traits: readonly Trait[];
+  readonly #shelves = new Map<Trait, Map<Value, Shelf<T>>>();
+  /** Those that name none of the traits. */
+  readonly #others: Entry<T>[] = [];
+
+  /** @param traits those by which the entries may yet be told apart */
+  constructor(entries: readonly Entry<T>[], traits: readonly Trait[]) {
+    this.#traits = traits;
+    const counts = traits.map((trait) => [trait, countsOf(entries, trait)] as const);
+    for (const entry of entries) {
+      const trait = rarestTrait(entry, counts);
+      if (trait === undefined) this.#others.push(entry);
+      else this.#put(entry, trait);
+    }
+  }
+
+  #put(entry: Entry<T>, trait: Trait): void {
+    const shelves = this.#shelves.get(trait) ?? new Map<Value, Shelf<T>>();
+    this.#shelves.set(trait, shelves);
+    for (const value of new Set(trait.of(entry.match))) {
+      const shelf = shelves.get(value);
+      if (shelf === undefined) shelves.set(value, { entries: [entry] });
+      else shelf.entries.push(entry);
+    }
+  }
+
+  /** @param found takes all that may be wider than the match */
+  collect(match: MatchFields, found: Set<Entry<T>>): void {
+    for (const entry of this.#others) found.add(entry);
+    for (const [trait, shelves] of this.#shelves) {
+      for (const shelf of fewest(trait, shelves, match)) {
+        if (shelf.entries.length < WORTH) shelf.entries.forEach((entry) => found.add(entry));
+        else this.#layerOf(shelf, trait).collect(match, found);
+      }
+    }
+  }
+
+  #layerOf(shelf: Shelf<T>, trait: Trait): Layer<T> {
+    shelf.layer ??= new Layer(shelf.entries, this.#traits.filter((other) => other !== trait));
+    return shelf.layer;
+  }
 }
 
 /**
@@ -66,69 +110,79 @@ interface Family<T> {
  * ```
  */
 export class WiderMatches<T> {
-  readonly #families: readonly Family<T>[];
+  readonly #entries: readonly Entry<T>[];
+  readonly #layer: Layer<T> | undefined;
 
   constructor(entries: readonly Entry<T>[]) {
-    if (entries.length < WORTH) {
-      this.#families = [{ traits: [], entries, shelves: [] }];
-      return;
-    }
-    const byFields = Map.groupBy(entries, ({ match }) => fieldsOf(match).join());
-    this.#families = [...byFields.values()].map(familyOf);
+    this.#entries = entries;
+    this.#layer = entries.length < WORTH ? undefined : new Layer(entries, TRAITS);
   }
 
   /** @returns values of the matches that every function with this match has, in any order */
   impliedBy(match: MatchFields): readonly T[] {
-    return this.#families.flatMap((family) =>
-      fewest(family, match).filter((entry) => implies(match, entry.match))
-        .map(({ value }) => value)
-    );
+    return this.#nearTo(match).filter((entry) => implies(match, entry.match))
+      .map(({ value }) => value);
+  }
+
+  #nearTo(match: MatchFields): readonly Entry<T>[] {
+    if (this.#layer === undefined) return this.#entries;
+    const found = new Set<Entry<T>>();
+    this.#layer.collect(match, found);
+    return [...found];
   }
 }
 
-/** Which fields a match names, as positions of {@linkcode TRAITS}. */
-function fieldsOf(match: MatchFields): readonly number[] {
-  return TRAITS.flatMap(({ of }, index) => (of(match) ?? []).length > 0 ? [index] : []);
+/** How many entries name each value. */
+function countsOf(
+  entries: readonly Entry<unknown>[],
+  { of }: Trait,
+): ReadonlyMap<Value, number> {
+  const counts = new Map<Value, number>();
+  for (const { match } of entries) {
+    for (const value of of(match) ?? []) counts.set(value, (counts.get(value) ?? 0) + 1);
+  }
+  return counts;
 }
 
-function familyOf<T>(entries: readonly Entry<T>[]): Family<T> {
-  const [first] = entries;
-  const traits = first === undefined ? [] : fieldsOf(first.match).flatMap((at) => TRAITS[at] ?? []);
-  return { traits, entries, shelves: traits.map(({ of }) => shelve(entries, of)) };
-}
-
-function shelve<T>(
-  entries: readonly Entry<T>[],
-  of: Trait["of"],
-): ReadonlyMap<Value, readonly Entry<T>[]> {
-  const shelf = new Map<Value, Entry<T>[]>();
-  for (const entry of entries) {
-    for (const value of new Set(of(entry.match))) {
-      const known = shelf.get(value);
-      if (known === undefined) shelf.set(value, [entry]);
-      else known.push(entry);
+/**
+ * What is asked for is mostly like what there is: the rarest value is there too, and if not, a common
+ * one is.
+ *
+ * @returns absent where the entry names none of the traits
+ */
+function rarestTrait(
+  { match }: Entry<unknown>,
+  traits: readonly (readonly [Trait, ReadonlyMap<Value, number>])[],
+): Trait | undefined {
+  let best: Trait | undefined;
+  let [rarest, commonest] = [Infinity, Infinity];
+  for (const [trait, counts] of traits) {
+    let [few, many] = [Infinity, 0];
+    for (const value of trait.of(match) ?? []) {
+      const count = counts.get(value) ?? 0;
+      [few, many] = [Math.min(few, count), Math.max(many, count)];
     }
+    if (many === 0 || few > rarest || (few === rarest && many >= commonest)) continue;
+    [best, rarest, commonest] = [trait, few, many];
   }
-  return shelf;
+  return best;
 }
 
-/** A wider match has the first value of each field, or a prefix of it: the rarest leaves the fewest. */
+/** A wider match has each value of the narrow one, or a prefix of it: the rarest leaves the fewest. */
 function fewest<T>(
-  { traits, entries, shelves }: Family<T>,
+  { of, wider }: Trait,
+  shelves: ReadonlyMap<Value, Shelf<T>>,
   match: MatchFields,
-): readonly Entry<T>[] {
-  let best: readonly (readonly Entry<T>[])[] = [entries];
-  for (const [index, { of, wider }] of traits.entries()) {
-    const [first] = of(match) ?? [];
-    if (first === undefined) return [];
-    const lists = wider(first).flatMap((value) => [shelves[index]?.get(value) ?? []]);
-    if (count(lists) < count(best)) best = lists;
+): readonly Shelf<T>[] {
+  let best: readonly Shelf<T>[] = [];
+  let least = Infinity;
+  for (const value of of(match) ?? []) {
+    const found = wider(value).flatMap((each) => shelves.get(each) ?? []);
+    const count = found.reduce((sum, { entries }) => sum + entries.length, 0);
+    if (count < least) [best, least] = [found, count];
+    if (count === 0) break;
   }
-  return [...new Set(best.flat())];
-}
-
-function count(lists: readonly (readonly unknown[])[]): number {
-  return lists.reduce((sum, { length }) => sum + length, 0);
+  return best;
 }
 
 function prefixes(code: Value): readonly Value[] {

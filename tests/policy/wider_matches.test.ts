@@ -23,7 +23,7 @@ const anyMatch = fc.record({
 
 Deno.test("WiderMatches finds exactly what a look at every pair finds", () => {
   fc.assert(
-    fc.property(fc.array(anyMatch, { maxLength: 40 }), anyMatch, (matches, own) => {
+    fc.property(fc.array(anyMatch, { maxLength: 120 }), anyMatch, (matches, own) => {
       const index = new WiderMatches(matches.map((match, value) => ({ match, value })));
       const obvious = matches.flatMap((match, at) => implies(own, match) ? [at] : []);
       assert.deepEqual(index.impliedBy(own).toSorted((a, b) => a - b), obvious);
@@ -50,27 +50,76 @@ Deno.test("implies() knows that a class code has the prefixes that it begins wit
   assert.ok(!implies({}, { class: ["01"] }));
 });
 
-Deno.test("WiderMatches does not look at what another field rules out", () => {
-  const count = 3000;
-  let looks = 0;
-  const matches = Array.from({ length: count }, (_, index) => {
-    const address = [`${index}`];
-    return {
-      value: index,
-      match: {
-        id: ["1b36:0010"],
-        get address() {
-          looks += 1;
-          return address;
-        },
+type Fields = Parameters<typeof implies>[0];
+
+const COUNT = 3000;
+const FIELDS = [
+  ...["address", "serial", "subsystem", "class", "driver", "iommuGroup", "numaNode"],
+  ...["0", "1", "2", "3", "4", "5"],
+];
+
+/** Fields by the bits of a number, each with the same value everywhere. */
+function fieldsBy(bits: number): Fields {
+  const named = FIELDS.filter((_, bit) => (bits >> bit) % 2 === 1);
+  const fields = named.filter((name) => name.length > 1).map((name) => [name, ["01"]]);
+  const bars = named.flatMap((name) => name.length === 1 ? [[Number(name), [16n]] as const] : []);
+  return { ...Object.fromEntries(fields), barSizes: new Map(bars) };
+}
+
+/** Makes matches, and asks for each which are wider than what is asked for. */
+const MANY: Readonly<
+  Record<string, { readonly match: (i: number) => Fields; readonly asked?: (i: number) => Fields }>
+> = {
+  "another field rules out": {
+    match: (i) => ({ id: ["1b36:0010"], address: [`${i}`] }),
+    asked: (i) => ({ id: ["1b36:0010"], address: [`${i}`], driver: ["vfio-pci"] }),
+  },
+  "names other fields": { match: (i) => ({ ...fieldsBy(i), id: [`${i}`] }) },
+  "names other fields, of the same class": {
+    match: (i) => ({ ...fieldsBy(i), class: ["01"], id: ["1b36:0010", `${i}`] }),
+  },
+  "a second value rules out": {
+    match: (i) => ({ id: ["1b36:0010", `${i}`], subsystem: ["1b36:0010", `${i}`] }),
+  },
+  "either of two fields rules out": {
+    match: (i) => ({ id: ["1b36:0010", `${i}`], subsystem: ["1b36:0010", `${i}`] }),
+    asked: (
+      i,
+    ) => (i % 2 === 0
+      ? { id: ["1b36:0010"], subsystem: [`${i}`] }
+      : { id: [`${i}`], subsystem: ["1b36:0010"] }),
+  },
+};
+
+for (const [what, { match, asked = match }] of Object.entries(MANY)) {
+  Deno.test(`WiderMatches does not look at what ${what}`, () => {
+    let looks = 0;
+    // Whoever compares two matches, or looks where to compare, looks at an id.
+    const counted = ({ id = [], ...others }: Fields) => ({
+      ...others,
+      get id() {
+        looks += 1;
+        return id;
       },
-    };
+    });
+    const matches = Array.from({ length: COUNT }, (_, value) => ({
+      value,
+      match: counted(match(value)),
+    }));
+    const index = new WiderMatches(matches);
+    for (let at = 0; at < COUNT; at++) assert.deepEqual(index.impliedBy(counted(asked(at))), [at]);
+    assert.ok(looks <= 16 * COUNT, `${looks}`);
   });
+}
+
+Deno.test("WiderMatches finds the narrower of many fields among all sets of them", () => {
+  const sets = 1 << 10;
+  const matches = Array.from({ length: sets }, (_, value) => ({ value, match: fieldsBy(value) }));
   const index = new WiderMatches(matches);
-  looks = 0;
-  for (let at = 0; at < count; at++) {
-    const found = index.impliedBy({ id: ["1b36:0010"], address: [`${at}`], driver: ["vfio-pci"] });
-    assert.deepEqual(found, [at]);
+  for (const asked of [0, 1, 5, 0b1010101010, sets - 1]) {
+    const own = fieldsBy(asked);
+    const obvious = matches.flatMap(({ match, value }) => implies(own, match) ? [value] : []);
+    assert.deepEqual(index.impliedBy(own).toSorted((a, b) => a - b), obvious);
+    assert.equal(obvious.length, 2 ** asked.toString(2).replaceAll("0", "").length);
   }
-  assert.ok(looks <= 4 * count, `${looks}`);
 });
