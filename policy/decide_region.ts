@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { type AccessRequest, Decider } from "./decide.ts";
-import type { DenyRule, ExportRule, PolicySet } from "./model.ts";
+import type { AccessRequest } from "./decide.ts";
+import type { ExportRule, PolicySet } from "./model.ts";
 import { QUANTITY_LIMIT } from "./quantity.ts";
-import { type DenyOf, possibleDenies } from "./request_denies.ts";
+import { certainDenies, type DenyOf, possibleDenies } from "./request_denies.ts";
 
 /** Who asks for which region. Names are those of the policy. */
 export interface RegionRequest
@@ -19,8 +19,8 @@ export interface RegionRequest
 /** A rule that allows the region, and what may yet forbid it. */
 export interface RegionRule {
   readonly rule: ExportRule;
-  /** A deny of a part of the BAR: whether it hits the region is seen on the host. */
-  readonly unless?: { readonly policy: string; readonly rule: DenyRule };
+  /** Denies of parts of the BAR: whether one hits the region is seen on the host. */
+  readonly unless: readonly DenyOf[];
   /** Denies of devices that may be the same function by another match. */
   readonly perhaps: readonly DenyOf[];
 }
@@ -61,14 +61,14 @@ export function decideRegion(set: PolicySet, request: RegionRequest): readonly R
     (access === "read-only" || rule.access === "read-write") &&
     (rule.region?.value === region || isWhole(rule))
   );
-  const decider = new Decider(set);
   return allowing.map((rule) => {
     const within = { policy, importer, device, access, bar: rule.bar.value };
     const anywhere = { ...within, offset: 0n, length: QUANTITY_LIMIT };
-    const decision = decider.decide(anywhere);
-    const perhaps = possibleDenies(set, anywhere);
-    if (decision.outcome !== "denied") return { rule, perhaps };
-    return { rule, perhaps, unless: { policy: decision.policy, rule: decision.rule } };
+    return {
+      rule,
+      unless: certainDenies(set, anywhere),
+      perhaps: possibleDenies(set, anywhere),
+    };
   });
 }
 

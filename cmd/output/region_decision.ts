@@ -4,9 +4,13 @@
  * @module
  */
 import type { RegionRequest, RegionRule } from "../../policy/decide_region.ts";
+import type { DenyOf } from "../../policy/request_denies.ts";
 import { jsonDeny, placeLines, unlessLines } from "./decision.ts";
 import { jsonText } from "./json_text.ts";
 import { visible } from "./visible.ts";
+
+/** Denies told to people; a program gets all. */
+const MOST_DENIES = 8;
 
 /**
  * @param rules that allow it
@@ -19,9 +23,7 @@ export function jsonRegion(rules: readonly RegionRule[]): string {
       name: rule.qualifiedName,
       bar: rule.bar.value,
       at: rule.at,
-      ...(unless === undefined
-        ? {}
-        : { unless: { policy: unless.policy, reason: unless.rule.reason, at: unless.rule.at } }),
+      unless: unless.map(jsonDeny),
       perhaps: perhaps.map(jsonDeny),
     })),
   };
@@ -47,11 +49,23 @@ export function humanRegion(
       `allowed by ${rule.qualifiedName}, wherever in BAR ${rule.bar.value} the host has it (bargate plan --probe)`,
     ),
     ...placeLines(rule.at, textOf),
-    ...(unless === undefined ? [] : [
-      visible(`unless it touches what is denied by ${unless.policy}: ${unless.rule.reason}`),
-      ...placeLines(unless.rule.at, textOf),
-    ]),
+    ...touchLines(unless, textOf),
     ...perhaps.flatMap((deny) => unlessLines(deny, textOf)),
   ]);
   return `${lines.join("\n")}\n`;
+}
+
+/** Denies that the region could touch. */
+function touchLines(
+  denies: readonly DenyOf[],
+  textOf: (file: string) => string | undefined,
+): readonly string[] {
+  const more = denies.length - MOST_DENIES;
+  return [
+    ...denies.slice(0, MOST_DENIES).flatMap(({ policy, rule }) => [
+      visible(`unless it touches what is denied by ${policy}: ${rule.reason}`),
+      ...placeLines(rule.at, textOf),
+    ]),
+    ...(more > 0 ? [`and ${more} more denies of parts of the BAR (--format=json names all)`] : []),
+  ];
 }

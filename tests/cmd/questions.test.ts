@@ -144,11 +144,12 @@ Deno.test("explain: whose a region may be is told, wherever the host has it", as
   assert.match(allowed.stdout, /^allowed by memory\/cmb, wherever in BAR 2 .*\n {2}--> -:11:13\n/);
   assert.match(allowed.stdout, /^unless it touches what is denied by memory: queues$/m);
   const json = JSON.parse((await ask("engine", "--format", "json")).stdout);
-  assert.deepEqual([json.decision, json.rules[0].name, json.rules[0].unless.reason], [
+  assert.deepEqual([json.decision, json.rules[0].name, json.rules[0].unless], [
     "allowed",
     "memory/cmb",
-    "queues",
+    [{ policy: "memory", device: "ssd", reason: "queues", at: json.rules[0].unless[0].at }],
   ]);
+  assert.equal(json.rules[0].unless[0].at.line, 14);
   for (const other of [await ask("engine", "--bar", "4"), await ask("reader")]) {
     assert.equal(other.status, ExitStatus.denied);
     assert.match(other.stdout, /^denied: no rule exports nvme\.cmb of ssd to /);
@@ -157,6 +158,25 @@ Deno.test("explain: whose a region may be is told, wherever the host has it", as
   for (const wrong of [await ask("nobody"), await ask("engine", "--length", "4KiB")]) {
     assert.equal(wrong.status, ExitStatus.usage);
   }
+});
+
+Deno.test("explain: each deny that a region could touch is told, of very many the first", async () => {
+  const deny = (at: number, reason: string) =>
+    `  - { device: ssd, bar: 2, slices: [{ offset: ${at}MiB, length: 4KiB }], reason: ${reason} }\n`;
+  const ask = async (text: string, ...more: string[]) => {
+    const asked = ["explain", "--importer=engine", "--device=ssd", "--region=nvme.cmb"];
+    const { status, stdout } = await bargate([...asked, ...more, "-"], { stdin: text });
+    assert.equal(status, ExitStatus.done);
+    return stdout;
+  };
+  const reasons = (text: string) => [...text.matchAll(/^unless .*: (.*)$/gm)].map(([, why]) => why);
+  const others = deny(0, "first") + "  - { device: ssd, bar: 4, reason: other }\n";
+  assert.deepEqual(reasons(await ask(REGION + others)), ["queues", "first"]);
+  const many = REGION + Array.from({ length: 30 }, (_, at) => deny(at + 2, `r${at}`)).join("");
+  const told = await ask(many);
+  assert.equal(reasons(told).length, 8);
+  assert.match(told, /^and 23 more denies of parts of the BAR \(--format=json names all\)$/m);
+  assert.equal(JSON.parse(await ask(many, "--format=json")).rules[0].unless.length, 31);
 });
 
 Deno.test("explain: what cannot be asked is a usage error with a hint", async () => {
