@@ -4,10 +4,8 @@
  *
  * @module
  */
+import { isBefore, isCandidateOf, parseRelease, type Release } from "../host/kernel_release.ts";
 import { type Finding, hostFinding } from "./host_findings.ts";
-
-/** Version and patch level of a release. */
-export type Release = readonly [number, number];
 
 /** First release with `VFIO_DEVICE_FEATURE_DMA_BUF`. */
 const FIRST: Release = [6, 19];
@@ -29,38 +27,22 @@ export function kernelFindings(release: string, acceptUnwaitedRevoke: boolean): 
     return [hostFinding("BG2054", undefined, what)];
   }
   if (isBefore(version, FIRST)) {
-    return [
-      hostFinding("BG2015", undefined, `Linux ${release} has no dma-buf export of VFIO devices`),
-    ];
+    const what = isCandidateOf(version, FIRST)
+      ? `comes before ${nameOf(FIRST)}, and may have no dma-buf export of VFIO devices yet`
+      : "has no dma-buf export of VFIO devices";
+    return [hostFinding("BG2015", undefined, `Linux ${release} ${what}`)];
   }
   if (isBefore(version, WAITS) && !acceptUnwaitedRevoke) {
-    return [
-      hostFinding(
-        "BG2016",
-        undefined,
-        `Linux ${release} does not wait in a revoke until importers have unmapped`,
-      ),
-    ];
+    const what = isCandidateOf(version, WAITS)
+      ? `comes before ${
+        nameOf(WAITS)
+      }, and may not wait yet in a revoke until importers have unmapped`
+      : "does not wait in a revoke until importers have unmapped";
+    return [hostFinding("BG2016", undefined, `Linux ${release} ${what}`)];
   }
   return [];
 }
 
-/** A release candidate comes between the release before and its own: nobody knows what it has already. */
-const HALF_A_STEP = 0.5;
-
-/**
- * @param release as `uname -r` prints it
- * @returns undefined for what is no release
- */
-export function parseRelease(release: string): Release | undefined {
-  const found = /^(\d+)\.(\d+)(?:(?:\.0)?-(rc\d+))?/.exec(release);
-  if (found === null) return undefined;
-  const minor = Number(found[2]);
-  return [Number(found[1]), found[3] === undefined ? minor : minor - HALF_A_STEP];
-}
-
-/** @returns whether the one release came before the other; not if one of them is none */
-export function isBefore(a: Release | undefined, b: Release | undefined): boolean {
-  if (a === undefined || b === undefined) return false;
-  return a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]);
+function nameOf(release: Release): string {
+  return release.join(".");
 }

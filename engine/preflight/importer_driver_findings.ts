@@ -8,7 +8,7 @@ import { IMPORTER_DRIVERS, type ImporterDriver } from "../../policy/importer_dri
 import type { ImporterRule } from "../../policy/model.ts";
 import { type Finding, hostFinding } from "../host_findings.ts";
 import { functionsOfDriver, functionWords } from "../importer_functions.ts";
-import { isBefore, parseRelease } from "../kernel_version.ts";
+import { isBefore, parseRelease } from "../../host/kernel_release.ts";
 import type { PlannedGrant } from "../plan.ts";
 import type { NotChecked } from "./not_checked.ts";
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isBefore, parseRelease } from "../kernel_release.ts";
 import type { HostSnapshot } from "../snapshot.ts";
 import { listedHostBridge } from "./host_bridges.ts";
 import type { PciTree, RootFunction } from "./tree.ts";
@@ -95,7 +96,12 @@ function judgeByList(tree: PciTree, [a, b]: readonly [string, string]): HostBrid
 
 /** A release is a hint: stable ones take entries over from later ones. */
 function judgeByRelease(release: string, bridges: readonly RootFunction[]): HostBridgeVerdict {
-  const newer = bridges.filter(({ id }) => isBefore(release, entryOf(id)?.since));
+  const running = parseRelease(release);
+  const newer = bridges.filter(({ id }) => {
+    const since = entryOf(id)?.since;
+    // What is no release may be any.
+    return since !== undefined && (running === undefined || isBefore(running, since));
+  });
   const [first] = newer;
   if (first === undefined) return { permitted: true, reason: { code: "listed", bridges } };
   const since = entryOf(first.id)?.since?.join(".") ?? "";
@@ -105,15 +111,4 @@ function judgeByRelease(release: string, bridges: readonly RootFunction[]): Host
 function entryOf(id: string): ReturnType<typeof listedHostBridge> {
   const [vendor = "", device = ""] = id.split(":");
   return listedHostBridge(vendor, device);
-}
-
-/** What is on the way to a release (`7.2.0-rc1`) may not have yet what the release surely has. */
-function isBefore(release: string, since: readonly [number, number] | undefined): boolean {
-  if (since === undefined) return false;
-  const [, major, minor, candidate] = /^(\d+)\.(\d+)((?:\.0)?-rc\d)?/.exec(release) ?? [];
-  const [first, second] = [Number(major ?? 0), Number(minor ?? 0)];
-  if (first !== since[0] || second !== since[1]) {
-    return first < since[0] || (first === since[0] && second < since[1]);
-  }
-  return candidate !== undefined;
 }

@@ -289,7 +289,17 @@ Deno.test("a way that leads out of the snapshot, or round, is not known", () => 
 Deno.test("a release candidate may lack what its release has", () => {
   const accelerator = below({ ...LISTED, id: "8086:0b25" }, REDIRECT);
   const by = (release: string) => judge(accelerator, { kernel: { release } }).reason.code;
-  for (const release of ["7.1.9", "7.2.0-rc1", "7.2-rc7-custom", "7.2.0-rc1+"]) {
+  for (
+    const release of [
+      "7.1.9",
+      "7.2.0-rc1",
+      "7.2-rc7-custom",
+      "7.2.0-rc1+",
+      "7.2.0-0.rc3.27.fc45",
+      "7.2.0+rc2",
+      "odd",
+    ]
+  ) {
     assert.equal(by(release), "listed-later", release);
   }
   for (const release of ["7.2.0", "7.2.3-rc1", "7.2.0-19-generic", "7.3.0-rc1", "8.0-rc1"]) {
