@@ -116,12 +116,17 @@ class Runner {
   }
 }
 
-/** That a deny does not hold on every host is easily overlooked. */
+/**
+ * That a deny does not hold on every host is easily overlooked. Each is looked at by itself: that
+ * several hold on every host together, one on some and another on the others, is not known here.
+ */
 function unlessText(denies: readonly DenyOf[]): string {
-  const [first] = denies;
+  const [first, ...others] = denies;
   if (first === undefined) return "";
   const { policy, rule: { device, at } } = first;
-  return `; denied only on a host where it is the same function as ${policy}/${device.value} (${at.file}:${at.line}:${at.column})`;
+  const name = `${policy}/${device.value} (${at.file}:${at.line}:${at.column})`;
+  const more = others.length === 0 ? "" : `, and ${others.length} more,`;
+  return `; no single deny holds on every host: ${name}${more} denies it where its device is the same function`;
 }
 
 function compareDecision(

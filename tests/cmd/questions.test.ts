@@ -273,9 +273,34 @@ Deno.test("test: a deny that only a host can tell of denies no case, and the fai
   assert.equal(status, ExitStatus.denied);
   assert.match(
     stdout,
-    /expected denied \(received allowed\); denied only on a host where it is the same function as guard\/slot \(-:30:5\)\n/,
+    /expected denied \(received allowed\); no single deny holds on every host: guard\/slot \(-:30:5\) denies it where its device is the same function\n/,
   );
   assert.match(stdout, /\n1 passed, 1 failed/);
+});
+
+Deno.test("a deny counts by itself: what several deny together of a list is said, and not denied", async () => {
+  const stdin = POLICY.replace('id: "1b36:0010"', 'id: ["1b36:0010", "1b36:0011"]') +
+    GUARD.slice(0, GUARD.indexOf("  all:")) +
+    `  one: { match: { id: "1b36:0010" } }
+  two: { match: { id: "1b36:0011" } }
+deny:
+  - { device: one, bar: 2, reason: not of one }
+  - { device: two, bar: 2, reason: not of two }
+`;
+  const { status, stdout } = await bargate(explainArgs("engine", 2, "4KiB"), { stdin });
+  assert.equal(status, ExitStatus.done);
+  assert.match(stdout, /^allowed [^]*\nunless .* guard\/one: [^]*\nunless .* guard\/two: /);
+  const asks = CASES.slice(0, CASES.indexOf("  - name")) +
+    `  - name: nobody has the first page
+    request: { importer: engine, device: ssd, bar: 2, offset: 0, length: 4KiB }
+    expect: { decision: denied }
+`;
+  const failed = await bargate(["test", "-"], { stdin: stdin + asks });
+  assert.equal(failed.status, ExitStatus.denied);
+  assert.match(
+    failed.stdout,
+    /expected denied \(received allowed\); no single deny holds on every host: guard\/one \(-:29:5\), and 1 more, denies it where its device is the same function\n/,
+  );
 });
 
 Deno.test("test: every deny that forbids a case is covered by it, and gives its reason", async () => {
