@@ -22,10 +22,14 @@ interface Lie {
   readonly tell: (truth: Uint8Array) => Uint8Array;
 }
 
+/** Ids are read from `modalias`, where all of them stand. */
 const OTHER_ID: Lie = {
   what: "another id",
-  file: "device",
-  tell: () => new TextEncoder().encode("0x0011\n"),
+  file: "modalias",
+  tell: (truth) => {
+    const text = new TextDecoder().decode(truth);
+    return new TextEncoder().encode(text.replace(/d0{4}[0-9A-F]{4}(?=sv)/, "d00000011"));
+  },
 };
 const LARGER_BAR: Lie = { what: "a larger BAR", file: "resource", tell: twiceAsLarge };
 const WITH_SERIAL: Lie = { what: "a serial number", file: "config", tell: withSerial };
