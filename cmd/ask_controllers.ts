@@ -13,6 +13,7 @@ import type { Kernel } from "../engine/kernel.ts";
 import { probeController, type ProbeOptions } from "../engine/probe_controller.ts";
 import type { SnapshotFunction } from "../host/snapshot.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
+import type { PolicySet } from "../policy/model.ts";
 import type { Context } from "./context.ts";
 import { visible } from "./output/visible.ts";
 
@@ -24,8 +25,14 @@ export interface Answers {
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Opens controllers, asks them, and closes them. */
-export type AskControllers = (controllers: readonly ControllerToAsk[]) => Promise<Answers>;
+/**
+ * Opens controllers, asks them, and closes them; for a plan of a policy set. `refused`: nothing was
+ * opened, for what is planned is refused whatever they would answer.
+ */
+export type AskControllers = (
+  controllers: readonly ControllerToAsk[],
+  set: PolicySet,
+) => Promise<Answers | "refused">;
 
 /** How they are asked. */
 export interface AskOptions extends Pick<ProbeOptions, "vfTokenFor"> {
@@ -46,7 +53,7 @@ export function askingBy(
   { process }: Context,
   kernel: Kernel,
   { clock = systemClock, ...options }: AskOptions = {},
-): AskControllers {
+): (controllers: readonly ControllerToAsk[]) => Promise<Answers> {
   return async (controllers) => {
     const functions = new Map<string, SnapshotFunction>();
     const diagnostics: Diagnostic[] = [];

@@ -18,6 +18,7 @@ import { checkRecipient } from "../engine/recipient.ts";
 import type { VfTokenSource } from "../engine/vf_token.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import { askingBy } from "./ask_controllers.ts";
+import { askingForExport, onlyImporter } from "./ask_for_export.ts";
 import { type AskedVariable, childEnvironment, parseVariable } from "./child_environment.ts";
 import type { Context } from "./context.ts";
 import { CommandError, SIGNALLED } from "./errors.ts";
@@ -31,7 +32,7 @@ import { jsonDiagnostics } from "./output/json.ts";
 import { styleFor } from "./output/style.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
-import { holdToPlan } from "./hold_to_plan.ts";
+import { holdToPlan, readPlanToHold } from "./hold_to_plan.ts";
 import { PLAN_FLAGS, type PlanFlags, planOptions } from "./plan_flags.ts";
 import { factsOf, type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
 import { ensureRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
@@ -61,15 +62,21 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const vfTokens = await vfTokensOf(flags, host.kernel);
   const { release, pageSize } = host.kernel;
   const { files, snapshot: simulated, problems } = host;
-  const facts = simulated === undefined
-    ? factsOf({ files, release, pageSize }, undefined, askingBy(this, host.kernel, vfTokens))
-    // What its controllers would answer, the file says.
-    : factsOf({ files, release, pageSize, simulated, problems: problems ?? [] }, flags.sim);
-  const made = await preparePlan(this, facts, paths, planOptions(flags));
-  const prepared = flags.plan === undefined ? made : await holdToPlan(made, flags.plan, {
-    options: planOptions(flags),
+  const options = planOptions(flags);
+  const held = flags.plan === undefined ? undefined : await readPlanToHold(flags.plan, {
+    options,
     ...(flags.sim === undefined ? {} : { simulated: true }),
   });
+  const ask = askingForExport(askingBy(this, host.kernel, vfTokens), {
+    options,
+    ...(held === undefined ? {} : { held }),
+  });
+  const facts = simulated === undefined
+    ? factsOf({ files, release, pageSize }, undefined, ask)
+    // What its controllers would answer, the file says.
+    : factsOf({ files, release, pageSize, simulated, problems: problems ?? [] }, flags.sim);
+  const made = await preparePlan(this, facts, paths, options);
+  const prepared = held === undefined ? made : holdToPlan(made, held);
   const { plan } = prepared;
   tellDiagnostics(this, flags, prepared);
   if (plan === undefined || prepared.status !== ExitStatus.done) {
@@ -79,7 +86,7 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   refuseBorrowed(host.kernel, plan);
   const report = reportFor(this, flags.format);
   const status = await report.conclude(async () => {
-    const source = await importerSource(host, onlyImporter(plan), way, flags);
+    const source = await importerSource(host, importerOf(plan), way, flags);
     return await guard(this, host, { plan, source, flags, ...vfTokens }, report);
   });
   // A call that does not return keeps its thread, and would keep this process from ending by itself.
@@ -210,23 +217,11 @@ function shutdownSignals(
   }, () => performance.now());
 }
 
-/**
- * With several importers in the policies it must be said which one the program is: importers of two
- * policies can have one name, and be two different accounts.
- */
-function onlyImporter(plan: Plan): ImporterRule {
-  const importers = new Map(
-    plan.grants.map(({ importer, importerName }) => [importerName, importer]),
+/** The program is one importer, to whom all grants go. */
+function importerOf({ grants }: Plan): ImporterRule {
+  return onlyImporter(
+    new Map(grants.map(({ importer, importerName }) => [importerName, importer])),
   );
-  const [importer] = importers.values();
-  if (importer === undefined || importers.size > 1) {
-    const names = [...importers.keys()].join(", ");
-    throw new CommandError(
-      `Cannot tell which importer the program is: it could be ${names}; say it with --importer`,
-      ExitStatus.usage,
-    );
-  }
-  return importer;
 }
 
 /** Settles who gets the slices, and what is started with what, before anything is exported. */

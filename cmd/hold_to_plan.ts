@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Plan, PlanOptions } from "../engine/plan.ts";
+import type { PlanOptions } from "../engine/plan.ts";
 import { driftOf } from "../engine/plan_drift.ts";
 import {
   MAX_PLAN_BYTES,
@@ -28,28 +28,57 @@ const REFUSAL: HostCode = "BG2310";
 /** What is planned for now. */
 export type PlannedFor = Required<Pick<PlanPlace, "options">> & Pick<PlanPlace, "simulated">;
 
+/** A file to hold a plan against, read once. */
+export interface PlanToHold {
+  readonly file: string;
+  readonly bytes: Uint8Array;
+  readonly now: PlannedFor;
+  /** Absent: the findings say why. */
+  readonly head?: PlanHead;
+  readonly findings: readonly PlanFinding[];
+}
+
+/**
+ * Reads what a plan will be held against.
+ *
+ * @param file Plan v1
+ * @param now what the plan will be made for
+ * @throws {CommandError} usage: the file cannot be read
+ */
+export async function readPlanToHold(file: string, now: PlannedFor): Promise<PlanToHold> {
+  const bytes = await readBounded(file, "the plan", MAX_PLAN_BYTES);
+  return { file, bytes, now, ...readPlanHead(bytes) };
+}
+
+/**
+ * Whether {@linkcode holdToPlan} will refuse, whatever the host is.
+ *
+ * @param held the file
+ * @param policy digest of the policies of now
+ * @throws {CommandError} usage: it was made with other options
+ */
+export function refusesUnasked({ head, file, now }: PlanToHold, policy: string): boolean {
+  if (head === undefined) return true;
+  refuseOtherOptions(head, file, now);
+  return otherPolicies(head, policy) !== undefined;
+}
+
 /**
  * Holds a plan against a file.
  *
  * @param made the plan of now, if there is one
- * @param file Plan v1
- * @param now what it was made for
+ * @param held the file
  * @returns the same, with everything that differs told, and then with the status that it is refused with
- * @throws {CommandError} usage: the file cannot be read, or was made with other options
+ * @throws {CommandError} usage: the file was made with other options
  */
-export async function holdToPlan(
-  made: Prepared,
-  file: string,
-  now: PlannedFor,
-): Promise<Prepared> {
-  const bytes = await readBounded(file, "the plan", MAX_PLAN_BYTES);
+export function holdToPlan(made: Prepared, held: PlanToHold): Prepared {
+  const { file, bytes, now, head, findings } = held;
   const { plan } = made;
   // Of an invalid policy nothing more can be said.
   if (plan === undefined) return made;
-  const { head, findings } = readPlanHead(bytes);
   if (head === undefined) return refused(made, ExitStatus.hostNotReady, findings, file, bytes);
   refuseOtherOptions(head, file, now);
-  const other = otherPolicies(head, plan);
+  const other = otherPolicies(head, plan.policy);
   if (other !== undefined) return refused(made, ExitStatus.denied, [other], file, bytes);
   const whole = { ...plan, diagnostics: made.diagnostics };
   const drift = driftOf(bytes, planJson(whole, ioctlsOf, now));
@@ -71,15 +100,15 @@ function refused(
   };
 }
 
-function otherPolicies(head: PlanHead, plan: Plan): PlanFinding | undefined {
-  if (head.policy === plan.policy) return undefined;
+function otherPolicies(head: PlanHead, policy: string): PlanFinding | undefined {
+  if (head.policy === policy) return undefined;
   const planned = JSON.stringify(head.policy.slice(0, 80));
   return {
     code: REFUSAL,
     pointer: "/policy",
     offset: head.policyAt,
     message:
-      `Cannot export by the plan: the policies that are given (${plan.policy}) are not those that were planned (${planned})`,
+      `Cannot export by the plan: the policies that are given (${policy}) are not those that were planned (${planned})`,
   };
 }
 

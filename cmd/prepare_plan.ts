@@ -3,7 +3,11 @@
  *
  * @module
  */
-import { controllersToAsk, onlyAnswersLack } from "../engine/controllers_to_ask.ts";
+import {
+  controllersToAsk,
+  onlyAnswersLack,
+  withoutUnanswered,
+} from "../engine/controllers_to_ask.ts";
 import { makePlan, type Plan, type PlanOptions } from "../engine/plan.ts";
 import type { Files } from "../host/files.ts";
 import { leftOutDiagnostics, leftOutOfInventory } from "../engine/left_out_findings.ts";
@@ -152,7 +156,11 @@ async function plannedOn(
   if (ask === undefined || controllers.length === 0 || !onlyAnswersLack(plan.diagnostics)) {
     return { plan, diagnostics: [] };
   }
-  const { functions: answered, diagnostics } = await ask(controllers);
+  const answers = await ask(controllers, set);
+  if (answers === "refused") {
+    return { plan: { ...plan, diagnostics: withoutUnanswered(plan.diagnostics) }, diagnostics: [] };
+  }
+  const { functions: answered, diagnostics } = answers;
   const functions = host.functions.map((entry) => answered.get(entry.address) ?? entry);
   return { plan: makePlan(set, { ...host, functions }, options), diagnostics };
 }

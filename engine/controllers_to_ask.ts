@@ -83,6 +83,14 @@ export function onlyAnswersLack(diagnostics: readonly Diagnostic[]): boolean {
   return diagnostics.every(({ code, severity }) => severity !== "error" || UNANSWERED.has(code));
 }
 
+/**
+ * @param diagnostics of a plan that was made without asking
+ * @returns those that would stay if controllers had answered
+ */
+export function withoutUnanswered(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
+  return diagnostics.filter(({ code }) => !UNANSWERED.has(code));
+}
+
 /** By whatever name, and also where it cannot be judged: it is its owner's to open. */
 function borrowedFunctions(
   { policies }: PolicySet,

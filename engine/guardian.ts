@@ -83,10 +83,11 @@ export class Guardian {
   }
 
   /**
-   * Makes sure of the importer before any device is opened.
+   * Makes sure of the importer before any device is opened to be exported from. Where the plan is of a
+   * memory buffer, controllers have been opened before, to be asked (`askingForExport`).
    *
    * @param source how to come by the importer; the guardian owns it from here on
-   * @throws what the source says, and then nothing has been opened
+   * @throws what the source says, and then the guardian has opened nothing
    * @throws {InterruptedError} if {@linkcode shutdown} was called meanwhile
    */
   async meet(source: ImporterSource): Promise<void> {

@@ -61,7 +61,7 @@ export interface ImporterSource {
   /** Name of the importer in the policy. */
   readonly name: string;
   /**
-   * Makes sure that it will be the right one; before any device is opened.
+   * Makes sure that it will be the right one; before any device is opened to be exported from.
    *
    * @throws what says why not
    */
