@@ -77,12 +77,13 @@ export function whyUnjudged(entry: SnapshotFunction, match: DeviceMatch): string
   const needed = new Set(unknown.map((field) => rightFor(entry, field)));
   needed.delete(NO_RIGHT);
   const rights = [...needed].join(" and ");
-  const head = `its ${what} ${unknown.length > 1 ? "are" : "is"} not known`;
+  const many = unknown.length > 1 || unknown.includes("barSizes");
+  const head = `its ${what} ${many ? "are" : "is"} not known`;
   return unknown.includes("serial") && rightFor(entry, "serial") !== NO_RIGHT
     ? `${head}, for only ${entry.config.length} bytes of its configuration space could be read; the rest needs ${rights}`
     : needed.size === 0
     ? `${head}, for what the host says of it makes no sense`
-    : `${head}, for it could not be read; that needs ${rights}`;
+    : `${head}, for ${many ? "they" : "it"} could not be read; that needs ${rights}`;
 }
 
 const FIELD_WORDS: Readonly<Partial<Record<MatchField, string>>> = {

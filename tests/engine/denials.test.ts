@@ -99,6 +99,25 @@ Deno.test("a deny by serial number falls on a function that does not say which i
   assert.match(diagnostics[0]?.message ?? "", /its serial number is not known, .* makes no sense/);
 });
 
+Deno.test("a deny by BAR sizes falls on a function whose BARs could not be read, but for those that were", () => {
+  const bars = nvme(SSD).bars.filter(({ index }) => index < 4);
+  const unreadable = [{ field: "bars", right: "CAP_SYS_ADMIN" }];
+  const [seen, blind] = [host([nvme(SSD, { bars })]), host([nvme(SSD, { bars, unreadable })])];
+  const by = (sizes: string, on: HostSnapshot) => {
+    const made = planOf(`{ id: "1b36:0010", barSizes: { ${sizes} } }`, on);
+    return [codes(made)[0], made.grants.length];
+  };
+  assert.deepEqual(by("4: 1MiB", blind), ["BG2013 error", 0]);
+  assert.deepEqual(by("2: 16MiB, 4: 1MiB", blind), ["BG2013 error", 0]);
+  assert.deepEqual(by("4: 1MiB", seen), ["BG2050 warning", 1]);
+  assert.deepEqual(by("2: 32MiB, 4: 1MiB", blind)[1], 1, "what was read decides");
+  const { diagnostics } = planOf(`{ id: "1b36:0010", barSizes: { 4: 1MiB } }`, blind);
+  assert.match(
+    diagnostics[0]?.message ?? "",
+    /its BAR sizes are not known, for they could not be read; .* CAP_SYS_ADMIN/,
+  );
+});
+
 Deno.test("of an export, a field that could not be read is no match, and plan says which", () => {
   const unreadable = [{ field: "numaNode", right: "CAP_DAC_READ_SEARCH" }];
   const text = policy({ match: `{ id: "1b36:0010", numaNode: 0 }` });
