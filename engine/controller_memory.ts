@@ -5,7 +5,7 @@
  */
 import type { SnapshotFunction } from "../host/snapshot.ts";
 import type { HostCode } from "../policy/host_codes.ts";
-import { baseOf } from "./planned_memory.ts";
+import { baseOf, bytesInBar } from "./planned_memory.ts";
 
 /** Where it is, or why that is not known. */
 export type FoundMemory =
@@ -26,13 +26,16 @@ export type FoundMemory =
  *
  * const controllerMemoryBuffer = { state: "enabled", bar: 2, offset: 0n, size: 16n << 20n } as const;
  * const config = new Uint8Array(256);
- * const entry = { address: "0000:03:00.0", config, controllerMemory: controllerMemoryBuffer };
+ * const bars = [
+ *   { index: 2, kind: "memory64", start: 0n, size: 16n << 20n, prefetchable: true },
+ * ] as const;
+ * const entry = { address: "0000:03:00.0", config, bars, controllerMemory: controllerMemoryBuffer };
  * if (controllerMemory(entry, 2, false).is !== "known") throw new Error("wrong");
  * if (controllerMemory(entry, 4, false).is !== "unknown") throw new Error("wrong");
  * ```
  */
 export function controllerMemory(
-  entry: Pick<SnapshotFunction, "address" | "config" | "controllerMemory">,
+  entry: Pick<SnapshotFunction, "address" | "config" | "bars" | "controllerMemory">,
   bar: number,
   mayEnable: boolean,
 ): FoundMemory {
@@ -63,7 +66,12 @@ export function controllerMemory(
     const why = `its registers do not say where BAR ${bar} is on the bus`;
     return unknown("BG2029", `the memory buffer of ${address} is not enabled, and ${why}`);
   }
-  return { is: "known", offset: memory.offset, size: memory.size };
+  const size = bytesInBar(entry, memory);
+  if (memory.state === "disabled" && size !== memory.size) {
+    const why = `it would take addresses behind BAR ${bar} for its own`;
+    return unknown("BG2029", `the memory buffer of ${address} is not enabled, and ${why}`);
+  }
+  return { is: "known", offset: memory.offset, size };
 }
 
 function unknown(code: HostCode, why: string): FoundMemory {

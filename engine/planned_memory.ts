@@ -11,7 +11,7 @@ import type { DeviceRule, ExportRule } from "../policy/model.ts";
 export interface PlannedMemory extends MemoryPlace {
   /** What it said when it was asked. */
   readonly state: "disabled" | "enabled";
-  /** The policy lets Bargate enable it (`enableCmb`). */
+  /** The policy lets Bargate enable it (`enableCmb`), and its BAR holds all of it. */
   readonly mayEnable: boolean;
   /** Address on the bus of its first byte; absent: it is not known. */
   readonly base?: bigint;
@@ -37,7 +37,7 @@ export function plannedMemory(
     bar,
     offset,
     size,
-    mayEnable: enableCmb ?? false,
+    mayEnable: enableCmb === true && bytesInBar(entry, memory) === size,
     ...(base === undefined ? {} : { base }),
   };
 }
@@ -54,6 +54,19 @@ export function baseOf(
   const registers = config.slice(PCI_BASE_ADDRESSES, PCI_BASE_ADDRESSES + BASE_ADDRESSES_BYTES);
   const start = barAddress(registers, bar);
   return start === undefined ? undefined : start + offset;
+}
+
+/**
+ * @param entry a function
+ * @param place of its buffer, as its registers have it
+ * @returns how much of the buffer its BAR holds; all of it if nothing of it is in a BAR that is there
+ */
+export function bytesInBar(
+  { bars }: Pick<SnapshotFunction, "bars">,
+  { bar, offset, size }: MemoryPlace,
+): bigint {
+  const end = bars.find(({ index }) => index === bar)?.size ?? 0n;
+  return offset < end && end - offset < size ? end - offset : size;
 }
 
 /**

@@ -176,7 +176,7 @@ export const HOST_CODES = {
   ),
   BG2029: fact(
     "Controller memory buffer cannot be enabled by Bargate",
-    "`enableCmb` writes CMBMSC with the buffer's address on the bus. Where it will be the controller says only when it is opened for it, and where its BAR is stands in its configuration space; a virtual function has no such register.",
+    "`enableCmb` writes CMBMSC with the buffer's address on the bus. Where it will be the controller says only when it is opened for it, and where its BAR is stands in its configuration space; a virtual function has no such register. A buffer that is larger than its BAR is not enabled: the controller would take addresses of others for its own.",
     "plan on the host itself with --probe, or let the controller's own driver enable it",
   ),
   BG2031: fact(

@@ -112,7 +112,8 @@ Deno.test("a controller memory buffer is where the controller says, if it was as
   assert.deepEqual(plan(CMB, host()), ["BG2025"]);
   assert.deepEqual(plan(CMB, at({ state: "none" })), ["BG2027"]);
   assert.deepEqual(plan(CMB, at({ ...FIRST_MIB, bar: 4 })), ["BG2028"]);
-  assert.deepEqual(plan(CMB, at({ ...FIRST_MIB, size: 0x200_0000n })), ["BG2008"], "hostile");
+  const behind = { ...FIRST_MIB, offset: 0x100_0000n };
+  assert.deepEqual(plan(CMB, at(behind)), ["BG2008"], "hostile");
   assert.deepEqual(plan(CMB, at({ ...FIRST_MIB, offset: 0x800n })), ["BG2009"]);
   assert.deepEqual(plan(CMB, host({ class: "020000", controllerMemory: FIRST_MIB })), ["BG2024"]);
 });
@@ -127,6 +128,18 @@ Deno.test("a buffer that its controller has placed is planned, and what the open
   assert.deepEqual(memories, [memories[0], memories[0]], "it goes for the device");
   assert.ok(memories[0] !== undefined);
   assert.equal(made(BELLS, host()).plan.grants[0]?.device.controllerMemory, undefined);
+});
+
+Deno.test("a buffer that is larger than its BAR ends with it, and is not enabled by Bargate", () => {
+  const larger = { ...FIRST_MIB, offset: 0x20_0000n, size: 0x200_0000n };
+  const { grants: [grant] } = made(CMB, placed(larger), ", enableCmb: true").plan;
+  assert.deepEqual(grant?.ranges, [{ offset: 0x20_0000n, length: 0xe0_0000n }]);
+  const { size, mayEnable } = grant.device.controllerMemory ?? {};
+  assert.deepEqual([size, mayEnable], [larger.size, false], "what the open one must say");
+  const off = placed({ ...larger, state: "disabled" });
+  assert.deepEqual(plan(CMB, off, ", enableCmb: true"), ["BG2029"]);
+  const whole = { ...FIRST_MIB, state: "disabled", size: 0x100_0000n } as const;
+  assert.equal(plan(CMB, placed(whole), ", enableCmb: true").length, 1);
 });
 
 /** The same, with BAR 2 at 4 GiB and 256 MiB. */
