@@ -8,6 +8,9 @@ import { loadPolicySet } from "../../policy/load.ts";
 
 const CORPUS = new URL("../corpus/", import.meta.url);
 const [runs, seed] = [Number(Deno.args[0] ?? 1_000_000), Number(Deno.args[1] ?? Date.now())];
+if (Deno.args.length > 2 || !Number.isSafeInteger(runs) || !Number.isSafeInteger(seed)) {
+  throw new RangeError(`Cannot fuzz: give RUNS and SEED (received ${Deno.args.join(" ")})`);
+}
 /** One input may take this long, milliseconds; most take a tenth of one. */
 const SLOW_MS = 2000;
 /** What the heap may grow by from the first tenth of the runs to the end, bytes. */
