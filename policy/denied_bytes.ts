@@ -6,7 +6,8 @@
  */
 import { deviceKey } from "./device_key.ts";
 import { type Interval, normalized } from "./interval.ts";
-import { atoms, common, type MatchFields } from "./match_atoms.ts";
+import { atoms, common } from "./match_atoms.ts";
+import type { MatchFields } from "./match_implies.ts";
 import { type IndexedMatch, MatchIndex } from "./match_index.ts";
 import type { PolicySet } from "./model.ts";
 import { QUANTITY_LIMIT } from "./quantity.ts";

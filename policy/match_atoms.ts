@@ -3,20 +3,7 @@
  *
  * @module
  */
-import type { DeviceMatch } from "./model.ts";
-
-/** The fields of a match; absent and empty mean the same. */
-export type MatchFields = Partial<Omit<DeviceMatch, "at">>;
-
-const SINGLE = [
-  "id",
-  "address",
-  "subsystem",
-  "serial",
-  "driver",
-  "iommuGroup",
-  "numaNode",
-] as const;
+import { type MatchFields, SINGLE } from "./match_implies.ts";
 
 type Value = string | number | bigint;
 /** By field, `class` among them, or by BAR. */

@@ -7,10 +7,10 @@
 import type { DeviceMatch } from "./model.ts";
 
 /** The fields of a match; absent and empty mean the same. */
-type MatchFields = Partial<Omit<DeviceMatch, "at">>;
+export type MatchFields = Partial<Omit<DeviceMatch, "at">>;
 
-/** A function has one value of each. */
-const SINGLE = [
+/** The fields of which a function has one value each: `class` and `barSizes` are the others. */
+export const SINGLE = [
   "id",
   "address",
   "subsystem",

@@ -4,21 +4,7 @@
  *
  * @module
  */
-import type { DeviceMatch } from "./model.ts";
-
-/** The fields of a match; absent and empty mean the same. */
-type MatchFields = Partial<Omit<DeviceMatch, "at">>;
-
-/** A function has one value of each. */
-const SINGLE = [
-  "id",
-  "address",
-  "subsystem",
-  "serial",
-  "driver",
-  "iommuGroup",
-  "numaNode",
-] as const;
+import { type MatchFields, SINGLE } from "./match_implies.ts";
 
 /**
  * @param a match of one device

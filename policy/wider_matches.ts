@@ -3,11 +3,7 @@
  *
  * @module
  */
-import { implies } from "./match_implies.ts";
-import type { DeviceMatch } from "./model.ts";
-
-/** The fields of a match; absent and empty mean the same. */
-type MatchFields = Partial<Omit<DeviceMatch, "at">>;
+import { implies, type MatchFields } from "./match_implies.ts";
 
 /** A match, and what is known of it. */
 interface Entry<T> {
