@@ -86,7 +86,7 @@ export function firstDevice(
     examples: judge.examples,
     remarks: judge.remarks,
     inTheWay: inTheWay(host, groups, entry),
-    notes: controllerMemory(entry),
+    notes: [...controllerMemory(entry), ...mayBeInTheWay(groups, entry)],
   };
 }
 
@@ -193,10 +193,14 @@ function inTheWay(
       `${other.address} of its IOMMU group is bound to ${other.driver}, so that VFIO cannot own the group (BG2201)`
     ),
     ...(more > 0 ? [`so are ${more} more functions of the group`] : []),
-    ...(viability?.unknown ?? []).slice(0, MOST_SPOILERS).map((address) =>
-      `${address}, which may hold its IOMMU group, could not be read whole, so that whether VFIO can own the group is not known (BG2206)`
-    ),
   ];
+}
+
+/** What `plan` warns of, and does not refuse: the kernel may. */
+function mayBeInTheWay(groups: IommuGroups, entry: SnapshotFunction): readonly string[] {
+  return (groups.viability(entry)?.unknown ?? []).slice(0, MOST_SPOILERS).map((address) =>
+    `perhaps in the way: ${address}, which may hold its IOMMU group, could not be read whole, so that whether VFIO can own the group is not known (BG2206)`
+  );
 }
 
 /** Of an NVMe controller what matters most is its memory buffer. */

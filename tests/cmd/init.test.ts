@@ -258,6 +258,15 @@ Deno.test("whatever a host's names are, init's policy is valid, allows nothing, 
   assert.ok(planned > 0, "some of them plan");
 });
 
+Deno.test("what may hold a group, and only may, is said and takes no example away", () => {
+  const laboratory = read("laboratory.json");
+  const host: HostSnapshot = { ...laboratory, leftOut: [{ address: "0000:00:1f.0" }] };
+  const text = policyFor(host, "x");
+  assert.match(text, /^ {2}## perhaps in the way: 0000:00:1f\.0, which may hold .*\(BG2206\)$/m);
+  assert.doesNotMatch(text, /see the device/);
+  assert.ok(examplesOf(text).every((example) => assertWorks(text, example, host)));
+});
+
 Deno.test("init as a verb writes a file that only its account can read, or to standard output", async () => {
   const host = new URL("laboratory.json", HOSTS).pathname;
   await withFolder(async (folder) => {
