@@ -29,9 +29,10 @@ const ROUTINE = "vfio_pci_dma_buf_move";
 /**
  * The name of the device is the string that the first member of the first member of the first member
  * points at: `vdev->vdev.dev->kobj.name`. Where a kernel lays them out otherwise there is no address
- * in the record.
+ * in the record. The task's name comes last, for it is text of its own choice; the one in front of the
+ * line is looked up when the line is read, and is `<...>` where the kernel has not kept it.
  */
-const ARGUMENTS = "device=+0(+0(+0($arg1))):string revoked=$arg2:u8";
+const ARGUMENTS = "device=+0(+0(+0($arg1))):string revoked=$arg2:u8 task=$comm";
 
 const PREFIX = "bargate_";
 const QUOTED_ADDRESS = new RegExp(`^"(${PCI_ADDRESS_PATTERN})"$`);
@@ -121,7 +122,8 @@ class Trace implements RevokeTrace {
 
 /**
  * Reads a line of `trace_pipe`. The task's name in front is text of its own choice: the last place
- * where the rest fits counts.
+ * where the rest fits counts, and a name is too short (15 characters) to hold such a rest. One with a
+ * line feed in it breaks the line, before the rest or behind it.
  *
  * @param line without its end
  * @param event name of the probe
@@ -132,7 +134,7 @@ class Trace implements RevokeTrace {
  * import { parseTraceLine } from "./revoke_trace.ts";
  *
  * const line = "  spdk_tgt-42  [001] ..... 7.5: r: (vfio_pci_dma_buf_move+0x0/0x1f0) " +
- *   'device="0000:01:00.0" revoked=1';
+ *   'device="0000:01:00.0" revoked=1 task="spdk_tgt"';
  * const record = parseTraceLine(line, "r");
  * if (record === undefined || record === "overrun" || record.pid !== 42) throw new Error("its pid");
  * ```
@@ -140,18 +142,19 @@ class Trace implements RevokeTrace {
 export function parseTraceLine(line: string, event: string): RevokeRecord | undefined {
   if (/^CPU:\d+ \[LOST \d+ EVENTS\]$/.test(line)) return "overrun";
   const pattern = new RegExp(
-    String.raw`^\s*(.*)-(\d+)\s+\[\d+\]\s+(?:\S+\s+)?[\d.]+: ${event}: ` +
-      String.raw`\(${ROUTINE}\+0x[0-9a-f]+\/0x[0-9a-f]+\) device=(.*) revoked=([01])$`,
+    String.raw`^.*-(\d+)\s+\[\d+\]\s+(?:\S+\s+)?[\d.]+: ${event}: ` +
+      String
+        .raw`\(${ROUTINE}\+0x[0-9a-f]+\/0x[0-9a-f]+\) device=(.*?) revoked=([01]) task="(.*?)"?$`,
     "s",
   );
-  const [, task, pid, device, revoked] = pattern.exec(line) ?? [];
+  const [, pid, device, revoked, task] = pattern.exec(line) ?? [];
   if (task === undefined || device === undefined) return undefined;
   const address = QUOTED_ADDRESS.exec(device)?.[1];
   return {
     ...(address !== undefined && { device: address }),
     revoked: revoked === "1",
     pid: Number(pid),
-    task: task.trim(),
+    task,
   };
 }
 

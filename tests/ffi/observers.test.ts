@@ -129,22 +129,32 @@ Deno.test("a gate before no file is refused by name", () => {
 const LINE = `[001] d..1.  1234.567890: revoke_1_a: (vfio_pci_dma_buf_move+0x4/0x1f0)`;
 
 Deno.test("a line of the trace tells device, direction and cause", () => {
-  const line = `            deno-93      ${LINE} device="0000:01:00.0" revoked=1`;
+  const line = `           <...>-93      ${LINE} device="0000:01:00.0" revoked=1 task="deno"`;
   const expected = { device: "0000:01:00.0", revoked: true, pid: 93, task: "deno" };
   deepEqual(parseTraceLine(line, "revoke_1_a"), expected);
   equal(parseTraceLine(line, "revoke_2_b"), undefined);
-  const unknown = `  deno-93  ${LINE} device=(fault) revoked=0`;
+  const unknown = `  deno-93  ${LINE} device=(fault) revoked=0 task="deno"`;
   deepEqual(parseTraceLine(unknown, "revoke_1_a"), { revoked: false, pid: 93, task: "deno" });
   equal(parseTraceLine("CPU:1 [LOST 17 EVENTS]", "revoke_1_a"), "overrun");
   equal(parseTraceLine("# tracer: nop", "revoke_1_a"), undefined);
 });
 
 Deno.test("a task's name in the trace forges neither pid nor device", () => {
-  const name = `x-1 [000] 1: y`;
-  const line = `  ${name}-93  ${LINE} device="0000:01:00.0" revoked=1`;
-  const record = parseTraceLine(line, "revoke_1_a");
-  ok(record !== undefined && record !== "overrun");
-  deepEqual([record.pid, record.device, record.task], [93, "0000:01:00.0", name]);
+  const names = ["x-1 [000] 1: y", 'a" task="b', '"', "", ' revoked=0 tas"', "<...>"];
+  for (const name of names) {
+    const line = `  ${name}-93  ${LINE} device="0000:01:00.0" revoked=1 task="${name}"`;
+    const record = parseTraceLine(line, "revoke_1_a");
+    ok(record !== undefined && record !== "overrun");
+    deepEqual([record.pid, record.device, record.revoked], [93, "0000:01:00.0", true]);
+    equal(record.task, name);
+  }
+});
+
+Deno.test("a task's name that breaks the line of the trace hides nothing", () => {
+  const line = `  one\ntwo-93  ${LINE} device="0000:01:00.0" revoked=1 task="one\ntwo"`;
+  const expected = { device: "0000:01:00.0", revoked: true, pid: 93, task: "one" };
+  const records = line.split("\n").map((part) => parseTraceLine(part, "revoke_1_a"));
+  deepEqual(records, [undefined, expected, undefined]);
 });
 
 Deno.test("where the routine cannot be traced that is the kernel's refusal", () => {
