@@ -82,9 +82,10 @@ class OpenFolder implements Folder {
   }
 
   read(name: string, limit = SCRATCH.length): Uint8Array {
-    const length = this.#load(name, limit);
-    if (length < 0) return this.#byPath.read(name, limit);
-    return this.#source.kept.keep(SCRATCH.subarray(0, length));
+    const { kept } = this.#source;
+    const room = kept.room(limit);
+    const length = this.#load(name, limit, room);
+    return length < 0 ? this.#byPath.read(name, limit) : kept.take(room, length);
   }
 
   readText(name: string, limit = SCRATCH.length): string {
@@ -130,12 +131,12 @@ class OpenFolder implements Folder {
     return readingLibc().openat(this.#fd, toPassingCString(name), AS_FOLDER, 0);
   }
 
-  /** @returns how many bytes are in the scratch buffer; or the negative error number */
-  #load(name: string, limit: number): number {
-    if (limit > SCRATCH.length) return -ERRNO.EFBIG;
+  /** @returns how many bytes are in the buffer; or the negative error number */
+  #load(name: string, limit: number, into = SCRATCH): number {
+    if (limit > into.length) return -ERRNO.EFBIG;
     const fd = this.#open(name);
     if (fd < 0) return fd;
-    const length = readOpen(fd, SCRATCH, limit, this.#sysfs);
+    const length = readOpen(fd, into, limit, this.#sysfs);
     readingLibc().close(fd);
     return length;
   }

@@ -23,6 +23,9 @@ export const SNAPSHOT_KIND = "HostSnapshot";
 /** Up to its value. No text has this in it: the quotation marks of a text are escaped. */
 const CONFIG = '"config": "';
 
+/** What two arrays of one element put around it. */
+const [BEFORE = "", BEHIND = ""] = JSON.stringify([[0]], null, 2).split("0");
+
 /**
  * Writes a snapshot piece by piece: a large one would not fit into one string.
  *
@@ -57,7 +60,11 @@ export function* printSnapshot(snapshot: HostSnapshot): Generator<string, void> 
 
 /** By far the longest field is a piece of its own: it has nothing to indent, and need not be copied. */
 function* functionText(entry: SnapshotFunction, before: string): Generator<string, void> {
-  const text = JSON.stringify(functionJson(entry, ""), null, 2).replaceAll("\n", "\n    ");
+  // Within two arrays it is indented as it must be.
+  const text = JSON.stringify([[functionJson(entry, "")]], null, 2).slice(
+    BEFORE.length,
+    -BEHIND.length,
+  );
   const at = text.indexOf(CONFIG) + CONFIG.length;
   yield before + text.slice(0, at);
   yield entry.config.toHex();

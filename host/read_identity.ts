@@ -48,9 +48,9 @@ export function readIdentity(folder: Folder, config: Uint8Array): FunctionIdenti
 function fromModalias(folder: Folder): Omit<FunctionIdentity, "subsystem"> | undefined {
   const found = MODALIAS.exec(modalias(folder));
   if (found === null) return undefined;
-  const [vendor = "", device = "", base = "", sub = "", programming = ""] = found.slice(1)
-    .map((digits) => digits.toLowerCase());
-  return { vendor, device, class: `${base}${sub}${programming}` };
+  const [, vendor = "", device = "", base = "", sub = "", programming = ""] = found;
+  const all = `${vendor}${device}${base}${sub}${programming}`.toLowerCase();
+  return { vendor: all.slice(0, 4), device: all.slice(4, 8), class: all.slice(8) };
 }
 
 function modalias(folder: Folder): string {

@@ -78,7 +78,8 @@ function readWithin(
   }
   reader.readTogether(listed);
   const functions = wholeOf(reader.functions, (address, why) => reader.skip(address, why));
-  const leftOut = leftOutOf(host, functions, reader);
+  const isAll = reader.isAll(files.list(PCI_DEVICES));
+  const leftOut = isAll ? [] : leftOutOf(host, functions, reader);
   const cpu = readCpu(host);
   return {
     snapshot: {
@@ -218,6 +219,17 @@ class FunctionReader {
       this.#groups.set(groupNode, this.host.access(groupNode, `access of ${groupNode}`));
     }
     return this.#groups.get(groupNode);
+  }
+
+  /**
+   * Whether nothing can be missing: every function that the host has was read, and says which group it
+   * is in. Then the groups, a folder each, have nothing to add.
+   *
+   * @param listed the functions that the host has now
+   */
+  isAll(listed: readonly string[]): boolean {
+    return this.skipped.length === 0 &&
+      listed.every((address) => this.functions.get(address)?.iommuGroup !== undefined);
   }
 
   /** Whether a function should be in the snapshot. */

@@ -13,7 +13,7 @@ const IORESOURCE_MEM_64 = 0x100000n;
 
 const BARS = 6;
 /** A BAR that is not implemented. */
-const NONE = "0x0000000000000000 0x0000000000000000 0x0000000000000000";
+const NONE = "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
 const LINE = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16})$/;
 
 /**
@@ -33,8 +33,17 @@ const LINE = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16})$/;
  */
 export function parseResource(text: string): SnapshotBar[] {
   const bars: SnapshotBar[] = [];
-  for (const [index, line] of text.split("\n", BARS).entries()) {
-    if (line === "" || line === NONE) continue;
+  let next = 0;
+  for (let index = 0; index < BARS && next < text.length; index++) {
+    const at = next;
+    if (text.startsWith(NONE, at)) {
+      next += NONE.length;
+      continue;
+    }
+    const feed = text.indexOf("\n", at);
+    const line = feed < 0 ? text.slice(at) : text.slice(at, feed);
+    next = at + line.length + 1;
+    if (line === "" || `${line}\n` === NONE) continue;
     const found = LINE.exec(line);
     if (found === null) {
       throw new SyntaxError(

@@ -93,6 +93,7 @@ function checkConfig(each: PlacedFunction, problems: ProblemSink): void {
 
 /** A 64-bit BAR takes its own place and the next. */
 function checkIndexes(each: PlacedFunction, problems: ProblemSink): void {
+  if (haveTheirPlaces(each.written)) return;
   const taken = new Map<number, SnapshotBar>();
   for (const [at, bar] of each.written.entries()) {
     const places = bar.kind === "memory64" ? [bar.index, bar.index + 1] : [bar.index];
@@ -111,6 +112,17 @@ function checkIndexes(each: PlacedFunction, problems: ProblemSink): void {
   }
 }
 
+/** Mostly they have, and then nothing is made to say who has which. */
+function haveTheirPlaces(bars: readonly SnapshotBar[]): boolean {
+  let taken = 0;
+  for (const { index, kind } of bars) {
+    const places = (kind === "memory64" ? 0b11 : 0b1) << index;
+    if ((taken & places) !== 0 || places >= 1 << BARS) return false;
+    taken |= places;
+  }
+  return true;
+}
+
 function clash({ index }: SnapshotBar, other: SnapshotBar): string {
   if (other.index === index) return `BAR ${index} is there already`;
   if (other.index < index) return `BAR ${index} is the upper half of 64-bit BAR ${other.index}`;
@@ -125,6 +137,11 @@ function checkCycles(
 ): void {
   const done = new Set<PlacedFunction>();
   for (const first of functions) {
+    const above = index.get(first.entry.parent);
+    if (above === undefined || (above !== first && done.has(above))) {
+      done.add(first);
+      continue;
+    }
     const trail = new Set<PlacedFunction>();
     let each: PlacedFunction | undefined = first;
     while (each !== undefined && !done.has(each) && !trail.has(each)) {

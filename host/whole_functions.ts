@@ -35,7 +35,11 @@ function dropLost(
   skip: (address: string, why: string) => void,
 ): void {
   const sound = new Set<string>();
-  for (const first of [...kept.keys()]) {
+  for (const [first, { parent }] of [...kept]) {
+    if (sound.has(parent)) {
+      sound.add(first);
+      continue;
+    }
     const trail = new Set<string>();
     let at = first;
     while (isPciAddress(at) && kept.has(at) && !sound.has(at) && !trail.has(at)) {

@@ -102,6 +102,28 @@ Deno.test("nor is one whose members do not name it themselves", async () => {
   assert.equal(viable(await taken(MEMBERS)), false);
 });
 
+Deno.test("nor is one that a function came into while the others were read", async () => {
+  const root = await Deno.makeTempDir({ prefix: "bargate-left-out-" });
+  class Hotplug extends LinuxFiles {
+    #lists = 0;
+    override list(path: string): string[] {
+      const names = super.list(path);
+      const isLate = path === "/sys/bus/pci/devices" && this.#lists++ === 0;
+      return isLate ? names.filter((name) => name !== NIC) : names;
+    }
+  }
+  try {
+    const { ["/sys/kernel/iommu_groups/1"]: _, ...tree } = { ...SOUND, ...MEMBERS };
+    writeTree(root, tree);
+    const late = readSnapshot(new Hotplug(root), KERNEL);
+    assert.deepEqual(late.snapshot.functions.map(({ address }) => address), [SSD, OTHER]);
+    assert.deepEqual(late.snapshot.leftOut, [{ address: NIC, iommuGroup: 1 }]);
+    assert.equal(viable(late), undefined);
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+});
+
 Deno.test("a wanted function that cannot be read does not keep the others' groups from being read", async () => {
   const wanted = (address: string) => address === SSD || address === OTHER;
   const sound = await taken(MEMBERS, wanted);
