@@ -41,9 +41,12 @@ async function fmt(this: Context, flags: Flags, ...paths: string[]): Promise<voi
     problems.push(`Cannot format ${source.file}: ${why} (bargate validate says where)`);
     return [];
   });
-  if (flags.check) await showDifferences(this, changes);
+  const different = changes.filter(({ before, after }) => before !== after);
+  if (flags.check) await showDifferences(this, different);
   else changes.forEach((change) => apply(this, change));
+  // A file that cannot be judged outweighs one that would change: the status is set once, at the end.
   if (problems.length > 0) throw new CommandError(problems, ExitStatus.invalidPolicy);
+  this.exitWith(flags.check && different.length > 0 ? ExitStatus.denied : ExitStatus.done);
 }
 
 function textOf({ file, bytes }: PolicyFile): string | undefined {
@@ -66,9 +69,8 @@ function apply(context: Context, { file, before, after }: Change): void {
   context.process.stderr.write(`formatted ${visible(file)}\n`);
 }
 
-async function showDifferences(context: Context, changes: readonly Change[]): Promise<void> {
+async function showDifferences(context: Context, different: readonly Change[]): Promise<void> {
   const { createTwoFilesPatch, FILE_HEADERS_ONLY } = await import("diff");
-  const different = changes.filter(({ before, after }) => before !== after);
   for (const { file, before, after } of different) {
     const name = visible(file);
     const patch = createTwoFilesPatch(name, name, before, after, undefined, undefined, {
@@ -76,7 +78,6 @@ async function showDifferences(context: Context, changes: readonly Change[]): Pr
     });
     context.process.stdout.write(visibleLines(patch));
   }
-  context.exitWith(different.length > 0 ? ExitStatus.denied : ExitStatus.done);
 }
 
 /** The verb. */

@@ -109,9 +109,8 @@ function explain(text: string): readonly [why: string, fix: string] {
   if (decimalUnit !== null) return wrongUnit(decimalUnit);
   const whole = /^(0|[1-9][0-9]*)\.0*$/.exec(text);
   if (whole !== null) return ["it is written as a fraction", `write ${whole[1]}`];
-  if (/^[0-9]*\.[0-9]+\s*[A-Za-z]*$|^[0-9]+\.\s*[A-Za-z]*$/.test(text)) {
-    return ["fractions are not exact", "write whole units of the next smaller unit (1536KiB)"];
-  }
+  const fraction = /^([0-9]*)\.([0-9]*)\s*([A-Za-z]*)$/.exec(text);
+  if (fraction !== null && text.length > 1) return fractional(text, fraction);
   if (/^-/.test(text)) return ["it is negative", ACCEPTED];
   if (/^0[0-9]+/.test(text)) {
     return ["a leading zero means octal to some readers", `write ${withoutZeros(text)}, or 0x…`];
@@ -123,6 +122,18 @@ function explain(text: string): readonly [why: string, fix: string] {
     return ["octal numbers are not accepted", `write ${BigInt(text)}`];
   }
   return ["it is not a number of bytes", ACCEPTED];
+}
+
+/** Of a fraction that is a whole number of bytes all the same, that number. */
+function fractional(text: string, match: RegExpExecArray): readonly [string, string] {
+  const [, whole = "", part = "", written = ""] = match;
+  const letter = /^([kmgt])(?:i?b?)$/i.exec(written)?.[1]?.toUpperCase();
+  const unit = letter === undefined ? undefined : unitBytes(`${letter}iB`);
+  const none = ["fractions are not exact", "write a whole number, of a smaller unit"] as const;
+  if (unit === undefined || text.length > MAX_TEXT) return none;
+  const [scaled, scale] = [BigInt(`${whole}${part}`) * unit, 10n ** BigInt(part.length)];
+  if (scaled % scale !== 0n || scaled / scale >= QUANTITY_LIMIT) return none;
+  return [none[0], `write ${formatQuantity(scaled / scale)}`];
 }
 
 function withoutZeros(text: string): string {

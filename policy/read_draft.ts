@@ -81,7 +81,7 @@ export class DraftReader {
   /** What no export takes from the defaults is written there all the same. */
   #checkTimes(defaults: MappingNode | undefined): void {
     this.#duration(get(defaults, "grace"));
-    this.#positive(this.#duration(get(defaults, "expires")));
+    this.#expiry(get(defaults, "expires"));
   }
 
   /** There need be none, unless an unknown key may stand for them. */
@@ -276,7 +276,7 @@ export class DraftReader {
       access: this.#chosen(field("access"), ["read-write", "read-only"], unsure, head),
       onReset: this.#chosen(field("onReset"), ["revoke", "restore"], unsure, head),
       grace: this.#grace(field("grace"), head),
-      ...optional("expires", this.#positive(this.#duration(field("expires")))),
+      ...optional("expires", this.#expiry(field("expires"))),
       ...optional("shared", this.#true(get(node, "shared"))),
       labels: this.#labels(get(node, "labels")),
       unsure,
@@ -323,15 +323,21 @@ export class DraftReader {
     return this.#duration(node) ?? { value: 0, at: this.#span(node) };
   }
 
-  #positive(duration: Placed<number> | undefined): Placed<number> | undefined {
-    if (duration?.value === 0) {
-      const message =
-        "Cannot accept the duration: a grant that expires at once grants nothing (received 0)";
-      this.#report("BG1203", duration.at, message, {
-        fix: "write a longer time, or remove the key",
-      });
+  /** Zero is refused whatever its unit, or without one: no spelling of it is right here. */
+  #expiry(node: Node | undefined): Placed<number> | undefined {
+    const scalar = asScalar(node);
+    if (scalar === undefined || !/^0+(?:\.0+)?\s*[A-Za-z]*$/.test(scalar.text)) {
+      return this.#duration(node);
     }
-    return duration;
+    const at = this.#span(scalar);
+    const why = "a grant that expires at once grants nothing";
+    this.#report(
+      "BG1203",
+      at,
+      `Cannot accept the duration: ${why} (received ${quoted(scalar)})`,
+      { fix: "write a longer time, or remove the key" },
+    );
+    return { value: 0, at };
   }
 
   /** Whatever is there and is no truth value is told, and was meant to say something. */

@@ -55,3 +55,21 @@ Deno.test("fmt: files are formatted whatever becomes of the others", async () =>
     assert.equal(await Deno.readTextFile(`${folder}/b.yaml`), NEAT);
   });
 });
+
+Deno.test("fmt: --check has status 3 where a file cannot be judged, whatever the others are", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/neat.yaml`, NEAT);
+    await Deno.writeTextFile(`${folder}/ugly.yaml`, UGLY);
+    for (const text of ["a: [", "", "# nothing but this\n"]) {
+      await Deno.writeTextFile(`${folder}/bad.yaml`, text);
+      for (const names of [["bad.yaml"], ["bad.yaml", "neat.yaml"], ["ugly.yaml", "bad.yaml"]]) {
+        const { status, stdout, stderr } = await bargate(["fmt", "--check", ...names], {
+          cwd: folder,
+        });
+        assert.equal(status, ExitStatus.invalidPolicy, names.join());
+        assert.match(stderr, /^error: Cannot format bad\.yaml: /);
+        assert.equal(stdout.includes("+++ ugly.yaml"), names.includes("ugly.yaml"));
+      }
+    }
+  });
+});

@@ -44,6 +44,16 @@ const REMEDIES: readonly (readonly [right: string, wrong: string, code: string, 
   ["length: 64KiB", "length: 0X10000", "BG1201", "write 0x10000"],
   ["length: 64KiB", "length: 65536.0", "BG1201", "write 65536"],
   ["length: 64KiB", "length: 0o200000", "BG1201", "write 65536"],
+  ["length: 64KiB", "length: 0.5MiB", "BG1201", "write 512KiB"],
+  ["importers: [engine]", "expires: 1.5h, importers: [engine]", "BG1203", "write 90m"],
+  ...["0", "0s", "0.0h", "00"].map((zero) =>
+    [
+      "importers: [engine]",
+      `expires: ${zero}, importers: [engine]`,
+      "BG1203",
+      "write a longer time, or remove the key",
+    ] as const
+  ),
   ["iommuGroup: 8", 'iommuGroup: "8"', "BG1104", "write 8"],
   ['"1b36:0010"', '"1B36:0010"', "BG1108", 'write "1b36:0010"'],
   [
