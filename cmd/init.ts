@@ -24,17 +24,23 @@ import { SIM_FLAG } from "./plan_flags.ts";
 import { planningHost } from "./planning_host.ts";
 import { factsOf, type HostFacts, type TakenFacts } from "./prepare_plan.ts";
 import { readInventory } from "./read_inventory.ts";
-import { writePrivate } from "./write_private.ts";
+import { refuseInput } from "./refuse_input.ts";
+import { refuseExisting, writePrivate } from "./write_private.ts";
 
 interface Flags {
   readonly inventory?: string;
   readonly sim?: string;
   readonly device?: readonly string[];
   readonly out?: string;
+  readonly force: boolean;
 }
 
+/** What is written, for messages. */
+const WHAT = "the policy";
+
 async function init(this: Context, flags: Flags): Promise<void> {
-  const { inventory, sim, device, out } = flags;
+  const { inventory, sim, device, out, force } = flags;
+  refuseInput(out, WHAT, [inventory, sim]);
   const facts = await factsFor(this, flags);
   const taken = factsTaken(facts);
   const host = taken?.snapshot;
@@ -48,7 +54,8 @@ async function init(this: Context, flags: Flags): Promise<void> {
   const from = inventory ?? (sim === undefined ? "this host" : `the simulated host ${sim}`);
   const text = policyFor(host, from, device);
   if (out === undefined || out === "-") return this.process.stdout.write(text);
-  writePrivate(out, "the policy", [text]);
+  if (!force) refuseExisting(out, WHAT);
+  writePrivate(out, WHAT, [text]);
   this.process.stderr.write(`policy written to ${visible(out)}\n`);
 }
 
@@ -151,6 +158,12 @@ export const command = buildCommand<Flags, [], Context>({
         optional: true,
         placeholder: "file",
         brief: "Write to this file (- is standard output)",
+      },
+      force: {
+        kind: "boolean",
+        default: false,
+        withNegated: false,
+        brief: "Replace the file of --out where there is one",
       },
     },
     aliases: { o: "out" },

@@ -21,6 +21,7 @@ import { pathArgument } from "./path_argument.ts";
 import { planningHost } from "./planning_host.ts";
 import { SIM_FLAG } from "./plan_flags.ts";
 import { shortcomings, takeInventory } from "./take_inventory.ts";
+import { refuseInput } from "./refuse_input.ts";
 import { writePrivate } from "./write_private.ts";
 
 interface Flags {
@@ -36,6 +37,7 @@ interface Flags {
 
 async function inventory(this: Context, flags: Flags): Promise<void> {
   const { format, device, out, sim, matrix } = flags;
+  refuseInput(out, "the inventory", [sim]);
   const host = await planningHost(this, sim);
   const listed = await takeInventory(host, matrix ? undefined : device);
   const read = flags.owners ? (await loadChanges()).withOwners(listed, host) : listed;

@@ -32,6 +32,7 @@ import {
   showDiagnostics,
 } from "./prepare_plan.ts";
 import { readInventory } from "./read_inventory.ts";
+import { refuseInput } from "./refuse_input.ts";
 import { writePrivate } from "./write_private.ts";
 
 interface Flags extends PlanFlags {
@@ -42,10 +43,12 @@ interface Flags extends PlanFlags {
 }
 
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
+  const { out, format, inventory, sim } = flags;
+  refuseInput(out, "the plan", [inventory, sim, ...paths]);
   const facts = await factsFor(this, flags);
   const prepared = await preparePlan(this, facts, paths, planOptions(flags));
+  refuseInput(out, "the plan", prepared.files.map(({ file }) => file));
   const place = placeOf(flags);
-  const { out, format } = flags;
   if (format === "json" || out === "-") {
     for (const piece of asJson(prepared, place)) this.process.stdout.write(piece);
   } else forPeople(this, prepared, place);

@@ -33,6 +33,26 @@ function cannotWrite(path: string, what: string, why: string): CommandError {
   return new CommandError(`Cannot write ${what} to ${path}: ${why}`, ExitStatus.usage);
 }
 
+/**
+ * Refuses a path at which there is something.
+ *
+ * @param path of a file to be
+ * @param what is to be written, for messages
+ * @throws {CommandError} usage: something is there, or that cannot be told
+ */
+export function refuseExisting(path: string, what: string): void {
+  try {
+    if (lookAt(path) === undefined) return;
+  } catch (error) {
+    throw cannotWrite(path, what, fileTrouble(error, "write"));
+  }
+  throw cannotWrite(
+    path,
+    what,
+    "there is a file already; name another one, or give --force to replace it",
+  );
+}
+
 function refuseSpecial(path: string, what: string): void {
   const info = lookAt(path);
   if (info === undefined || info.isFile) return;
