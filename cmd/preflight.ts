@@ -26,6 +26,7 @@ import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { openHost } from "./host.ts";
 import { namesOfThisHost } from "./host_names.ts";
+import { inventoryPaths, refuseInventories } from "./inventory_paths.ts";
 import { kernelConfigOf } from "./kernel_config_of.ts";
 import { junitCases } from "./output/junit.ts";
 import {
@@ -62,12 +63,14 @@ const THIS_HOST = "this host";
 
 async function preflightHosts(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   refuseTwoHosts(flags);
+  const sources = sourcesOf(flags);
   const files = await readPolicyFiles(paths, this.readStdin);
+  if (flags.inventory !== undefined) refuseInventories(files);
   const policies = new PoliciesByPage(files);
   const { loaded } = policies;
   const hosts: HostReport[] = [];
   if (loaded.set !== undefined) {
-    for (const source of sourcesOf(flags)) {
+    for (const source of sources) {
       hosts.push(await reportOn(this, flags, policies, source));
     }
   }
@@ -110,7 +113,9 @@ interface Source {
 }
 
 function sourcesOf({ inventory, sim }: Flags): readonly Source[] {
-  if (inventory !== undefined) return inventory.map((file) => ({ name: file, file }));
+  if (inventory !== undefined) {
+    return inventoryPaths(inventory).map((file) => ({ name: file, file }));
+  }
   return [{ name: sim ?? THIS_HOST }];
 }
 
@@ -393,7 +398,8 @@ export const command = buildCommand<Flags, string[], Context>({
         optional: true,
         variadic: true,
         placeholder: "file",
-        brief: "Look at the host that this file describes (bargate inventory); can be given again",
+        brief:
+          "Look at the hosts of this file (bargate inventory), folder or quoted pattern; can be given again",
       },
       live: {
         kind: "boolean",

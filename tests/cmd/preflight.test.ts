@@ -11,6 +11,7 @@ const POLICY = `${ROOT}examples/policies/cmb-to-edu.yaml`;
 const READY = `${ROOT}examples/hosts/laboratory.json`;
 const DRIFTED = `${ROOT}examples/hosts/spdk-redirected.json`;
 const ABSENT = `${ROOT}examples/hosts/gpu-node.json`;
+const MAIN = `${ROOT}cmd/main.ts`;
 const HOSTS = [READY, DRIFTED, ABSENT].flatMap((file) => ["--inventory", file]);
 
 Deno.test("preflight looks at many hosts in one run, with no right but to read files", async () => {
@@ -52,7 +53,7 @@ Deno.test("preflight's exit status is that of the worst host", async () => {
     await status(POLICY, "--inventory", READY, "--importer", "stranger"),
     ExitStatus.denied,
   );
-  assert.equal(await status(READY, "--inventory", READY), ExitStatus.invalidPolicy);
+  assert.equal(await status(MAIN, "--inventory", READY), ExitStatus.invalidPolicy);
   assert.equal(await status(POLICY, "--inventory", "/nonexistent"), ExitStatus.usage);
   assert.equal(await status(POLICY, "--inventory", READY, "--live"), ExitStatus.usage);
   assert.equal(await status(POLICY, "--inventory", READY, "--sim", READY), ExitStatus.usage);
