@@ -17,6 +17,7 @@ import type { Route } from "./group_access.ts";
 import { type AddFinding, type Finding, hostFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";
 import { kernelFindings } from "./kernel_version.ts";
+import { nvmeFindings } from "./nvme_findings.ts";
 import { conflicts } from "./plan_conflicts.ts";
 import { type PlannedMemory, plannedMemory, togetherPlanned } from "./planned_memory.ts";
 import { Denials } from "./plan_denials.ts";
@@ -191,8 +192,16 @@ class Planner {
     if (grants.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
     this.#findings.push(...conflicts(drafts), ...this.#denials.missed());
     this.#settleRevocation(grants);
-    this.#findings.push(...topologyFindings(this.host, grants));
+    this.#findings.push(...topologyFindings(this.host, grants), ...this.#controllers(drafts));
     return this.#findings;
+  }
+
+  #controllers(drafts: readonly DraftedGrant[]): readonly Finding[] {
+    const devices = new Map(drafts.map(({ grant, named }) => [grant.rule, named]));
+    return nvmeFindings(this.grants, {
+      at: (address) => this.#index.at(address),
+      deviceOf: (rule) => devices.get(rule),
+    });
   }
 
   neighbours(): ReadonlyMap<string, readonly Neighbour[]> {

@@ -13,8 +13,12 @@ export const MAX_DIFFERENCES = 10;
 const LONGEST = 200;
 /** Where the plan's facts came from is no difference; and these were compared before. */
 const NOT_COMPARED = new Set(["inventory", "simulated", "options", "policy"]);
-/** Findings about the host: those about policies are the policies' own, and have their paths. */
-const HOST_FINDING = /^BG2/;
+/**
+ * Findings about the host: those about policies are the policies' own, and have their paths. What a
+ * controller's slices hold (BG2055, BG2056) is told by what it once answered; an export does not ask it
+ * again, and the slices themselves are compared.
+ */
+const HOST_FINDING = /^BG2(?!055|056)/;
 
 /** A JSON value: what `JSON.parse` gives. */
 type Json = unknown;

@@ -382,6 +382,12 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
     },
     right: { exports: exported(ONE_SLICE).replace(/slices: .*/, "region: nvme.cmb") },
   },
+  BG1413: {
+    wrong: {
+      devices: EXAMPLE_POLICY.devices.replace(" }", `, class: "010802" }`),
+      exports: exported(ONE_SLICE).replace("bar: 2", "bar: 0"),
+    },
+  },
   BG1501: {
     wrong: { importers: importer("identity: { user: nobody }, driver: iommfd") },
   },

@@ -364,6 +364,14 @@ export const CODES = {
     why: "An NVMe controller has its registers and doorbells in BAR 0.",
     fix: "Leave `bar` out.",
   },
+  BG1413: {
+    severity: "warning",
+    title: "Registers or doorbells by plain slices",
+    why:
+      "The match says that the device is an NVMe controller, and BAR 0 of one begins with its registers: whoever writes these stops the controller and gives its queues other memory. Its doorbells follow from 0x1000 on.",
+    fix:
+      "Leave BAR 0 out, or, where the importer is to ring doorbells, write `region: nvme.doorbells`.",
+  },
   BG1501: {
     severity: "error",
     title: "An unknown importer driver",

@@ -24,6 +24,10 @@ function fact(title: string, why: string, fix: string): HostCodeEntry {
   return { severity: "error", title, why, fix, denied: false };
 }
 
+function warning(title: string, why: string, fix: string): HostCodeEntry {
+  return { severity: "warning", title, why, fix, denied: false };
+}
+
 function note(title: string, why: string, fix: string): HostCodeEntry {
   return { severity: "note", title, why, fix, denied: false };
 }
@@ -298,6 +302,16 @@ export const HOST_CODES = {
     "Kernel release not known",
     "A release begins with two numbers (`7.3`). By this one nobody can tell whether the kernel exports BARs of VFIO devices, nor whether its revoke waits until importers have unmapped.",
     "take the inventory on the host itself, where `uname -r` says the release",
+  ),
+  BG2055: warning(
+    "Registers or doorbells of a controller",
+    "BAR 0 of an NVMe controller begins with its registers: whoever writes these stops the controller and gives its queues other memory. Its doorbells follow from 0x1000 on, those of the admin queue first.",
+    "leave BAR 0 out, or, where the importer is to ring doorbells, write `region: nvme.doorbells`",
+  ),
+  BG2056: warning(
+    "Slice outside the controller's memory buffer",
+    "The controller was asked what is where, and the slice is of something else: a persistent memory region, or bytes whose meaning only the vendor knows. Or the buffer is not enabled, and nothing answers there.",
+    "write `region: nvme.cmb`, which is where the controller says that its buffer is, or correct the slices",
   ),
   BG2101: fact(
     "Inventory is no JSON",

@@ -18,3 +18,16 @@ export const DOORBELLS = { offset: 0x1000n, length: 0x1000n } as const satisfies
   SliceRule,
   "at"
 >;
+
+/** Class and subclass of a controller of non-volatile memory. */
+const CONTROLLER_CLASS = "0108";
+
+/** Whether a match says that its device is such a controller, whatever else it is. */
+export function saysController(classes: readonly string[] = []): boolean {
+  return classes.length > 0 && classes.every((each) => each.startsWith(CONTROLLER_CLASS));
+}
+
+/** Whether a slice of BAR 0 holds registers, or doorbells of the region. */
+export function isControl({ offset }: Pick<SliceRule, "offset">): boolean {
+  return offset < DOORBELLS.offset + DOORBELLS.length;
+}

@@ -4,8 +4,14 @@
  *
  * @module
  */
-import type { DeviceDraft, ExportDraft, PolicyDraft, Report } from "../draft.ts";
-import { DOORBELLS, DOORBELLS_BAR } from "../nvme_doorbells.ts";
+import {
+  type DeviceDraft,
+  type ExportDraft,
+  type PolicyDraft,
+  readSlices,
+  type Report,
+} from "../draft.ts";
+import { DOORBELLS, DOORBELLS_BAR, isControl, saysController } from "../nvme_doorbells.ts";
 import { formatQuantity } from "../quantity.ts";
 import { related } from "../report.ts";
 import { type CheckContext, deviceOf, type PageSize } from "./context.ts";
@@ -13,7 +19,10 @@ import { type CheckContext, deviceOf, type PageSize } from "./context.ts";
 /** Checks `region` and `enableCmb`. */
 export function checkRegions({ drafts, pageSize, report }: CheckContext): void {
   for (const draft of drafts) {
-    for (const rule of draft.exports) checkDoorbells(rule, pageSize, report);
+    for (const rule of draft.exports) {
+      if (rule.region === undefined) checkControl(draft, rule, report);
+      else checkDoorbells(rule, pageSize, report);
+    }
     for (const device of draft.devices.values()) checkEnabling(draft, device, report);
   }
 }
@@ -39,6 +48,24 @@ function checkDoorbells(
     } lets its importers ring queue 0, the controller's admin queue: its doorbells are in the page`;
     report("BG1411", region.at, message);
   }
+}
+
+/** Slices are only numbers: that they are registers or doorbells is known where the match says of what. */
+function checkControl(policy: PolicyDraft, rule: ExportDraft, report: Report): void {
+  if (rule.bar?.value !== DOORBELLS_BAR) return;
+  if (!saysController(deviceOf(policy, rule.device)?.match?.class)) return;
+  const slice = readSlices(rule.slices).find(isControl);
+  if (slice === undefined) return;
+  const { offset, length } = slice;
+  const behind = length === "rest" || offset + length > DOORBELLS.offset;
+  const what = [
+    ...(offset < DOORBELLS.offset ? ["the controller's registers (below 0x1000)"] : []),
+    ...(behind ? ["doorbells, the admin queue's first (from 0x1000 on)"] : []),
+  ];
+  const message = `${rule.name?.value ?? "This export"} lets its importers reach ${
+    what.join(" and ")
+  }`;
+  report("BG1413", slice.at, message);
 }
 
 function checkEnabling(policy: PolicyDraft, device: DeviceDraft, report: Report): void {
