@@ -37,8 +37,8 @@ import {
   preflightJson,
   preflightJsonl,
   type PreflightReport,
-  preflightText,
 } from "./output/preflight_report.ts";
+import { preflightText } from "./output/preflight_text.ts";
 import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
 import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";

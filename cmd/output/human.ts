@@ -20,9 +20,15 @@ export function humanDiagnostics(
   diagnostics: readonly Diagnostic[],
   options: HumanOptions,
 ): string {
+  const write = humanWriter(options);
+  return diagnostics.map((found) => write(found)).join("\n");
+}
+
+/** Writes one diagnostic after the other, as lines, and splits each file once for all of them. */
+export function humanWriter(options: HumanOptions): (found: Diagnostic) => string {
   const style = styleFor(options.coloured);
   const lines = new FileLines(options.textOf);
-  return diagnostics.map((found) => `${humanDiagnostic(found, lines, style)}\n`).join("\n");
+  return (found) => `${humanDiagnostic(found, lines, style)}\n`;
 }
 
 /** Splits each file once. */

@@ -6,11 +6,8 @@
 import type { PlannedGrant } from "../../engine/plan.ts";
 import type { NotChecked } from "../../engine/preflight/not_checked.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
-import { humanDiagnostics, type HumanOptions } from "./human.ts";
 import { diagnosticLine, type JunitCase } from "./junit.ts";
-import { styleFor } from "./style.ts";
 import type { Summary } from "./summary.ts";
-import { visible } from "./visible.ts";
 import { jsonText } from "./json_text.ts";
 
 /** One host. */
@@ -60,7 +57,7 @@ export function preflightJson(report: PreflightReport): string {
     policy,
     diagnostics: hostDiagnostics(report),
     hosts: hosts.map(hostJson),
-    summary: { ...summary, ...counts(hosts) },
+    summary: { ...summary, ...hostCounts(hosts) },
   };
   return `${jsonText(value)}\n`;
 }
@@ -71,7 +68,7 @@ export function preflightJsonl(report: PreflightReport): string {
   const values = [
     ...hostDiagnostics(report),
     ...hosts.map(hostJson),
-    { policy, summary: { ...summary, ...counts(hosts) } },
+    { policy, summary: { ...summary, ...hostCounts(hosts) } },
   ];
   return values.map((value) => `${jsonText(value)}\n`).join("");
 }
@@ -93,7 +90,8 @@ function hostJson({ host, release, ready, denied, grants, notChecked }: HostRepo
   };
 }
 
-function counts(hosts: readonly HostReport[]): { hosts: number; ready: number } {
+/** How many hosts there are, and how many of them are ready. */
+export function hostCounts(hosts: readonly HostReport[]): { hosts: number; ready: number } {
   return { hosts: hosts.length, ready: hosts.filter(({ ready }) => ready).length };
 }
 
@@ -137,35 +135,4 @@ function caseOf({ name, passes, diagnostics }: Checked, denyWarnings: boolean): 
       : {}),
     ...(other === "" ? {} : { output: other }),
   };
-}
-
-/** For people: a host after the other, the sum last. */
-export function preflightText(report: PreflightReport, options: HumanOptions): string {
-  const style = styleFor(options.coloured);
-  const { diagnostics, hosts, policy } = report;
-  const parts = diagnostics.length === 0 ? [] : [humanDiagnostics(diagnostics, options)];
-  for (const host of hosts) {
-    const verdict = host.ready ? "ready" : style.error(host.denied ? "denied" : "not ready");
-    parts.push(`${style.strong(visible(host.host))}: ${verdict}${aboutKernel(host)}\n`);
-    if (host.diagnostics.length > 0) parts.push(humanDiagnostics(host.diagnostics, options));
-    parts.push(...host.grants.map(grantLine), ...host.notChecked.map(notCheckedLine), "");
-  }
-  const { ready } = counts(hosts);
-  const of = `${ready} of ${hosts.length} ${hosts.length === 1 ? "host" : "hosts"} ready`;
-  parts.push(policy === undefined ? "invalid policy\n" : `${of}; policy ${policy}\n`);
-  return parts.filter((part) => part !== "").join("");
-}
-
-function aboutKernel({ release }: HostReport): string {
-  return release === undefined ? "" : ` (Linux ${visible(release)})`;
-}
-
-function grantLine(grant: PlannedGrant): string {
-  const what = `${grant.export} -> ${grant.importer.name}`;
-  const where = `${grant.device.address} BAR ${grant.bar}`;
-  return `  ${visible(`${what}: ${where}, taken back by ${grant.revocation.join(", then ")}`)}\n`;
-}
-
-function notCheckedLine({ what, why }: NotChecked): string {
-  return `  ${visible(`not checked: ${what} (${why})`)}\n`;
 }
