@@ -38,10 +38,11 @@ async function powerOf(
 ): Promise<string> {
   const folder = `/sys/bus/pci/devices/${address}`;
   const told: string[] = [];
-  // Without CONFIG_PM devices have a power state, but nothing suspends them.
-  for (const name of ["power_state", "power/runtime_status"]) {
+  // Without CONFIG_PM devices have a power state, but nothing suspends them. The status comes first:
+  // once it says "suspended", the power state is what it stays.
+  for (const name of ["power/runtime_status", "power_state"]) {
     try {
-      told.push((await Deno.readTextFile(`${folder}/${name}`)).trim());
+      told.unshift((await Deno.readTextFile(`${folder}/${name}`)).trim());
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
