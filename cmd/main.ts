@@ -116,13 +116,13 @@ if (import.meta.main) {
   const context = processContext();
   try {
     const status = await main(Deno.args, context);
-    // All is written: to end here is shorter than to have the runtime take itself apart.
-    if (pathsOfValidate(Deno.args) !== undefined) Deno.exit(status);
-    Deno.exitCode = status;
+    // All is written: to end here is shorter than to have the runtime take itself apart. And what went
+    // wrong can have left a thread behind in a call of the kernel that never ends.
+    if (status !== 0 || pathsOfValidate(Deno.args) !== undefined) Deno.exit(status);
   } catch (error) {
     const { errorText } = await import("./error_text.ts");
     const { exitStatusOf } = await import("./errors.ts");
     context.process.stderr.write(`${errorText(error)}\n`);
-    Deno.exitCode = exitStatusOf(error);
+    Deno.exit(exitStatusOf(error));
   }
 }
