@@ -7,12 +7,17 @@
  */
 import { buildCommand } from "@stricli/core";
 import { ResetDomains } from "../engine/plan_domain.ts";
+import type { DeviceTarget } from "../engine/device_target.ts";
+import { plainIdentity } from "../engine/plain_identity.ts";
 import type { PlanPlace } from "../engine/plan_json.ts";
 import type { IoctlBytes } from "../engine/planned_call.ts";
 import type { Plan, PlannedGrant } from "../engine/plan.ts";
 import { HOLD_NAMES, holdsOver } from "../engine/device_hold.ts";
 import { idOf } from "../engine/match_fields.ts";
 import { enablingControl } from "../host/nvme_cmb.ts";
+import { formatDuration } from "../policy/duration.ts";
+import type { ImporterIdentity, OwnerIdentity } from "../policy/model.ts";
+import { rangeText } from "../policy/range_text.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
@@ -132,23 +137,47 @@ export function planText(plan: Plan, { simulated, inventory }: PlanPlace): strin
 }
 
 function grantText(grant: PlannedGrant, domains: ResetDomains): string {
-  const { device, rule, importer } = grant;
+  const { device, rule } = grant;
   const ranges = grant.ranges.map(({ offset, length }) =>
-    `[0x${offset.toString(16)}, +0x${length.toString(16)})`
+    rangeText({ start: offset, end: offset + length })
   );
+  const expires = rule.expiresMs === undefined
+    ? "never"
+    : `${formatDuration(rule.expiresMs)} after the first export, renewals included`;
   return [
-    `${grant.export} -> ${importer.name}`,
-    `  device   ${device.address} (${device.id}), ${device.node}`,
+    `${grant.export} -> ${grant.importerName}`,
+    `  importer ${identityText(grant.importer.identity)}`,
+    `  device   ${device.address} (${device.id}), ${openedText(device)}`,
     ...importerText(grant),
     ...memoryText(grant),
     `  BAR ${grant.bar}    ${ranges.join(" ")}`,
-    `  access   ${rule.access}, on reset: ${rule.onReset}`,
-    `  ended by ${grant.revocation.join(", then ")}`,
+    `  access   ${rule.access}`,
+    `  expires  ${expires}`,
+    `  on reset ${onResetText(grant)}`,
+    `  ended by ${grant.revocation.join(", then ")}, with a grace of ${
+      formatDuration(rule.graceMs)
+    } where it can wait`,
     ...holdText(grant),
     ...resetText(grant, domains),
     ...exportIoctls(grant).map(({ request, bytes }) => `  ioctl    ${request} ${bytes}`),
     "",
   ].map(visible).join("\n");
+}
+
+/** What a policy says of a process. */
+function identityText(identity: ImporterIdentity | OwnerIdentity): string {
+  return Object.entries(plainIdentity(identity)).map(([field, value]) => `${field} ${value}`)
+    .join(", ");
+}
+
+function openedText({ owner, node }: DeviceTarget): string {
+  return owner === undefined ? node : `borrowed from ${identityText(owner)}`;
+}
+
+/** Of what another process does to its device only the kernel's revoke routine tells. */
+function onResetText({ rule: { onReset }, device: { owner } }: PlannedGrant): string {
+  if (owner === undefined) return onReset;
+  return `${onReset}; resets by its owner are seen with export --trace-revokes only`;
 }
 
 function importerText({ importerFunction: dma }: PlannedGrant): readonly string[] {
@@ -185,7 +214,7 @@ function resetText(grant: PlannedGrant, domains: ResetDomains): readonly string[
       return `  reset with ${address} (${driver ?? "no driver"}, not in this plan), ${by}`;
     }
     return grants.map((other) =>
-      `  reset with ${other.export} -> ${other.importer.name} on ${address}, ${by}`
+      `  reset with ${other.export} -> ${other.importerName} on ${address}, ${by}`
     );
   });
   if (omitted === undefined) return lines;

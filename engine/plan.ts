@@ -19,6 +19,7 @@ import type { DmaRange } from "./kernel.ts";
 import { kernelFindings } from "./kernel_version.ts";
 import { nvmeFindings } from "./nvme_findings.ts";
 import { conflicts } from "./plan_conflicts.ts";
+import { planNotes } from "./plan_notes.ts";
 import { type PlannedMemory, plannedMemory, togetherPlanned } from "./planned_memory.ts";
 import { Denials } from "./plan_denials.ts";
 import { DeviceFinder, type Resolved } from "./plan_device.ts";
@@ -80,8 +81,9 @@ export interface PlanOptions {
  */
 export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOptions = {}): Plan {
   const planner = new Planner(inOrder(set), host, options);
-  const findings = planner.run();
-  const failed = findings.some((finding) => finding.diagnostic.severity === "error");
+  const found = planner.run();
+  const failed = found.some((finding) => finding.diagnostic.severity === "error");
+  const findings = failed ? found : [...found, ...planNotes(planner.grants)];
   return {
     host: { release: host.kernel.release, pageSize: host.pageSize },
     policy: set.digest,
@@ -192,7 +194,10 @@ class Planner {
     if (grants.length === 0 && this.#findings.length === 0) this.#nothingAllowed();
     this.#findings.push(...conflicts(drafts), ...this.#denials.missed());
     this.#settleRevocation(grants);
-    this.#findings.push(...topologyFindings(this.host, grants), ...this.#controllers(drafts));
+    this.#findings.push(
+      ...topologyFindings(this.host, grants),
+      ...this.#controllers(drafts),
+    );
     return this.#findings;
   }
 

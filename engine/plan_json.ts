@@ -9,6 +9,7 @@ import type { DeviceTarget } from "./device_target.ts";
 import type { SnapshotFunction } from "../host/snapshot.ts";
 import type { Plan, PlannedGrant, PlanOptions } from "./plan.ts";
 import { ResetDomains } from "./plan_domain.ts";
+import { plainIdentity } from "./plain_identity.ts";
 import { stepsOf } from "./plan_steps.ts";
 import type { CallEncoder, PlanStep } from "./planned_call.ts";
 import { idOf } from "./match_fields.ts";
@@ -112,6 +113,7 @@ function grantJson(
   return {
     export: grant.export,
     importer: grant.importer.name,
+    recipient: recipientJson(grant),
     ...importerDevice(grant.importerFunction),
     device: deviceJson(grant.device),
     bar: grant.bar,
@@ -120,6 +122,9 @@ function grantJson(
       length: hex(length),
     })),
     access: grant.rule.access,
+    onReset: grant.rule.onReset,
+    graceMs: grant.rule.graceMs,
+    ...(grant.rule.expiresMs === undefined ? {} : { expiresMs: grant.rule.expiresMs }),
     revocation: grant.revocation,
     holds: grant.device.holds.map((by) => ({
       by,
@@ -134,6 +139,17 @@ function grantJson(
   };
 }
 
+/** Who gets it, by whatever name: two policies may have importers of one name. */
+function recipientJson({ importer, importerName }: PlannedGrant): Record<string, unknown> {
+  const { identity, driver, mapping } = importer;
+  return {
+    name: importerName,
+    identity: plainIdentity(identity),
+    driver: driver.value,
+    mapping,
+  };
+}
+
 /** All by which the engine tells that it is this device, and no other. */
 function deviceJson(device: DeviceTarget): Record<string, unknown> {
   const { address, id, node, subsystem, class: classCode, serial, barSizes } = device;
@@ -142,6 +158,7 @@ function deviceJson(device: DeviceTarget): Record<string, unknown> {
     address,
     id,
     node,
+    ...(device.owner === undefined ? {} : { owner: plainIdentity(device.owner) }),
     subsystem,
     class: classCode,
     serial,

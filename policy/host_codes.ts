@@ -313,6 +313,11 @@ export const HOST_CODES = {
     "The controller was asked what is where, and the slice is of something else: a persistent memory region, or bytes whose meaning only the vendor knows. Or the buffer is not enabled, and nothing answers there.",
     "write `region: nvme.cmb`, which is where the controller says that its buffer is, or correct the slices",
   ),
+  BG2057: note(
+    "The owner's resets are not seen by themselves",
+    "What the owner of a borrowed device does to it hits the slices that were lent, and only the kernel's revoke routine tells of it: without --trace-revokes, what `onReset` says comes true for resets that others make.",
+    "export with --trace-revokes (root, as borrowing is)",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

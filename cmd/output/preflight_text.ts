@@ -136,7 +136,7 @@ function notReady(hosts: readonly HostReport[], style: Style): string {
 }
 
 function grantLine(grant: PlannedGrant): string {
-  const what = `${grant.export} -> ${grant.importer.name}`;
+  const what = `${grant.export} -> ${grant.importerName}`;
   const where = `${grant.device.address} BAR ${grant.bar}`;
   return `  ${visible(`${what}: ${where}, taken back by ${grant.revocation.join(", then ")}`)}\n`;
 }

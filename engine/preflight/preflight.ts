@@ -11,6 +11,7 @@ import type { PolicySet } from "../../policy/model.ts";
 import { controllersToAsk } from "../controllers_to_ask.ts";
 import type { Finding } from "../host_findings.ts";
 import { examine, type PlannedGrant, type PlanOptions } from "../plan.ts";
+import { planNotes } from "../plan_notes.ts";
 import { deviceStateFindings } from "./device_state_findings.ts";
 import { importerDriverFindings, importerDriversNotChecked } from "./importer_driver_findings.ts";
 import { type HostNames, importerIdentityFindings } from "./importer_identity_findings.ts";
@@ -86,6 +87,7 @@ export function preflight(
     ...identities.findings,
     ...limitFindings(grants, options.limits),
     ...meansFindings(grants),
+    ...planNotes(grants),
   ];
   const diagnostics = findings.map(({ diagnostic }) => diagnostic);
   return {

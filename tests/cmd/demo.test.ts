@@ -35,11 +35,14 @@ const EXPECTED =
 
 2. plan
    simulated: Linux 7.3.4 with DEVICES on vfio-pci, from examples/hosts/laboratory.json; no device of this machine is touched
-   cmb-to-edu/cmb-data -> engine
+   cmb-to-edu/cmb-data -> cmb-to-edu/engine
+     importer user nobody
      device   0000:01:00.0 (1b36:0010), /dev/vfio/devices/vfio0
-     BAR 2    [0x1000, +0x2000)
-     access   read-write, on reset: revoke
-     ended by release, then hold, then close
+     BAR 2    [0x1000, 0x3000)
+     access   read-write
+     expires  never
+     on reset revoke
+     ended by release, then hold, then close, with a grace of 2s where it can wait
      held by  memory decode off (over a reset too), else D3hot, else low power
      ioctl    0x3b75 280000000b0001000200000002000800000000000100000000100000000000000020000000000000
 

@@ -190,6 +190,12 @@ Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same 
   assert.deepEqual(JSON.parse(JSON.stringify(value)).grants, [{
     export: "demo/data",
     importer: "engine",
+    recipient: {
+      name: "demo/engine",
+      identity: { user: "nobody" },
+      driver: "iommufd",
+      mapping: "importer",
+    },
     device: {
       address: SSD,
       id: "1b36:0010",
@@ -208,6 +214,8 @@ Deno.test("planJson has 64-bit numbers as text, and the same bytes for the same 
     bar: 2,
     slices: [{ offset: "0x1000", length: "0x2000" }],
     access: "read-write",
+    onReset: "revoke",
+    graceMs: 2000,
     revocation: ["release", "hold", "close"],
     holds: [{ by: "memory-decode", overReset: true }, { by: "low-power", overReset: false }],
     resetDomain: [],
@@ -278,6 +286,74 @@ Deno.test("makePlan promises nothing but the importer's help for a borrowed devi
   assert.deepEqual(grant?.revocation, ["release"]);
   assert.deepEqual(grant?.device.owner?.unit?.value, "tgt.service");
   assert.deepEqual(grant?.device.holds, []);
+});
+
+Deno.test("a plan shows what a reviewer approves: who, how long, and what a reset does", () => {
+  const made = plan(
+    policy({ more: "    expires: 8h\n    grace: 1500ms\n    onReset: restore\n" })
+      .replace("user: nobody", "executable: /usr/bin/tgt, user: nvmf, unit: tgt.service"),
+  );
+  const text = planText(made, {});
+  for (
+    const line of [
+      "demo/data -> demo/engine",
+      "  importer user nvmf, unit tgt.service, executable /usr/bin/tgt",
+      "  device   0000:01:00.0 (1b36:0010), /dev/vfio/devices/vfio0",
+      "  BAR 2    [0x1000, 0x3000)",
+      "  access   read-write",
+      "  expires  8h after the first export, renewals included",
+      "  on reset restore",
+      "  ended by release, then close, with a grace of 1500ms where it can wait",
+    ]
+  ) {
+    assert.ok(text.split("\n").includes(line), `${line}\n${text}`);
+  }
+  const { grants: [json] } = JSON.parse(JSON.stringify(planJson(made, () => [])));
+  assert.deepEqual(json.recipient.identity, {
+    user: "nvmf",
+    unit: "tgt.service",
+    executable: "/usr/bin/tgt",
+  });
+  assert.deepEqual([json.onReset, json.graceMs, json.expiresMs], ["restore", 1500, 28_800_000]);
+  assert.match(planText(plan(policy()), {}), /\n {2}expires {2}never\n/);
+});
+
+Deno.test("importers of one name are told apart by their policies", () => {
+  const second = policy({
+    more: "    collateral: device\n",
+    slices: "{ offset: 1MiB, length: 4KiB }",
+  })
+    .replace("name: demo", "name: other");
+  const text = planText(
+    plan(`${policy({ more: "    collateral: device\n" })}---\n${second}`),
+    {},
+  );
+  assert.match(text, /^demo\/data -> demo\/engine$/m);
+  assert.match(text, /^other\/data -> other\/engine$/m);
+});
+
+Deno.test("a plan of a borrowed device promises no more of its resets than can be seen", () => {
+  const borrowed = (onReset: string) =>
+    plan(
+      policy({ more: `    revocation: cooperative\n    onReset: ${onReset}\n` }).replace(
+        `match: { id: "1b36:0010" } }`,
+        `match: { id: "1b36:0010" }, acquire: borrow, owner: { unit: tgt.service, user: spdk } }`,
+      ),
+    );
+  const revoked = borrowed("revoke");
+  assert.deepEqual(revoked.diagnostics.map(({ code, severity }) => [code, severity]), [
+    ["BG2057", "note"],
+  ]);
+  assert.match(revoked.diagnostics[0]?.message ?? "", /by the owner of 0000:01:00\.0/);
+  const text = planText(revoked, {});
+  assert.match(text, /, borrowed from user spdk, unit tgt\.service\n/);
+  assert.match(
+    text,
+    /on reset revoke; resets by its owner are seen with export --trace-revokes only/,
+  );
+  const { grants: [json] } = JSON.parse(JSON.stringify(planJson(revoked, () => [])));
+  assert.deepEqual(json.device.owner, { user: "spdk", unit: "tgt.service" });
+  assert.deepEqual(borrowed("restore").diagnostics, []);
 });
 
 Deno.test("makePlan matches driver, IOMMU group and BAR sizes", () => {

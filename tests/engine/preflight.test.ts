@@ -173,14 +173,20 @@ Deno.test("a device or group that is open elsewhere, and a borrowed one that is 
   ]);
   const lent = { ...MEMORY_ON, powerState: "D0" };
   const owners = "owners are looked for when a device is borrowed";
-  assert.deepEqual(told(borrowed(), host([lent])), ["BG2041", owners]);
-  assert.deepEqual(told(borrowed(), host([{ ...lent, openBy: [] }])), ["BG2053", "BG2041"]);
+  assert.deepEqual(told(borrowed(), host([lent])), ["BG2041", "BG2057", owners]);
+  assert.deepEqual(told(borrowed(), host([{ ...lent, openBy: [] }])), [
+    "BG2053",
+    "BG2041",
+    "BG2057",
+  ]);
   assert.deepEqual(told(borrowed(), host([{ ...lent, openBy: [] }], { unreadable })), [
     "BG2041",
+    "BG2057",
     owners,
   ]);
   assert.deepEqual(told(borrowed(), host([{ ...lent, openBy: qemu }])), [
     "BG2041",
+    "BG2057",
     `${owners}; process 77 (qemu) has it`,
   ]);
 });
@@ -271,7 +277,7 @@ const FINDINGS: readonly Finding[] = [
     what: "a borrowed device asleep",
     text: borrowed(),
     on: host([{ ...MEMORY_ON, powerState: "D3hot" }, RNIC]),
-    codes: ["BG2036", "BG2041"],
+    codes: ["BG2036", "BG2041", "BG2057"],
     says: /D3hot/,
     at: [8, 13],
   },
@@ -279,14 +285,14 @@ const FINDINGS: readonly Finding[] = [
     what: "a borrowed device of which the kernel does not know whether it is awake",
     text: borrowed(),
     on: host([{ ...MEMORY_ON, powerState: "unknown" }, RNIC]),
-    codes: ["BG2036", "BG2041"],
+    codes: ["BG2036", "BG2041", "BG2057"],
     says: /in a power state that the kernel does not know/,
   },
   {
     what: "a borrowed device without power states that runtime power management has suspended",
     text: borrowed(),
     on: host([{ ...MEMORY_ON, powerState: "D0", runtimeStatus: "suspended" }, RNIC]),
-    codes: ["BG2036", "BG2041"],
+    codes: ["BG2036", "BG2041", "BG2057"],
     says: /is suspended by runtime power management: a call would wake it/,
     at: [8, 13],
   },
@@ -297,7 +303,7 @@ const FINDINGS: readonly Finding[] = [
       { ...withPowerState(MEMORY_ON, 3), powerState: "D0", runtimeStatus: "active" },
       RNIC,
     ]),
-    codes: ["BG2036", "BG2041"],
+    codes: ["BG2036", "BG2041", "BG2057"],
     says: /in D3hot by its own register/,
   },
   {
@@ -311,14 +317,14 @@ const FINDINGS: readonly Finding[] = [
     what: "a borrowed device that the kernel cannot resume",
     text: borrowed(),
     on: host([{ ...MEMORY_ON, powerState: "D0", runtimeStatus: "error" }, RNIC]),
-    codes: ["BG2049", "BG2041"],
+    codes: ["BG2049", "BG2041", "BG2057"],
     says: /its power\/runtime_status is error/,
   },
   {
     what: "a borrowed device that decodes nothing",
     text: borrowed(),
     on: host([{ ...withCommand(nvme(SSD), 0), powerState: "D0" }, RNIC]),
-    codes: ["BG2037", "BG2041"],
+    codes: ["BG2037", "BG2041", "BG2057"],
     says: /born revoked/,
   },
   {
@@ -347,7 +353,7 @@ const FINDINGS: readonly Finding[] = [
     what: "a grant that only its importer gives back",
     text: borrowed(),
     on: host([{ ...MEMORY_ON, powerState: "D0" }, RNIC]),
-    codes: ["BG2041"],
+    codes: ["BG2041", "BG2057"],
     says: /only release takes the grant back/,
     at: [7, 11],
   },
