@@ -66,7 +66,8 @@ async function format(flags: CheckFlags, outcome: Outcome): Promise<string> {
     case "sarif":
       return (await import("./output/sarif.ts")).sarifDiagnostics(diagnostics, verdict);
     case "github":
-      return (await import("./output/github.ts")).githubDiagnostics(diagnostics, verdict);
+      return (await import("./output/github.ts"))
+        .githubDiagnostics(diagnostics, verdict, resultOf(verdict, summary));
     case "junit": {
       const { junitDiagnostics } = await import("./output/junit.ts");
       return junitDiagnostics(diagnostics, files.map(({ file }) => file), flags.denyWarnings);
@@ -78,6 +79,12 @@ async function format(flags: CheckFlags, outcome: Outcome): Promise<string> {
     case "human":
       return await forPeople(flags, outcome);
   }
+}
+
+/** A set that is not accepted is told of already. */
+function resultOf({ policy, refused }: Verdict, summary: Summary): string | undefined {
+  if (policy === undefined || refused !== undefined) return undefined;
+  return `valid ${policy}: ${humanSummary(summary)}`;
 }
 
 async function forPeople(flags: CheckFlags, outcome: Outcome): Promise<string> {

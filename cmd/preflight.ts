@@ -32,11 +32,13 @@ import { junitCases } from "./output/junit.ts";
 import {
   hostDiagnostics,
   type HostReport,
+  mergingHosts,
   namingHosts,
   preflightCases,
   preflightJson,
   preflightJsonl,
   type PreflightReport,
+  readySum,
 } from "./output/preflight_report.ts";
 import { preflightText } from "./output/preflight_text.ts";
 import { summarize } from "./output/summary.ts";
@@ -346,11 +348,15 @@ async function written(
       return junitCases("bargate preflight", preflightCases(report, denyWarnings));
     case "sarif": {
       const { sarifDiagnostics } = await import("./output/sarif.ts");
-      return sarifDiagnostics(namingHosts(hostDiagnostics(report)));
+      const { policy } = report;
+      return sarifDiagnostics(
+        namingHosts(hostDiagnostics(report)),
+        policy === undefined ? {} : { policy },
+      );
     }
     case "github": {
       const { githubDiagnostics } = await import("./output/github.ts");
-      return githubDiagnostics(namingHosts(hostDiagnostics(report)));
+      return githubDiagnostics(mergingHosts(hostDiagnostics(report)), {}, readySum(report));
     }
     case "human": {
       const texts = new Map(files.map(({ file, bytes }) => [file, bytes]));

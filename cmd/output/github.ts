@@ -14,7 +14,12 @@ const COMMANDS: Readonly<Record<Severity, string>> = {
 };
 
 /**
- * One line for each diagnostic, and one for why the run fails where no error says it.
+ * One line for each diagnostic, one for why the run fails where no error says it, and one for what it
+ * came to, so that the log of a run that found nothing says of what.
+ *
+ * @param diagnostics to write
+ * @param verdict on the set
+ * @param result what the run came to, in words
  *
  * @example
  * ```ts
@@ -28,9 +33,11 @@ const COMMANDS: Readonly<Record<Severity, string>> = {
 export function githubDiagnostics(
   diagnostics: readonly Diagnostic[],
   { refused }: Verdict = {},
+  result?: string,
 ): string {
   const all = diagnostics.map(commandOf);
   if (refused !== undefined) all.push(`::error title=bargate::${escapeText(visible(refused))}`);
+  if (result !== undefined) all.push(`::notice title=bargate::${escapeText(visible(result))}`);
   return all.map((command) => `${command}\n`).join("");
 }
 

@@ -73,8 +73,8 @@ export function junitDiagnostics(
   const cases = files.map((file): JunitCase => {
     const found = byFile.get(file) ?? [];
     const [first, ...rest] = found.filter(fails);
-    const other = found.filter((one) => !fails(one)).map(diagnosticLine).join("\n");
-    const text = first === undefined ? "" : [first, ...rest].map(diagnosticLine).join("\n");
+    const other = found.filter((one) => !fails(one)).map(diagnosticLines).join("\n");
+    const text = first === undefined ? "" : [first, ...rest].map(diagnosticLines).join("\n");
     return {
       group: "policy",
       name: file,
@@ -85,11 +85,12 @@ export function junitDiagnostics(
   return junitCases("bargate validate", cases);
 }
 
-/** A diagnostic in one line. */
-export function diagnosticLine(found: Diagnostic): string {
-  const { code, severity, message, file, line, column } = found;
+/** A diagnostic in one line, and what to do in another. */
+export function diagnosticLines(found: Diagnostic): string {
+  const { code, severity, message, file, line, column, fix } = found;
   const where = file === undefined ? "" : `${file}:${line}:${column}: `;
-  return visible(`${where}${severity}[${code}]: ${message}`);
+  const advice = fix === undefined ? "" : `\n  fix: ${visible(fix)}`;
+  return `${visible(`${where}${severity}[${code}]: ${message}`)}${advice}`;
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {

@@ -6,7 +6,7 @@
 import type { PlannedGrant } from "../../engine/plan.ts";
 import type { NotChecked } from "../../engine/preflight/not_checked.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
-import { diagnosticLine, type JunitCase } from "./junit.ts";
+import { diagnosticLines, type JunitCase } from "./junit.ts";
 import type { Summary } from "./summary.ts";
 import { jsonText } from "./json_text.ts";
 
@@ -48,6 +48,43 @@ export function namingHosts(diagnostics: readonly Diagnostic[]): readonly Diagno
   return diagnostics.map((found) =>
     found.host === undefined ? found : { ...found, message: `${found.host}: ${found.message}` }
   );
+}
+
+/** How many hosts a message names; more are counted. */
+const MAX_NAMED = 8;
+
+/**
+ * For writers that show each place once: what is true of several hosts is one diagnostic that names
+ * them.
+ *
+ * @param diagnostics each with its host
+ */
+export function mergingHosts(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
+  const ofNoHost = diagnostics.filter(({ host }) => host === undefined);
+  const same = Map.groupBy(
+    diagnostics.filter(({ host }) => host !== undefined),
+    ({ host: _host, fix: _fix, ...rest }) => jsonText(rest),
+  );
+  return namingHosts([...ofNoHost, ...[...same.values()].flatMap(merged)]);
+}
+
+function merged(group: readonly Diagnostic[]): readonly Diagnostic[] {
+  const [first] = group;
+  const hosts = [...new Set(group.map(({ host }) => host))];
+  if (first === undefined || hosts.length === 1) return group.slice(0, 1);
+  const { fix, ...rest } = first;
+  const more = hosts.length - MAX_NAMED;
+  const names = `${hosts.slice(0, MAX_NAMED).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+  // Advice that names a host's own file is none for the others.
+  const isShared = fix !== undefined && group.every((other) => other.fix === fix);
+  return [{ ...rest, host: `${hosts.length} hosts (${names})`, ...(isShared ? { fix } : {}) }];
+}
+
+/** How many hosts are ready, in words. */
+export function readySum({ hosts, policy }: PreflightReport): string {
+  const { ready } = hostCounts(hosts);
+  const of = `${ready} of ${hosts.length} ${hosts.length === 1 ? "host" : "hosts"} ready`;
+  return policy === undefined ? "invalid policy" : `${of}; policy ${policy}`;
 }
 
 /** `{"policy":…,"diagnostics":[…],"hosts":[…],"summary":{…}}` */
@@ -123,14 +160,14 @@ function caseOf({ name, passes, diagnostics }: Checked, denyWarnings: boolean): 
   const fails = ({ severity }: Diagnostic) =>
     severity === "error" || (denyWarnings && severity === "warning");
   const [first, ...rest] = diagnostics.filter(fails);
-  const other = diagnostics.filter((found) => !fails(found)).map(diagnosticLine).join("\n");
+  const other = diagnostics.filter((found) => !fails(found)).map(diagnosticLines).join("\n");
   const isFailure = first !== undefined && (!passes || first.severity === "warning");
   return {
     group: "preflight",
     name,
     ...(isFailure
       ? {
-        failure: { message: first.message, text: [first, ...rest].map(diagnosticLine).join("\n") },
+        failure: { message: first.message, text: [first, ...rest].map(diagnosticLines).join("\n") },
       }
       : {}),
     ...(other === "" ? {} : { output: other }),

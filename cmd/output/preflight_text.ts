@@ -8,7 +8,7 @@ import type { PlannedGrant } from "../../engine/plan.ts";
 import type { NotChecked } from "../../engine/preflight/not_checked.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
 import { humanDiagnostics, type HumanOptions, humanWriter } from "./human.ts";
-import { hostCounts, type HostReport, type PreflightReport } from "./preflight_report.ts";
+import { type HostReport, type PreflightReport, readySum } from "./preflight_report.ts";
 import { type Style, styleFor } from "./style.ts";
 import { visible } from "./visible.ts";
 
@@ -37,7 +37,7 @@ interface Shared {
  */
 export function preflightText(report: PreflightReport, options: HumanOptions): string {
   const style = styleFor(options.coloured);
-  const { diagnostics, hosts, policy } = report;
+  const { diagnostics, hosts } = report;
   const write = humanWriter(options);
   const { own, shared } = apart(hosts.map((host) => saidOf(host, write)));
   const parts = [
@@ -45,14 +45,9 @@ export function preflightText(report: PreflightReport, options: HumanOptions): s
     ...hosts.map((host, at) => `${headOf(host, style)}${textOf(own[at] ?? [])}`),
     ...shared.map((group) => `${nameHosts(group.hosts, hosts, style)}\n${textOf(group.said)}`),
     ...hosts.length === 1 ? [] : [notReady(hosts, style)],
-    policy === undefined ? "invalid policy\n" : `${sumOf(hosts)}; policy ${policy}\n`,
+    `${readySum(report)}\n`,
   ];
   return parts.join("");
-}
-
-function sumOf(hosts: readonly HostReport[]): string {
-  const { ready } = hostCounts(hosts);
-  return `${ready} of ${hosts.length} ${hosts.length === 1 ? "host" : "hosts"} ready`;
 }
 
 function headOf({ host, release, ready, denied }: HostReport, style: Style): string {

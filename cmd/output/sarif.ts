@@ -6,6 +6,7 @@
 import { CODES } from "../../policy/codes.ts";
 import type { Diagnostic, Severity } from "../../policy/diagnostic.ts";
 import { HOST_CODES } from "../../policy/host_codes.ts";
+import { sha256 } from "../../policy/sha256.ts";
 import { jsonText } from "./json_text.ts";
 import type { Verdict } from "./summary.ts";
 
@@ -35,7 +36,7 @@ export function sarifDiagnostics(
     tool: { driver: { name: "bargate", rules: codes.map(ruleOf) } },
     // Columns of diagnostics are those of editors.
     columnKind: "utf16CodeUnits",
-    results: diagnostics.map((found) => resultOf(found, codes.indexOf(found.code))),
+    results: resultsOf(diagnostics, codes),
     ...(Object.keys(verdict).length === 0 ? {} : { properties: verdict }),
   };
   return `${jsonText({ $schema: SCHEMA, version: "2.1.0", runs: [run] })}\n`;
@@ -48,19 +49,41 @@ function ruleOf(code: string): unknown {
     id: code,
     shortDescription: { text: rule.title },
     fullDescription: { text: rule.why },
-    help: { text: `${rule.fix} See docs/diagnostics.md#${code}.` },
+    help: { text: `Fix: ${rule.fix}\nSee docs/diagnostics.md#${code}` },
     defaultConfiguration: { level: rule.severity },
   };
 }
 
-function resultOf(found: Diagnostic, ruleIndex: number): unknown {
+function resultsOf(diagnostics: readonly Diagnostic[], codes: readonly string[]): unknown[] {
+  const index = new Map(codes.map((code, at) => [code, at]));
+  const met = new Map<string, number>();
+  return diagnostics.map((found) => {
+    const finding = fingerprintOf(found);
+    const before = met.get(finding) ?? 0;
+    met.set(finding, before + 1);
+    return {
+      ...resultOf(found, index.get(found.code)),
+      partialFingerprints: { "bargateFinding/v1": `${finding}:${before + 1}` },
+    };
+  });
+}
+
+/**
+ * What is the same of a finding in the next version of its file: not its line.
+ */
+function fingerprintOf({ code, host, file, pointer, message }: Diagnostic): string {
+  const parts = [code, host ?? "", file ?? "", pointer ?? "", message];
+  return sha256(new TextEncoder().encode(JSON.stringify(parts)));
+}
+
+function resultOf(found: Diagnostic, ruleIndex: number | undefined) {
   const { code, severity, message, fix, related = [] } = found;
   return {
     ruleId: code,
     ruleIndex,
     level: severity,
     message: { text: fix === undefined ? message : `${message}\nFix: ${fix}` },
-    locations: found.file === undefined ? [] : [{ physicalLocation: placeOf(found) }],
+    locations: locationsOf(found),
     ...(related.length === 0 ? {} : {
       relatedLocations: related.map((other, id) => ({
         id,
@@ -69,6 +92,16 @@ function resultOf(found: Diagnostic, ruleIndex: number): unknown {
       })),
     }),
   };
+}
+
+/** The place in the text, and the host that it is about. */
+function locationsOf(found: Diagnostic): unknown[] {
+  const { file, host } = found;
+  if (file === undefined && host === undefined) return [];
+  return [{
+    ...(file === undefined ? {} : { physicalLocation: placeOf(found) }),
+    ...(host === undefined ? {} : { logicalLocations: [{ name: host, kind: "resource" }] }),
+  }];
 }
 
 type Place = Pick<Diagnostic, "file" | "line" | "column" | "endLine" | "endColumn">;

@@ -51,6 +51,37 @@ Deno.test("sarif output has rules, escaped paths, regions and the other places",
   assert.equal(result.relatedLocations[0].physicalLocation.region.startLine, 17);
 });
 
+Deno.test("sarif output tells hosts apart, and knows a finding again on another line", () => {
+  const { line: _line, ...placeless } = FOUND;
+  const of = (...found: readonly Diagnostic[]) => {
+    const text = sarifDiagnostics(found, { policy: "sha256:00" });
+    const validate = sarifValidator();
+    assert.ok(validate(JSON.parse(text)), JSON.stringify(validate.errors?.slice(0, 3)));
+    const [run] = JSON.parse(text).runs;
+    assert.deepEqual(run.properties, { policy: "sha256:00" });
+    return run.results;
+  };
+  const [first, moved, again] = of(
+    { ...FOUND, host: "a.json" },
+    { ...FOUND, host: "b.json", line: 7 },
+    { ...FOUND, host: "b.json", line: 8 },
+  );
+  assert.deepEqual(first.locations[0].logicalLocations, [{ name: "a.json", kind: "resource" }]);
+  const fingerprints = [first, moved, again].map((result) => result.partialFingerprints);
+  assert.equal(new Set(fingerprints.map((one) => one["bargateFinding/v1"])).size, 3);
+  const [later] = of({ ...FOUND, host: "b.json", line: 9 });
+  assert.deepEqual(later.partialFingerprints, moved.partialFingerprints);
+  const { file: _file, ...nowhere } = placeless;
+  assert.deepEqual(of({ ...nowhere, host: "a" })[0].locations, [{
+    logicalLocations: [{ name: "a", kind: "resource" }],
+  }]);
+});
+
+Deno.test("sarif output says of each code what to do, and where more is said", () => {
+  const [run] = JSON.parse(sarifDiagnostics([FOUND])).runs;
+  assert.match(run.tool.driver.rules[0].help.text, /^Fix: .*\nSee docs\/diagnostics\.md#BG1101$/);
+});
+
 const FOUND: Diagnostic = {
   code: "BG1101",
   severity: "note",
@@ -72,6 +103,13 @@ Deno.test("github output escapes what would end a command or a property", () => 
   );
 });
 
+Deno.test("github output says what a run came to that found nothing", () => {
+  assert.equal(
+    githubDiagnostics([], { policy: "sha256:00" }, "valid\nsha256:00"),
+    "::notice title=bargate::valid<U+000A>sha256:00\n",
+  );
+});
+
 Deno.test("junit output has a case for each file, and nothing that is no XML", () => {
   const error: Diagnostic = { ...FOUND, severity: "error", message: 'a<b>"&\u0000' };
   const text = junitDiagnostics([FOUND, error], ["a,b:c.yaml", "good.yaml"]);
@@ -82,7 +120,7 @@ Deno.test("junit output has a case for each file, and nothing that is no XML", (
   assert.match(text, /<failure message="a&lt;b&gt;&quot;&amp;&lt;U\+0000&gt;">/);
   assert.match(
     text,
-    /<system-out>a,b:c.yaml:1:2: note\[BG1101\]: 100%&lt;U\+000A&gt;no<\/system-out>/,
+    /<system-out>a,b:c.yaml:1:2: note\[BG1101\]: 100%&lt;U\+000A&gt;no\n {2}fix: that<\/system-out>/,
   );
   assert.match(text, /<testcase classname="policy" name="good.yaml"\/>/);
   assert.match(junitCases("none", []), /tests="0" failures="0"/);

@@ -171,7 +171,9 @@ Deno.test("preflight writes for people, for build servers and for code scanning"
     github.stdout,
     /^::error title=BG2031,file=[^:]*,line=11,.*::\S*redirected\.json: no/,
   );
+  assert.match(github.stdout, /\n::notice title=bargate::1 of 3 hosts ready; policy sha256:\w+\n$/);
   const sarif = await bargate(["preflight", POLICY, ...HOSTS, "--format", "sarif"]);
+  assert.match(sarif.stdout, /"properties":\{"policy":"sha256:/);
   const { $schema: _draft, id: _id, ...schema } = sarifSchema;
   const valid = new Ajv({ strict: false, validateFormats: false, unicodeRegExp: false })
     .compile(schema);
