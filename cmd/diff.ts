@@ -5,16 +5,22 @@
  */
 import { buildCommand } from "@stricli/core";
 import { type Difference, diffPolicies, diffTerms, type TermDifference } from "../policy/diff.ts";
+import { type DenyDifference, diffDenies } from "../policy/diff_denies.ts";
+import { diffManifests, type ManifestDifference } from "../policy/diff_manifests.ts";
 import { type ChangedName, changedNames } from "../policy/diff_names.ts";
+import type { Interval } from "../policy/interval.ts";
+import { loadPolicySet } from "../policy/load.ts";
 import { QUANTITY_LIMIT } from "../policy/quantity.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { loadFiles, showProblems, writeProblems } from "./load_valid.ts";
+import { type Loaded, showProblems, writeProblems } from "./load_valid.ts";
 import { rangeText } from "./output/decision.ts";
+import { denyLines, manifestLines } from "./output/guard_lines.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { jsonText } from "./output/json_text.ts";
+import { readPolicyFiles } from "./policy_input.ts";
 
 /** Devices named on one line. */
 const MOST_NAMED = 4;
@@ -30,7 +36,7 @@ async function diff(this: Context, flags: Flags, old: string, now: string): Prom
       ExitStatus.usage,
     );
   }
-  const loaded = [await loadFiles(this, [old]), await loadFiles(this, [now])] as const;
+  const loaded = [await loadOrNothing(this, old), await loadOrNothing(this, now)] as const;
   const [{ set: before }, { set: after }] = [loaded[0].result, loaded[1].result];
   if (before === undefined || after === undefined) {
     const invalid = loaded.filter(({ result }) => result.set === undefined);
@@ -39,26 +45,57 @@ async function diff(this: Context, flags: Flags, old: string, now: string): Prom
     return this.exitWith(ExitStatus.invalidPolicy);
   }
   const differences = [...diffPolicies(before, after), ...diffTerms(before, after)];
+  const denies = diffDenies(before, after);
   const names = changedNames(before, after).filter(({ name, is }) =>
-    differences.some((each) => each[is] === name)
+    differences.some((each) => each[is] === name) ||
+    (is === "device" && denies.some(({ device }) => device === name))
   );
-  const text = flags.format === "json" ? jsonOf(differences, names) : humanText(differences, names);
-  this.process.stdout.write(text);
+  const manifest = diffManifests(loaded[0].result.manifest, loaded[1].result.manifest);
+  const all: Compared = { differences, names, denies, ...(manifest && { manifest }) };
+  this.process.stdout.write(flags.format === "json" ? jsonOf(all) : humanText(all));
   const more = differences.some(({ kind }) => kind === "gained" || kind === "widened");
   this.exitWith(more ? ExitStatus.denied : ExitStatus.done);
 }
 
-function humanText(
-  differences: readonly (Difference | TermDifference)[],
-  names: readonly ChangedName[],
-): string {
-  if (differences.length === 0) return "both allow the same\n";
+/** All that is told of two sets. */
+interface Compared {
+  readonly differences: readonly (Difference | TermDifference)[];
+  readonly names: readonly ChangedName[];
+  readonly denies: readonly DenyDifference[];
+  readonly manifest?: ManifestDifference;
+}
+
+/**
+ * Reads one of the two sets. Where there is no policy yet, or none any more, the set allows nothing.
+ * An empty standard input is no such set: mostly it is a program that failed.
+ */
+async function loadOrNothing(context: Context, path: string): Promise<Loaded> {
+  const files = await readPolicyFiles([path], context.readStdin, true);
+  const isNothing = files.every(({ file, bytes }) => file !== "-" && bytes.length === 0);
+  if (!isNothing || files.length > 1) return { files, result: loadPolicySet(files) };
+  context.process.stderr.write(
+    `${visible(path)} holds no policy: it is compared as a set that allows nothing\n`,
+  );
+  return { files: [], result: loadPolicySet([]) };
+}
+
+function humanText({ differences, names, denies, manifest }: Compared): string {
   const others = new Set(names.map(({ name, is }) => `${is} ${name}`));
+  const devices = new Set(names.flatMap(({ name, is }) => is === "device" ? [name] : []));
+  const guards = [
+    ...denyLines(denies, devices),
+    ...(manifest === undefined ? [] : manifestLines(manifest)),
+  ];
   const lines = [
     ...names.map(nameLine),
     ...differences.map((each) => lineOf(each, others)),
+    ...guards,
   ];
-  return lines.map((line) => `${visible(line)}\n`).join("");
+  const same = guards.length === 0
+    ? "both allow the same"
+    : "both allow the same; what guards it differs:";
+  return [...(differences.length === 0 ? [same] : []), ...lines]
+    .map((line) => `${visible(line)}\n`).join("");
 }
 
 function nameLine({ name, is, fields }: ChangedName): string {
@@ -96,16 +133,25 @@ function whereText({ where = [] }: Difference): string {
   }`;
 }
 
-function jsonOf(
-  differences: readonly (Difference | TermDifference)[],
-  names: readonly ChangedName[],
-): string {
-  const hex = (value: bigint) => `0x${value.toString(16)}`;
-  const values = differences.map(({ bytes, ...rest }) => ({
+function jsonOf({ differences, names, denies, manifest }: Compared): string {
+  const withSlices = <T extends { readonly bytes: readonly Interval[] }>(
+    { bytes, ...rest }: T,
+  ) => ({
     ...rest,
     slices: bytes.map(({ start, end }) => ({ offset: hex(start), length: hex(end - start) })),
-  }));
-  return `${jsonText({ differences: values, names })}\n`;
+  });
+  return `${
+    jsonText({
+      differences: differences.map(withSlices),
+      names,
+      denies: denies.map(withSlices),
+      ...(manifest && { manifest }),
+    })
+  }\n`;
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
 }
 
 /** The verb. */

@@ -21,6 +21,8 @@ interface Collected {
   /** Files that may have further names on the disk, by their inode. */
   readonly linked: Map<string, CollectedFile[]>;
   readonly problems: string[];
+  /** Whether a folder without a policy is one that allows nothing. */
+  readonly mayBeEmpty: boolean;
 }
 
 /**
@@ -29,11 +31,13 @@ interface Collected {
  * @param paths files; folders, of which all `*.yaml` and `*.yml` below are read, in order of their
  * names, links followed, hidden ones left out; patterns as in shells; `-` for standard input
  * @param readStdin gives all of standard input
+ * @param mayBeEmpty whether a folder without a policy is no mistake
  * @throws {CommandError} usage: naming every path that cannot be read
  */
 export async function readPolicyFiles(
   paths: readonly string[],
   readStdin: () => Promise<Uint8Array>,
+  mayBeEmpty = false,
 ): Promise<readonly PolicyFile[]> {
   const collected: Collected = {
     files: [],
@@ -41,6 +45,7 @@ export async function readPolicyFiles(
     byRealPath: new Map(),
     linked: new Map(),
     problems: [],
+    mayBeEmpty,
   };
   for (const path of paths) {
     if (path === "-") await addStdin(collected, readStdin);
@@ -97,7 +102,7 @@ async function addNamed(path: string, collected: Collected): Promise<void> {
     const info = Deno.statSync(path);
     if (!info.isDirectory) return await addFile(path, info, collected);
     if (!firstTime(Deno.realPathSync(path), collected)) return;
-    if (await addFolder(path, collected) === 0) {
+    if (await addFolder(path, collected) === 0 && !collected.mayBeEmpty) {
       collected.problems.push(`Cannot find a policy in ${path}: no *.yaml or *.yml is below it`);
     }
   } catch (error) {

@@ -42,7 +42,7 @@ export type TermDifference =
 /**
  * Compares two policy sets.
  *
- * @returns differences in order of names; none exactly when no request tells the two apart on any
+ * @returns differences in order of names, of each first what is lost; none exactly when no request tells the two apart on any
  * host. A name that stands for somebody else (another identity, another match, another owner that it
  * is borrowed from) is another importer or device. A deny of a device that may be the same function
  * as that of a rule counts where it is: without it more is allowed there
@@ -51,7 +51,9 @@ export function diffPolicies(before: PolicySet, after: PolicySet): readonly Diff
   const [old, now] = [new Allowed(before), new Allowed(after)];
   const kinds = new FunctionKinds(old.denied, now.denied);
   const keys = [...new Set([...old.holdings.keys(), ...now.holdings.keys()])].sort();
-  return keys.flatMap((key) => compare(key, old, now, kinds));
+  const found = keys.flatMap((key) => compare(key, old, now, kinds));
+  const places = Map.groupBy(found, ({ importer, device, bar }) => `${importer} ${device} ${bar}`);
+  return [...places.values()].flatMap(lessFirst);
 }
 
 /**
@@ -91,6 +93,12 @@ function compare(key: string, old: Allowed, now: Allowed, all: FunctionKinds): D
       ...(where.length === 0 ? {} : { where }),
     }));
   });
+}
+
+/** A name that stands for somebody else is lost before it is gained, whoever that is. */
+function lessFirst(differences: readonly Difference[]): readonly Difference[] {
+  const isLess = ({ kind }: Difference) => kind === "lost" || kind === "narrowed";
+  return [...differences.filter(isLess), ...differences.filter((each) => !isLess(each))];
 }
 
 /** What one set allows on functions of a kind and the other does not. */

@@ -7,6 +7,7 @@
  */
 import { combinations, type Loosest } from "./diff_combinations.ts";
 import { type Level, LEVELS, levelsOf, partsOf } from "./diff_levels.ts";
+import { formatDuration } from "./duration.ts";
 import { type Interval, normalized, overlapping, subtract } from "./interval.ts";
 import type { DeviceRule, ExportRule } from "./model.ts";
 
@@ -50,8 +51,8 @@ const SAYS: Readonly<Record<Term, (rule: ExportRule, device: DeviceRule) => Said
   expires: ({ expiresMs }) =>
     expiresMs === undefined
       ? { rank: Infinity, text: "never" }
-      : { rank: expiresMs, text: `${expiresMs} ms` },
-  grace: ({ graceMs }) => ({ rank: graceMs, text: `${graceMs} ms` }),
+      : { rank: expiresMs, text: formatDuration(expiresMs) },
+  grace: ({ graceMs }) => ({ rank: graceMs, text: formatDuration(graceMs) }),
   onReset: ({ onReset }) => ({ rank: onReset === "restore" ? 1 : 0, text: onReset }),
   revocation: ({ revocation }) => either(revocation, "enforced"),
   enableCmb: (_, { enableCmb }) => either(enableCmb, "false"),

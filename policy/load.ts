@@ -23,7 +23,7 @@ import { digestOf } from "./digest.ts";
 import type { PolicyDraft, Report } from "./draft.ts";
 import type { LineMap } from "./lines.ts";
 import type { PolicySet } from "./model.ts";
-import { checkManifest, type Document, readManifest } from "./manifest.ts";
+import { checkManifest, type Document, type Manifest, readManifest } from "./manifest.ts";
 import { asScalar, get, type Node } from "./node.ts";
 import { type PolicyTest, readTest } from "./policy_test.ts";
 import type { DocumentKind } from "./shape.ts";
@@ -66,6 +66,8 @@ export interface LoadResult {
   /** Entries under `exports`, as far as they could be read. */
   readonly exports: number;
   readonly files: number;
+  /** The list of its files, where the set has one. */
+  readonly manifest?: Pick<Manifest, "files">;
   /** Tests beside the policies, as far as they could be read. */
   readonly tests: readonly PolicyTest[];
 }
@@ -116,7 +118,15 @@ export function loadPolicySet(
   // Whatever the schema refuses, refuses the set.
   if (!sink.hasErrors) files.forEach(({ left }) => left.forEach((each) => sink.add(each)));
   const { omitted } = sink;
-  const result = { diagnostics: sink.sorted(), omitted, exports, files: sources.length, tests };
+  const manifest = found.find((each) => each.manifest !== undefined)?.manifest;
+  const result = {
+    diagnostics: sink.sorted(),
+    omitted,
+    exports,
+    files: sources.length,
+    tests,
+    ...(manifest === undefined ? {} : { manifest }),
+  };
   return sink.hasErrors ? result : { ...result, set: buildSet(drafts) };
 }
 

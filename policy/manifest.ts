@@ -15,7 +15,7 @@ import { sha256 } from "./sha256.ts";
 import { type NamedSource, SourceNames } from "./source_names.ts";
 
 /** One entry under `files`. */
-interface ListedFile {
+export interface ListedFile {
   readonly path: Placed<string>;
   readonly sha256?: Placed<string>;
 }

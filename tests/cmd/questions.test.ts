@@ -518,10 +518,19 @@ Deno.test("diff: without a deny more is allowed where the device is the denied o
     assert.equal(more.status, ExitStatus.denied);
     const line = (kind: string, level: string) =>
       `${kind}: site/engine may ${level} site/ssd BAR 2 on a host where it is the same function as guard/slot: 0x0 to 0x1000\n`;
-    assert.equal(more.stdout, line("widened", "read") + line("widened", "write"));
+    const deny = (kind: string, rest: string) =>
+      `deny ${kind}: guard/slot BAR 2: 0x0 to 0x1000 (the system disk)${rest}\n`;
+    assert.equal(
+      more.stdout,
+      line("widened", "read") + line("widened", "write") +
+        deny("removed", "; what the new set allows of site/ssd reaches it"),
+    );
     const less = await bargate(["diff", now, old]);
     assert.equal(less.status, ExitStatus.done);
-    assert.equal(less.stdout, line("narrowed", "read") + line("narrowed", "write"));
+    assert.equal(
+      less.stdout,
+      line("narrowed", "read") + line("narrowed", "write") + deny("added", ""),
+    );
     const json = JSON.parse((await bargate(["diff", "--format=json", old, now])).stdout);
     assert.deepEqual(json.differences[0].where, ["guard/slot"]);
   });
@@ -608,6 +617,113 @@ Deno.test("diff: looser terms are a gain, tighter and neutral ones are not", asy
     const neutral = await bargate(["diff", old, now]);
     assert.equal(neutral.status, ExitStatus.done, neutral.stderr);
     assert.match(neutral.stdout, /^changed: .* with collateral device, not none: 0x0 to 0x2000\n$/);
+  });
+});
+
+/** With a deny that nothing reaches. */
+const GUARDED =
+  `${POLICY}  - { device: ssd, bar: 1, slices: [{ offset: 0, length: 4KiB }], reason: mailbox }
+`;
+
+Deno.test("diff: a deny that goes is told, though nothing reaches it today", async () => {
+  await withFolder(async (folder) => {
+    const [old, now] = [`${folder}/old.yaml`, `${folder}/new.yaml`];
+    await Deno.writeTextFile(old, GUARDED);
+    await Deno.writeTextFile(now, POLICY);
+    const start = "both allow the same; what guards it differs:\n";
+    const gone = await bargate(["diff", old, now]);
+    assert.equal(gone.status, ExitStatus.done);
+    assert.equal(
+      gone.stdout,
+      `${start}deny removed: site/ssd BAR 1: 0x0 to 0x1000 (mailbox); nothing that the new set allows reaches it\n`,
+    );
+    const back = await bargate(["diff", now, old]);
+    assert.equal(back.stdout, `${start}deny added: site/ssd BAR 1: 0x0 to 0x1000 (mailbox)\n`);
+    await Deno.writeTextFile(
+      now,
+      GUARDED.replace("length: 4KiB }], reason: m", "length: 2KiB }], reason: m"),
+    );
+    const json = JSON.parse((await bargate(["diff", "--format=json", old, now])).stdout);
+    assert.deepEqual(json, {
+      differences: [],
+      names: [],
+      denies: [{
+        kind: "narrowed",
+        device: "site/ssd",
+        bar: 1,
+        reasons: ["mailbox"],
+        reachedBy: [],
+        slices: [{ offset: "0x800", length: "0x800" }],
+      }],
+    });
+  });
+});
+
+Deno.test("diff: a manifest that goes or lists other files is told", async () => {
+  await withFolder(async (folder) => {
+    const [old, now] = [`${folder}/old`, `${folder}/new`];
+    const policy = new TextEncoder().encode(POLICY);
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", policy)).toHex();
+    const manifest = (files: string) =>
+      `apiVersion: bargate/v1\nkind: PolicySet\nmetadata: { name: site }\nfiles:\n${files}`;
+    for (const each of [old, now]) {
+      await Deno.mkdir(each);
+      await Deno.writeFile(`${each}/a.yaml`, policy);
+    }
+    await Deno.writeTextFile(
+      `${old}/set.yaml`,
+      manifest(`  - { path: a.yaml, sha256: ${digest} }\n`),
+    );
+    const gone = await bargate(["diff", old, now]);
+    assert.equal(gone.status, ExitStatus.done, gone.stderr);
+    assert.match(
+      gone.stdout,
+      /^both allow the same; .*\nmanifest removed: it listed 1 file with a sha256; nothing tells any more whether the set is whole\n$/,
+    );
+    const other = new TextEncoder().encode(`${POLICY}# a comment\n`);
+    await Deno.writeFile(`${now}/a.yaml`, other);
+    const second = new Uint8Array(await crypto.subtle.digest("SHA-256", other)).toHex();
+    await Deno.writeTextFile(
+      `${now}/set.yaml`,
+      manifest(`  - { path: a.yaml, sha256: ${second} }\n`),
+    );
+    const changed = await bargate(["diff", old, now]);
+    assert.match(
+      changed.stdout,
+      /\nmanifest changed: the sha256 of a\.yaml is .{64}, not .{64}\n$/,
+    );
+    const json = JSON.parse((await bargate(["diff", "--format=json", old, now])).stdout);
+    assert.deepEqual(json.manifest, {
+      kind: "changed",
+      files: [{ kind: "changed", path: "a.yaml", old: digest, new: second }],
+    });
+    assert.equal((await bargate(["diff", old, old])).stdout, "both allow the same\n");
+  });
+});
+
+Deno.test("diff: where there is no policy, nothing is allowed", async () => {
+  await withFolder(async (folder) => {
+    const [empty, file, policy] = [`${folder}/empty`, `${folder}/empty.yaml`, `${folder}/p.yaml`];
+    await Deno.mkdir(empty);
+    await Deno.writeTextFile(file, "");
+    await Deno.writeTextFile(policy, GUARDED);
+    for (const nothing of [empty, file, "/dev/null"]) {
+      const first = await bargate(["diff", nothing, policy]);
+      assert.equal(first.status, ExitStatus.denied, first.stderr);
+      assert.match(first.stdout, /^gained: site\/engine may read site\/ssd BAR 2: /);
+      assert.match(first.stdout, /\ndeny added: site\/ssd BAR 1: 0x0 to 0x1000 \(mailbox\)\n$/);
+      assert.match(first.stderr, /holds no policy: it is compared as a set that allows nothing/);
+      const last = await bargate(["diff", policy, nothing]);
+      assert.equal(last.status, ExitStatus.done);
+      assert.match(last.stdout, /^lost: /);
+    }
+    // A program that failed writes nothing either, and a comment is a file that lost its policy.
+    const piped = await bargate(["diff", "-", policy], { stdin: "" });
+    assert.equal(piped.status, ExitStatus.invalidPolicy);
+    await Deno.writeTextFile(file, "# kept for later\n");
+    assert.equal((await bargate(["diff", file, policy])).status, ExitStatus.invalidPolicy);
+    const absent = await bargate(["diff", `${folder}/absent`, policy]);
+    assert.equal(absent.status, ExitStatus.usage);
   });
 });
 

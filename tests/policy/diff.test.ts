@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { diffPolicies, diffTerms } from "../../policy/diff.ts";
+import { diffDenies } from "../../policy/diff_denies.ts";
 import { changedNames } from "../../policy/diff_names.ts";
-import { normalized, subtract } from "../../policy/interval.ts";
+import { type Interval, normalized, subtract } from "../../policy/interval.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import type { DeviceMatch, PolicySet } from "../../policy/model.ts";
 import {
@@ -184,8 +185,8 @@ function terms(before: string, after: string): readonly string[] {
 Deno.test("diffTerms() tells how long bytes are held, and how they are taken back", () => {
   const withTerm = (term: string) => POLICY.replace("[engine] }", `[engine], ${term} }`);
   const cases = [
-    ["expires: 1h", "narrowed", "widened", "expires never 3600000 ms", "expires 3600000 ms never"],
-    ["grace: 9s", "widened", "narrowed", "grace 2000 ms 9000 ms", "grace 9000 ms 2000 ms"],
+    ["expires: 1h", "narrowed", "widened", "expires never 1h", "expires 1h never"],
+    ["grace: 9s", "widened", "narrowed", "grace 2s 9s", "grace 9s 2s"],
     ["onReset: restore", "widened", "narrowed", "onReset revoke restore", "onReset restore revoke"],
     [
       "collateral: device",
@@ -214,7 +215,7 @@ Deno.test("diffTerms() is about the bytes that both allow, and the loosest rule 
       }, length: 8KiB }], importers: [engine], shared: true, collateral: device, ${term} }\n`
     ).join("");
   const [short, long] = [rules("expires: 1h", "expires: 1h"), rules("expires: 1h", "expires: 2h")];
-  assert.deepEqual(terms(short, long), ["widened expires 3600000 ms 7200000 ms 4096-12288"]);
+  assert.deepEqual(terms(short, long), ["widened expires 1h 2h 4096-12288"]);
 });
 
 /** A rule of whole pages. */
@@ -317,8 +318,8 @@ Deno.test("diffPolicies() and diffTerms() agree with asking for each byte what i
 /** Terms of rules as ranks, with the words in which they are told. */
 const ASKED_TERMS = {
   expires: ({ hours }: AnyRule) =>
-    hours === 0 ? [Infinity, "never"] as const : [hours, `${hours * 3_600_000} ms`] as const,
-  grace: ({ grace }: AnyRule) => [grace, `${grace * 1000} ms`] as const,
+    hours === 0 ? [Infinity, "never"] as const : [hours, `${hours}h`] as const,
+  grace: ({ grace }: AnyRule) => [grace, `${grace}s`] as const,
   onReset: ({ restore }: AnyRule) => restore ? [1, "restore"] as const : [0, "revoke"] as const,
 };
 const RANKS = Object.values(ASKED_TERMS).map((term) => (rule: AnyRule) => term(rule)[0]);
@@ -393,7 +394,7 @@ Deno.test("diffTerms() tells what is held longer with a right, and what was said
     rules.map((terms, at) => rule(`r${at}`, terms)).join("");
   assert.deepEqual(
     terms(policy("access: read-only", "expires: 1h"), policy("access: read-only", "grace: 2s")),
-    ["widened expires 3600000 ms never 0-4096 to write"],
+    ["widened expires 1h never 0-4096 to write"],
   );
   assert.deepEqual(
     terms(
@@ -401,7 +402,7 @@ Deno.test("diffTerms() tells what is held longer with a right, and what was said
       policy("onReset: restore", "expires: 1h"),
     ),
     [
-      "widened combination (expires 3600000 ms, onReset restore) or (expires never, onReset revoke) (expires never, onReset restore) 0-4096",
+      "widened combination (expires 1h, onReset restore) or (expires never, onReset revoke) (expires never, onReset restore) 0-4096",
     ],
   );
   assert.deepEqual(
@@ -410,8 +411,8 @@ Deno.test("diffTerms() tells what is held longer with a right, and what was said
       policy("access: read-only, expires: 24h", "access: read-write, expires: 23h"),
     ),
     [
-      "widened expires 82800000 ms 86400000 ms 0-4096",
-      "widened expires 1000 ms 82800000 ms 0-4096 to write",
+      "widened expires 23h 1d 0-4096",
+      "widened expires 1s 23h 0-4096 to write",
     ],
   );
   assert.deepEqual(
@@ -420,8 +421,8 @@ Deno.test("diffTerms() tells what is held longer with a right, and what was said
       policy("onReset: restore, grace: 1001ms"),
     ),
     [
-      "widened grace 1000 ms 1001 ms 0-4096",
-      "widened combination (expires 3600000 ms, grace 1000 ms, onReset restore) or (expires never, grace 1000 ms, onReset revoke) (expires never, grace 1001 ms, onReset restore) 0-4096",
+      "widened grace 1s 1001ms 0-4096",
+      "widened combination (expires 1h, grace 1s, onReset restore) or (expires never, grace 1s, onReset revoke) (expires never, grace 1001ms, onReset restore) 0-4096",
     ],
   );
   const table = "allowProtected: [{ range: msix-table, reason: x }]";
@@ -514,5 +515,71 @@ Deno.test("changedNames() names a field exactly of names that stand for others",
       );
       assert.deepEqual(told, names.sort());
     }),
+  );
+});
+
+Deno.test("diffDenies() tells each byte that one set denies on every host and the other does not", () => {
+  /** Functions of a match, and the bytes that denies of that match take of each BAR. */
+  const deniedOf = (set: PolicySet) =>
+    set.policies.flatMap(({ devices, deny }) =>
+      deny.flatMap((rule) => {
+        const match = devices.get(rule.device.value)?.match;
+        return match === undefined ? [] : [{ rule, match }];
+      })
+    );
+  const isDenied = (set: PolicySet, one: AnyFunction, bar: number, byte: bigint) =>
+    deniedOf(set).some(({ rule, match }) =>
+      isOne(one, match) && (rule.bar ?? bar) === bar &&
+      (rule.slices?.some(({ offset, length }) =>
+        byte >= offset && (length === "rest" || byte < offset + length)
+      ) ?? true)
+    );
+  const holds = (bytes: readonly Interval[], byte: bigint) =>
+    bytes.some(({ start, end }) => start <= byte && byte < end);
+  fc.assert(
+    fc.property(anyPair, ([before, after]) => {
+      const told = diffDenies(before, after);
+      const matchOf = (set: PolicySet, name: string) => {
+        const [policy = "", device = ""] = name.split("/");
+        return set.policies.find((each) => each.name === policy)?.devices.get(device)?.match;
+      };
+      for (const { kind, device, bar, bytes, reasons } of told) {
+        const isLess = kind === "removed" || kind === "narrowed";
+        const [from, to] = isLess ? [before, after] : [after, before];
+        const match = matchOf(from, device);
+        assert.ok(match !== undefined && reasons.length > 0);
+        for (let byte = 0n; byte < 40n; byte++) {
+          if (!holds(bytes, byte)) continue;
+          const functions = functionsOf(match);
+          assert.ok(functions.every((one) => isDenied(from, one, bar, byte)), "was denied");
+          // Of one match among several the other set may deny some functions by narrower ones.
+          assert.ok(functions.some((one) => !isDenied(to, one, bar, byte)), "is so no more");
+        }
+      }
+      for (
+        const [kindsTold, from, to] of [
+          [["removed", "narrowed"], before, after],
+          [["added", "widened"], after, before],
+        ] as const
+      ) {
+        const kinds: readonly string[] = kindsTold;
+        for (const { match } of deniedOf(from)) {
+          for (const bar of [0, 2, 4]) {
+            for (let byte = 0n; byte < 40n; byte += 3n) {
+              const lost = functionsOf(match).some((one) =>
+                isDenied(from, one, bar, byte) && !isDenied(to, one, bar, byte)
+              );
+              if (!lost) continue;
+              assert.ok(
+                told.some((each) =>
+                  kinds.includes(each.kind) && each.bar === bar && holds(each.bytes, byte)
+                ),
+              );
+            }
+          }
+        }
+      }
+    }),
+    { numRuns: 60 },
   );
 });
