@@ -4,10 +4,11 @@
  *
  * @module
  */
+import { ownFile } from "../cmd/own_file.ts";
 import { functionTree, type Tree, writeTree } from "../tests/support/sysfs_tree.ts";
 import { type Timed, timeProcesses } from "./processes.ts";
 
-const MAIN = new URL("../cmd/main.ts", import.meta.url).pathname;
+const MAIN = ownFile("cmd/main.ts");
 const BUS = "pci0000:00";
 /** Functions behind one bridge. */
 const BEHIND = 255;

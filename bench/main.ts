@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { ownFile } from "../cmd/own_file.ts";
 import { bargateDecisions, type Size } from "./decisions.ts";
 import { inventories } from "./inventory.ts";
 import { installPeers } from "./peers.ts";
@@ -14,9 +15,9 @@ import { benchPreflight } from "./preflight.ts";
 import { type Timed, timeProcesses } from "./processes.ts";
 import { policyText } from "./rules.ts";
 
-const BENCH = new URL(".", import.meta.url).pathname;
-const MAIN = new URL("../cmd/main.ts", import.meta.url).pathname;
-const SCHEMA = new URL("../policy/schema.json", import.meta.url).pathname;
+const BENCH = ownFile("bench/");
+const MAIN = ownFile("cmd/main.ts");
+const SCHEMA = ownFile("policy/schema.json");
 
 async function main(): Promise<void> {
   const peers = await installPeers();

@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { ownFile } from "../cmd/own_file.ts";
 import { fleetPolicy, hostText } from "./fleet.ts";
 import { median } from "./median.ts";
 
-const MAIN = new URL("../cmd/main.ts", import.meta.url).pathname;
+const MAIN = ownFile("cmd/main.ts");
 const [RULES, HOSTS, FUNCTIONS] = [1000, 200, 256];
 const RUNS = 3;
 

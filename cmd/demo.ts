@@ -9,13 +9,14 @@ import type { Context } from "./context.ts";
 import { type DemoEntry, runDemo } from "./demo_story.ts";
 import { demoJson, DemoText } from "./output/demo_text.ts";
 import { styleFor } from "./output/style.ts";
+import { ownFile } from "./own_file.ts";
 
 interface Flags {
   readonly format: "human" | "jsonl";
 }
 
 const FILES = {
-  folder: new URL("../", import.meta.url).pathname,
+  folder: ownFile(""),
   policy: "examples/policies/cmb-to-edu.yaml",
   snapshot: "examples/hosts/laboratory.json",
 };

@@ -7,8 +7,9 @@ import type { Fd } from "../engine/fd.ts";
 import type { Account, Kernel } from "../engine/kernel.ts";
 import { StartedProgram } from "../engine/started_program.ts";
 import { childEnvironment, type Environment } from "./child_environment.ts";
+import { ownFile } from "./own_file.ts";
 
-const RECEIVER = new URL("../examples/clients/receiver.ts", import.meta.url).pathname;
+const RECEIVER = ownFile("examples/clients/receiver.ts");
 /** No file of configuration, no network, no cache of its own: it needs nothing but libc. */
 const OPTIONS = ["--quiet", "--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm"];
 const RIGHTS = ["--allow-ffi", "--allow-env=LISTEN_PID,LISTEN_FDNAMES"];

@@ -1,11 +1,13 @@
 /** The demo as a whole, by an ordinary user. @module */
 import assert from "node:assert/strict";
 import { asOrdinaryUser, plainEnvironment } from "../support/ordinary_user.ts";
+import { fromFileUrl } from "../support/paths.ts";
 
-const MAIN = new URL("../../cmd/main.ts", import.meta.url).pathname;
+const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 
-async function demo(...options: readonly string[]) {
-  const command = [Deno.execPath(), "run", "-A", "--no-prompt", MAIN, "demo", ...options];
+async function demo(options: readonly string[] = [], root = ROOT) {
+  const main = `${root}/cmd/main.ts`;
+  const command = [Deno.execPath(), "run", "-A", "--no-prompt", main, "demo", ...options];
   const [program = "", ...args] = [...await asOrdinaryUser(), ...command];
   const { code, stdout, stderr } = await new Deno.Command(program, {
     args,
@@ -85,8 +87,22 @@ Deno.test("the demo shows the whole way to a user without rights, in the same wo
   assert.equal(status, 0);
 });
 
+Deno.test("the demo runs where the path of the checkout is none that an address can have", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "bargate a#b%41 " });
+  try {
+    await Deno.chmod(folder, 0o755);
+    await Deno.symlink(ROOT, `${folder}/checkout`);
+    const { status, stdout, stderr } = await demo([], `${folder}/checkout`);
+    assert.equal(stderr, "");
+    assert.equal(masked(stdout), EXPECTED);
+    assert.equal(status, 0);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("the demo for programs: a value a line, each marked as simulated, the sum last", async () => {
-  const { status, stdout } = await demo("--format", "jsonl");
+  const { status, stdout } = await demo(["--format", "jsonl"]);
   const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.ok(lines.every(({ v, simulated }) => v === 1 && simulated === true));
   assert.ok(lines.every(({ event }) => event === undefined || event.simulated === true));
