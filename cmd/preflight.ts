@@ -30,6 +30,7 @@ import { inventoryPaths, refuseInventories } from "./inventory_paths.ts";
 import { kernelConfigOf } from "./kernel_config_of.ts";
 import { junitCases } from "./output/junit.ts";
 import {
+  denyingWarnings,
   hostDiagnostics,
   type HostReport,
   mergingHosts,
@@ -41,7 +42,7 @@ import {
   readySum,
 } from "./output/preflight_report.ts";
 import { preflightText } from "./output/preflight_text.ts";
-import { summarize } from "./output/summary.ts";
+import { summarize, type Verdict } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
 import { PLAN_FLAGS, type PlanFlags } from "./plan_flags.ts";
 import { planningHost } from "./planning_host.ts";
@@ -77,16 +78,17 @@ async function preflightHosts(this: Context, flags: Flags, ...paths: string[]): 
     }
   }
   const all = [...loaded.diagnostics, ...hosts.flatMap(({ diagnostics }) => diagnostics)];
-  const report: PreflightReport = {
+  const found: PreflightReport = {
     policy: loaded.set?.digest,
     diagnostics: loaded.diagnostics,
     hosts,
     summary: summarize(all, loaded),
   };
+  const report = flags.denyWarnings ? denyingWarnings(found) : found;
   this.process.stdout.write(await written(this, flags, report, files));
   // A device that does not answer keeps its thread, and would keep this process.
-  if (flags.live) return this.exitNow(statusOf(report, flags));
-  this.exitWith(statusOf(report, flags));
+  if (flags.live) return this.exitNow(statusOf(report));
+  this.exitWith(statusOf(report));
 }
 
 /** @throws {CommandError} usage: a file has no devices, and a simulated host is no file */
@@ -348,15 +350,12 @@ async function written(
       return junitCases("bargate preflight", preflightCases(report, denyWarnings));
     case "sarif": {
       const { sarifDiagnostics } = await import("./output/sarif.ts");
-      const { policy } = report;
-      return sarifDiagnostics(
-        namingHosts(hostDiagnostics(report)),
-        policy === undefined ? {} : { policy },
-      );
+      return sarifDiagnostics(namingHosts(hostDiagnostics(report)), verdictOf(report));
     }
     case "github": {
       const { githubDiagnostics } = await import("./output/github.ts");
-      return githubDiagnostics(mergingHosts(hostDiagnostics(report)), {}, readySum(report));
+      const verdict = verdictOf(report);
+      return githubDiagnostics(mergingHosts(hostDiagnostics(report)), verdict, readySum(report));
     }
     case "human": {
       const texts = new Map(files.map(({ file, bytes }) => [file, bytes]));
@@ -369,15 +368,20 @@ async function written(
 }
 
 /** The worst of what is true of any host. */
-function statusOf(
-  { policy, hosts, summary }: PreflightReport,
-  { denyWarnings }: Flags,
-): ExitStatus {
+function statusOf({ policy, refused, hosts }: PreflightReport): ExitStatus {
   if (policy === undefined) return ExitStatus.invalidPolicy;
   if (hosts.some(({ isUnread }) => isUnread)) return ExitStatus.usage;
   if (hosts.some(({ denied }) => denied)) return ExitStatus.denied;
-  const warned = denyWarnings && summary.warnings > 0;
-  return warned || hosts.some(({ ready }) => !ready) ? ExitStatus.hostNotReady : ExitStatus.done;
+  const isReady = refused === undefined && hosts.every(({ ready }) => ready);
+  return isReady ? ExitStatus.done : ExitStatus.hostNotReady;
+}
+
+/** For formats that say it beside the findings. */
+function verdictOf({ policy, refused }: PreflightReport): Verdict {
+  return {
+    ...(policy === undefined ? {} : { policy }),
+    ...(refused === undefined ? {} : { refused }),
+  };
 }
 
 /** The verb. */

@@ -18,6 +18,8 @@ export interface HostReport {
   readonly release?: string;
   readonly ready: boolean;
   readonly denied: boolean;
+  /** Why it is not ready although nothing stands in the way. */
+  readonly refused?: string;
   /** Its inventory could not be read. */
   readonly isUnread?: true;
   readonly diagnostics: readonly Diagnostic[];
@@ -29,10 +31,31 @@ export interface HostReport {
 export interface PreflightReport {
   /** Digest of the policy set; absent if it is invalid. */
   readonly policy: string | undefined;
+  /** Why the run has failed although nothing stands in the way. */
+  readonly refused?: string;
   /** Of the policy set itself. */
   readonly diagnostics: readonly Diagnostic[];
   readonly hosts: readonly HostReport[];
   readonly summary: Summary;
+}
+
+/** Why warnings fail a run. */
+const REFUSED = "Cannot accept warnings (--deny-warnings)";
+
+/**
+ * Takes warnings for errors: a host that has one is not ready, and where the policies have one nothing
+ * is to be put into effect.
+ *
+ * @param report what was found
+ */
+export function denyingWarnings(report: PreflightReport): PreflightReport {
+  if (report.policy === undefined || report.summary.warnings === 0) return report;
+  const hosts = report.hosts.map((host) =>
+    host.ready && host.diagnostics.some(({ severity }) => severity === "warning")
+      ? { ...host, ready: false, refused: REFUSED }
+      : host
+  );
+  return { ...report, refused: REFUSED, hosts };
 }
 
 /** Every diagnostic, with the host that it is about. */
@@ -80,18 +103,28 @@ function merged(group: readonly Diagnostic[]): readonly Diagnostic[] {
   return [{ ...rest, host: `${hosts.length} hosts (${names})`, ...(isShared ? { fix } : {}) }];
 }
 
+/** As `validate` says it. */
+export const REFUSED_TEXT = "refused by --deny-warnings";
+
 /** How many hosts are ready, in words. */
-export function readySum({ hosts, policy }: PreflightReport): string {
+export function readySum(
+  { hosts, policy, refused, summary: { warnings } }: PreflightReport,
+): string {
+  if (policy === undefined) return "invalid policy";
   const { ready } = hostCounts(hosts);
   const of = `${ready} of ${hosts.length} ${hosts.length === 1 ? "host" : "hosts"} ready`;
-  return policy === undefined ? "invalid policy" : `${of}; policy ${policy}`;
+  const why = refused === undefined
+    ? ""
+    : `; ${REFUSED_TEXT} (${warnings} ${warnings === 1 ? "warning" : "warnings"})`;
+  return `${of}${why}; policy ${policy}`;
 }
 
 /** `{"policy":…,"diagnostics":[…],"hosts":[…],"summary":{…}}` */
 export function preflightJson(report: PreflightReport): string {
-  const { policy, hosts, summary } = report;
+  const { policy, refused, hosts, summary } = report;
   const value = {
     policy,
+    refused,
     diagnostics: hostDiagnostics(report),
     hosts: hosts.map(hostJson),
     summary: { ...summary, ...hostCounts(hosts) },
@@ -101,21 +134,23 @@ export function preflightJson(report: PreflightReport): string {
 
 /** A line for each diagnostic, one for each host, and the summary. */
 export function preflightJsonl(report: PreflightReport): string {
-  const { policy, hosts, summary } = report;
+  const { policy, refused, hosts, summary } = report;
   const values = [
     ...hostDiagnostics(report),
     ...hosts.map(hostJson),
-    { policy, summary: { ...summary, ...hostCounts(hosts) } },
+    { policy, refused, summary: { ...summary, ...hostCounts(hosts) } },
   ];
   return values.map((value) => `${jsonText(value)}\n`).join("");
 }
 
-function hostJson({ host, release, ready, denied, grants, notChecked }: HostReport): unknown {
+function hostJson(report: HostReport): unknown {
+  const { host, release, ready, denied, refused, grants, notChecked } = report;
   return {
     host,
     release,
     ready,
     denied,
+    refused,
     grants: grants.map((grant) => ({
       export: grant.export,
       importer: grant.importerName,

@@ -8,7 +8,12 @@ import type { PlannedGrant } from "../../engine/plan.ts";
 import type { NotChecked } from "../../engine/preflight/not_checked.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
 import { humanDiagnostics, type HumanOptions, humanWriter } from "./human.ts";
-import { type HostReport, type PreflightReport, readySum } from "./preflight_report.ts";
+import {
+  type HostReport,
+  type PreflightReport,
+  readySum,
+  REFUSED_TEXT,
+} from "./preflight_report.ts";
 import { type Style, styleFor } from "./style.ts";
 import { visible } from "./visible.ts";
 
@@ -50,10 +55,16 @@ export function preflightText(report: PreflightReport, options: HumanOptions): s
   return parts.join("");
 }
 
-function headOf({ host, release, ready, denied }: HostReport, style: Style): string {
-  const verdict = ready ? "ready" : style.error(denied ? "denied" : "not ready");
+function headOf(report: HostReport, style: Style): string {
+  const { host, release, ready } = report;
+  const verdict = ready ? "ready" : style.error(whyNot(report));
   const kernel = release === undefined ? "" : ` (Linux ${visible(release)})`;
   return `${style.strong(visible(host))}: ${verdict}${kernel}\n`;
+}
+
+function whyNot({ denied, refused }: HostReport): string {
+  if (refused !== undefined) return REFUSED_TEXT;
+  return denied ? "denied" : "not ready";
 }
 
 function saidOf(
@@ -122,11 +133,12 @@ function nameHosts(
 
 /** At the end, where it is seen without scrolling. */
 function notReady(hosts: readonly HostReport[], style: Style): string {
-  return hosts.filter(({ ready }) => !ready).map(({ host, denied, diagnostics }) => {
-    const first = diagnostics.find(({ severity }) => severity === "error");
-    const verdict = denied ? "denied" : "not ready";
+  return hosts.filter(({ ready }) => !ready).map((report) => {
+    const { host, refused, diagnostics } = report;
+    const decisive = refused === undefined ? "error" : "warning";
+    const first = diagnostics.find(({ severity }) => severity === decisive);
     const why = first === undefined ? "" : ` ${first.code}: ${first.message}`;
-    return `${style.error(verdict)} ${visible(`${host}:${why}`)}\n`;
+    return `${style.error(whyNot(report))} ${visible(`${host}:${why}`)}\n`;
   }).join("");
 }
 

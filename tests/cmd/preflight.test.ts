@@ -186,3 +186,44 @@ Deno.test("preflight --live asks the devices of a simulated host", async () => {
   assert.equal(status, ExitStatus.done, stderr);
   assert.equal(JSON.parse(stdout).hosts[0].ready, true);
 });
+
+const WARNED = `apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: warned }
+devices: { ssd: { match: { id: "1b36:0010", address: "0000:01:00.0" } } }
+importers: { a: { identity: { user: nobody }, driver: iommufd } }
+exports:
+  - { name: data, device: ssd, bar: 0, slices: [{ offset: 0x1000, length: 4KiB }], importers: [a] }
+`;
+
+Deno.test("preflight --deny-warnings says what it refuses, in every format", async () => {
+  const run = (stdin: string, ...args: readonly string[]) =>
+    bargate(["preflight", "-", "--inventory", READY, ...args], { stdin });
+  const ofPolicy = WARNED.replace("bar: 0, slices: [{ offset: 0x1000, length: 4KiB }]", "bar: 0")
+    .replace("bar: 0", "region: nvme.doorbells");
+  for (const [text, isHosts] of [[WARNED, true], [ofPolicy, false]] as const) {
+    const accepted = await run(text);
+    assert.equal(accepted.status, ExitStatus.done, accepted.stdout + accepted.stderr);
+    assert.doesNotMatch(accepted.stdout, /refused/);
+    const human = await run(text, "--deny-warnings");
+    assert.equal(human.status, ExitStatus.hostNotReady);
+    assert.match(
+      human.stdout,
+      isHosts
+        ? /json: refused by --deny-warnings \(Linux[^]*\n0 of 1 host ready; refused by --deny-warnings \(1 warning\); policy /
+        : /json: ready \(Linux[^]*\n1 of 1 host ready; refused by --deny-warnings \(1 warning\); policy /,
+    );
+    const json = JSON.parse((await run(text, "--deny-warnings", "--format", "json")).stdout);
+    const why = "Cannot accept warnings (--deny-warnings)";
+    assert.deepEqual([json.refused, json.hosts[0].ready, json.hosts[0].refused], [
+      why,
+      !isHosts,
+      isHosts ? why : undefined,
+    ]);
+    assert.equal(json.summary.ready, isHosts ? 0 : 1);
+    for (const format of ["jsonl", "sarif", "github"]) {
+      const { stdout } = await run(text, "--deny-warnings", "--format", format);
+      assert.ok(stdout.includes("(--deny-warnings)"), `${format}: ${stdout}`);
+    }
+  }
+});
