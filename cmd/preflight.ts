@@ -28,6 +28,7 @@ import { openHost } from "./host.ts";
 import { namesOfThisHost } from "./host_names.ts";
 import { inventoryPaths, refuseInventories } from "./inventory_paths.ts";
 import { kernelConfigOf } from "./kernel_config_of.ts";
+import { refuseUnknownImporter } from "./known_importer.ts";
 import { junitCases } from "./output/junit.ts";
 import {
   denyingWarnings,
@@ -73,6 +74,7 @@ async function preflightHosts(this: Context, flags: Flags, ...paths: string[]): 
   const { loaded } = policies;
   const hosts: HostReport[] = [];
   if (loaded.set !== undefined) {
+    refuseUnknownImporter(loaded.set, flags.importer);
     for (const source of sources) {
       hosts.push(await reportOn(this, flags, policies, source));
     }

@@ -20,6 +20,7 @@ import type { Policy, PolicySet } from "../policy/model.ts";
 import type { AskControllers } from "./ask_controllers.ts";
 import type { Context } from "./context.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { refuseUnknownImporter } from "./known_importer.ts";
 import { humanDiagnostics } from "./output/human.ts";
 import { type PolicyFile, readPolicyFiles } from "./policy_input.ts";
 
@@ -109,7 +110,7 @@ export interface Prepared {
  * @param facts of the host
  * @param paths of policy files
  * @param options what to plan for
- * @throws {CommandError} usage: a path cannot be read
+ * @throws {CommandError} usage: a path cannot be read, or there is no such importer
  */
 export async function preparePlan(
   context: Context,
@@ -124,6 +125,7 @@ export async function preparePlan(
   if (loaded.set === undefined) {
     return { files, loaded, diagnostics, status: ExitStatus.invalidPolicy };
   }
+  refuseUnknownImporter(loaded.set, options.importer);
   const taken = facts.take(wantedFunctions(loaded.set));
   if (taken === undefined) {
     return { files, loaded, diagnostics, status: ExitStatus.hostNotReady };

@@ -21,6 +21,29 @@ export type ResolvedRequest =
  */
 export function resolveRequest(set: PolicySet, named: NamedRequest): ResolvedRequest {
   const { importer, ...rest } = named;
+  const found = resolveImporter(set, importer);
+  if (!found.ok) return found;
+  const { policy, name } = found;
+  if (!policy.devices.has(named.device)) {
+    const meant = suggest(named.device, policy.devices.keys());
+    const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
+    return { ok: false, why: `policy ${policy.name} has no device ${named.device}${hint}` };
+  }
+  return { ok: true, request: { ...rest, policy: policy.name, importer: name } };
+}
+
+/** The importer's policy and its name in it, or why there is no such importer. */
+export type ResolvedImporter =
+  | { readonly ok: true; readonly policy: Policy; readonly name: string }
+  | { readonly ok: false; readonly why: string };
+
+/**
+ * Finds the importer that a name means.
+ *
+ * @param set the policy set
+ * @param importer `policy/importer`, or the importer alone where only one policy has it
+ */
+export function resolveImporter(set: PolicySet, importer: string): ResolvedImporter {
   const found = set.policies.filter((policy) => nameIn(policy, importer) !== undefined);
   const [policy] = found;
   if (policy === undefined) return { ok: false, why: unknownImporter(set, importer) };
@@ -28,13 +51,7 @@ export function resolveRequest(set: PolicySet, named: NamedRequest): ResolvedReq
     const names = found.map(({ name }) => `${name}/${importer}`).join(" or ");
     return { ok: false, why: `the importer is not the only one of its name: write ${names}` };
   }
-  if (!policy.devices.has(named.device)) {
-    const meant = suggest(named.device, policy.devices.keys());
-    const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
-    return { ok: false, why: `policy ${policy.name} has no device ${named.device}${hint}` };
-  }
-  const name = nameIn(policy, importer) ?? importer;
-  return { ok: true, request: { ...rest, policy: policy.name, importer: name } };
+  return { ok: true, policy, name: nameIn(policy, importer) ?? importer };
 }
 
 /** The importer's own name, absent when it is not one of this policy. */

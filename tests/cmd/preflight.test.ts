@@ -51,7 +51,7 @@ Deno.test("preflight's exit status is that of the worst host", async () => {
   );
   assert.equal(
     await status(POLICY, "--inventory", READY, "--importer", "stranger"),
-    ExitStatus.denied,
+    ExitStatus.usage,
   );
   assert.equal(await status(MAIN, "--inventory", READY), ExitStatus.invalidPolicy);
   assert.equal(await status(POLICY, "--inventory", "/nonexistent"), ExitStatus.usage);
