@@ -32,15 +32,37 @@ export function kernelFindings(release: string, acceptUnwaitedRevoke: boolean): 
       : "has no dma-buf export of VFIO devices";
     return [hostFinding("BG2015", undefined, `Linux ${release} ${what}`)];
   }
-  if (isBefore(version, WAITS) && !acceptUnwaitedRevoke) {
-    const what = isCandidateOf(version, WAITS)
-      ? `comes before ${
-        nameOf(WAITS)
-      }, and may not wait yet in a revoke until importers have unmapped`
-      : "does not wait in a revoke until importers have unmapped";
-    return [hostFinding("BG2016", undefined, `Linux ${release} ${what}`)];
+  if (acceptUnwaitedRevoke) return [];
+  const what = unwaitedText(release);
+  return what === undefined ? [] : [hostFinding("BG2016", undefined, what)];
+}
+
+/**
+ * What was accepted of a kernel.
+ *
+ * @param release as `uname -r` prints it
+ * @param acceptUnwaitedRevoke whether 6.19 to 7.0 are accepted
+ * @returns a note where it is such a kernel: who reviews must see it
+ */
+export function acceptedKernel(release: string, acceptUnwaitedRevoke: boolean): readonly Finding[] {
+  const what = acceptUnwaitedRevoke ? unwaitedText(release) : undefined;
+  return what === undefined
+    ? []
+    : [hostFinding("BG2059", undefined, `${what}: accepted by --accept-unwaited-revoke`)];
+}
+
+/** @returns undefined of a kernel that waits, or cannot export at all */
+function unwaitedText(release: string): string | undefined {
+  const version = parseRelease(release);
+  if (version === undefined || isBefore(version, FIRST) || !isBefore(version, WAITS)) {
+    return undefined;
   }
-  return [];
+  const what = isCandidateOf(version, WAITS)
+    ? `comes before ${
+      nameOf(WAITS)
+    }, and may not wait yet in a revoke until importers have unmapped`
+    : "does not wait in a revoke until importers have unmapped";
+  return `Linux ${release} ${what}`;
 }
 
 function nameOf(release: Release): string {

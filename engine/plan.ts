@@ -83,7 +83,10 @@ export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOption
   const planner = new Planner(inOrder(set), host, options);
   const found = planner.run();
   const failed = found.some((finding) => finding.diagnostic.severity === "error");
-  const findings = failed ? found : [...found, ...planNotes(planner.grants)];
+  const notes = failed
+    ? []
+    : planNotes(planner.grants, host.kernel.release, options.acceptUnwaitedRevoke);
+  const findings = [...found, ...notes];
   return {
     host: { release: host.kernel.release, pageSize: host.pageSize },
     policy: set.digest,

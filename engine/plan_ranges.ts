@@ -7,12 +7,13 @@
 import type { SnapshotBar, SnapshotFunction } from "../host/snapshot.ts";
 import type { ExportRule, Placed, SliceRule } from "../policy/model.ts";
 import type { Span } from "../policy/position.ts";
+import { rangeText } from "../policy/range_text.ts";
 import { controllerMemory } from "./controller_memory.ts";
 import type { AddFinding } from "./host_findings.ts";
 import type { DmaRange } from "./kernel.ts";
 import type { Resolved } from "./plan_device.ts";
 import type { Denials } from "./plan_denials.ts";
-import type { ProtectedRange } from "./protected_ranges.ts";
+import { PROTECTED_NAMES } from "./protected_ranges.ts";
 
 /** Class code of an NVMe I/O controller (NVM Express PCIe Transport Specification 1.0, 3.1.1). */
 const NVME_CLASS = "010802";
@@ -38,10 +39,9 @@ export class RangeFinder {
   ranges(rule: ExportRule, device: Resolved): readonly DmaRange[] | undefined {
     const bar = this.#bar(rule.bar, device.entry);
     if (bar === undefined) return undefined;
-    const guarded = device.target.protectedRanges;
     const slices = this.#slices(rule, device);
     if (slices === undefined) return undefined;
-    const ranges = slices.map((slice) => this.#range(slice, rule, bar, device, guarded));
+    const ranges = slices.map((slice) => this.#range(slice, rule, bar, device));
     return ranges.every((range) => range !== undefined) ? ranges : undefined;
   }
 
@@ -107,7 +107,6 @@ export class RangeFinder {
     rule: ExportRule,
     bar: SnapshotBar,
     device: Resolved,
-    guarded: readonly ProtectedRange[],
   ): DmaRange | undefined {
     const length = slice.length === "rest" ? bar.size - slice.offset : slice.length;
     if (length <= 0n || slice.offset + length > bar.size) {
@@ -131,7 +130,7 @@ export class RangeFinder {
       return undefined;
     }
     const range = { offset: slice.offset, length };
-    const free = this.#checkGuarded(range, slice.at, rule, guarded);
+    const free = this.#checkGuarded(range, slice.at, rule, device.target);
     const allowed = this.#checkDenied(range, slice.at, device.entry.address, bar.index);
     return free && allowed ? range : undefined;
   }
@@ -140,21 +139,21 @@ export class RangeFinder {
     range: DmaRange,
     at: Span,
     rule: ExportRule,
-    guarded: readonly ProtectedRange[],
+    { address, protectedRanges: guarded }: Resolved["target"],
   ): boolean {
-    const hit = guarded.find((entry) =>
+    const hits = guarded.filter((entry) =>
       entry.bar === rule.bar.value && range.offset < entry.offset + entry.length &&
       entry.offset < range.offset + range.length &&
       !rule.allowProtected.some((allowed) => allowed.range === entry.what)
     );
-    if (hit === undefined) return true;
-    const what = hit.what === "msix-table" ? "MSI-X table" : "MSI-X pending bit array";
+    if (hits.length === 0) return true;
+    const what = hits.map(({ what, offset, length }) =>
+      `the ${PROTECTED_NAMES[what]} at ${rangeText({ start: offset, end: offset + length })}`
+    );
     this.add(
       "BG2010",
       at,
-      `the slice touches the ${what} at ${hex(hit.offset)}, ${
-        hex(hit.length)
-      } bytes of BAR ${hit.bar}`,
+      `the slice touches ${what.join(" and ")} of BAR ${rule.bar.value} of ${address}`,
     );
     return false;
   }

@@ -18,6 +18,12 @@ export interface ProtectedRange extends BarRange {
   readonly what: AllowProtected["range"];
 }
 
+/** What people call them. */
+export const PROTECTED_NAMES: Readonly<Record<ProtectedRange["what"], string>> = {
+  "msix-table": "MSI-X table",
+  "msix-pba": "MSI-X pending bit array",
+};
+
 /** Conventional configuration space, in which the whole list of capabilities lies, bytes. */
 const CONVENTIONAL_BYTES = 256;
 /** BARs of a function; what names another place is no answer. */

@@ -318,6 +318,16 @@ export const HOST_CODES = {
     "What the owner of a borrowed device does to it hits the slices that were lent, and only the kernel's revoke routine tells of it: without --trace-revokes, what `onReset` says comes true for resets that others make.",
     "export with --trace-revokes (root, as borrowing is)",
   ),
+  BG2058: note(
+    "Protected structures leave",
+    "Who can write to the MSI-X table chooses where the device's interrupts go. The policy names it under `allowProtected`; its reason is shown so that whoever reviews the plan sees it.",
+    "leave the page out, unless the reason holds for this importer",
+  ),
+  BG2059: note(
+    "A kernel that revokes without waiting was accepted",
+    "Linux 6.19 to 7.0 do not wait in a revoke until importers have unmapped: the end of a grant says nothing about DMA in flight.",
+    "run Linux 7.1 or later",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

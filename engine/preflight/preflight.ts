@@ -87,7 +87,7 @@ export function preflight(
     ...identities.findings,
     ...limitFindings(grants, options.limits),
     ...meansFindings(grants),
-    ...planNotes(grants),
+    ...planNotes(grants, host.kernel.release, options.acceptUnwaitedRevoke),
   ];
   const diagnostics = findings.map(({ diagnostic }) => diagnostic);
   return {

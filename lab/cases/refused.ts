@@ -91,14 +91,14 @@ const REFUSALS: readonly Refusal[] = [
     policy: spec(() => ({ bar: 0, slices: "{ offset: 0x2000, length: 4KiB }" })),
     status: 4,
     code: "BG2010",
-    names: /MSI-X table at 0x2000/,
+    names: /MSI-X table at \[0x2000, 0x3000\)/,
   },
   {
     what: "the page of the MSI-X pending bits",
     policy: spec(() => ({ bar: 0, slices: "{ offset: 0x3000, length: 4KiB }" })),
     status: 4,
     code: "BG2010",
-    names: /MSI-X pending bit array at 0x3000/,
+    names: /MSI-X pending bit array at \[0x3000, 0x4000\)/,
   },
   {
     what: "a device with another id than the policy's",

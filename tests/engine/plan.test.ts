@@ -120,7 +120,12 @@ Deno.test("makePlan says what stands at the address instead", () => {
 
 Deno.test("makePlan accepts an unwaited revoke only when it is told to", () => {
   const old = host([nvme(SSD)], { kernel: { release: "7.0.1" } });
-  assert.deepEqual(codes(policy(), old, { acceptUnwaitedRevoke: true }), []);
+  const accepted = plan(policy(), old, { acceptUnwaitedRevoke: true });
+  assert.equal(accepted.grants.length, 1);
+  const [found, ...others] = accepted.diagnostics;
+  assert.deepEqual([found?.code, found?.severity, others], ["BG2059", "note", []]);
+  assert.match(found?.message ?? "", /Linux 7\.0\.1 does not wait .*--accept-unwaited-revoke/);
+  assert.deepEqual(codes(policy(), undefined, { acceptUnwaitedRevoke: true }), []);
   const older = host([nvme(SSD)], { kernel: { release: "6.18.0" } });
   assert.deepEqual(codes(policy(), older, { acceptUnwaitedRevoke: true }), ["BG2015"]);
 });
@@ -129,8 +134,29 @@ Deno.test("makePlan exports a protected page only by its own name and with a rea
   const page = { bar: 0, slices: "{ offset: 8KiB, length: 4KiB }" };
   const table = "    allowProtected: [{ range: msix-table, reason: emulation }]\n";
   const pending = "    allowProtected: [{ range: msix-pba, reason: emulation }]\n";
-  assert.deepEqual(codes(policy({ ...page, more: table })), []);
+  const allowed = plan(policy({ ...page, more: table }));
+  assert.equal(allowed.grants.length, 1);
+  const [found, ...others] = allowed.diagnostics;
+  assert.deepEqual([found?.code, found?.severity, others], ["BG2058", "note", []]);
+  assert.equal(
+    found?.message,
+    `demo/data exposes the MSI-X table of ${SSD} ([0x2000, 0x3000) of BAR 0); the policy's reason: emulation`,
+  );
+  assert.deepEqual(codes(policy({ bar: 2, more: table })), [], "which the slices do not touch");
   assert.deepEqual(codes(policy({ ...page, more: pending })), ["BG2010"]);
+});
+
+Deno.test("every protected structure that a slice touches is told, and of which function", () => {
+  const both = policy({ bar: 0, slices: "{ offset: 8KiB, length: 8KiB }" });
+  const [found] = plan(both).diagnostics;
+  assert.equal(
+    found?.message,
+    "the slice touches the MSI-X table at [0x2000, 0x3000) and the MSI-X pending bit array at [0x3000, 0x4000) of BAR 0 of 0000:01:00.0",
+  );
+  const many = both.replace("{ ssd: { match", "{ ssd: { many: true, match");
+  const all = host([nvme(SSD), nvme("0000:02:00.0")]);
+  const told = plan(many, all).diagnostics.map(({ message }) => message.slice(-12));
+  assert.deepEqual(told, ["0000:01:00.0", "0000:02:00.0"]);
 });
 
 Deno.test("makePlan lets a deny win, by whatever name it knows the device", () => {

@@ -332,7 +332,7 @@ const FINDINGS: readonly Finding[] = [
     text: policy({ driver: "irdma" }),
     on: host([nvme(SSD), { ...RNIC, driver: "ice" }], { kernel: { release: "7.0.2" } }),
     options: { ...ROOM, acceptUnwaitedRevoke: true },
-    codes: ["BG2038"],
+    codes: ["BG2038", "BG2059"],
     says: /from Linux 7\.1 on, this is 7\.0\.2/,
   },
   {

@@ -67,8 +67,9 @@ function one(match: string, on?: HostSnapshot, more = "") {
 }
 
 function addresses({ grants, diagnostics }: ReturnType<typeof makePlan>) {
-  return diagnostics.length > 0
-    ? diagnostics.map(({ code }) => code)
+  const told = diagnostics.filter(({ severity }) => severity !== "note");
+  return told.length > 0
+    ? told.map(({ code }) => code)
     : grants.map(({ device }) => device.address);
 }
 
