@@ -172,9 +172,7 @@ const UNKNOWN_OPTION: ReadonlySet<number> = new Set([-ERRNO.ENOPROTOOPT, -ERRNO.
  * const packet = receivePacket(there);
  * if (typeof packet === "string") throw new Error("one packet waits");
  * if (packet.sender.pid !== Deno.pid) throw new Error("we sent it");
- * closeDescriptor(here);
- * if (receivePacket(there) !== "end") throw new Error("the peer has gone");
- * closeDescriptor(there);
+ * [here, there].forEach(closeDescriptor);
  * ```
  */
 export function sendPacket(socket: Fd, bytes: Uint8Array, fds: readonly Fd[] = []): boolean {

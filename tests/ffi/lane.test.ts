@@ -8,6 +8,7 @@ import { C } from "../../ffi/layouts.ts";
 import { passPidfds, receivePacket, sendPacket, socketPair } from "../../ffi/seqpacket.ts";
 import { LinuxLane } from "../../ffi/lane.ts";
 import { fromMessage, refusal, toMessage } from "../../ffi/lane_message.ts";
+import { untilTold } from "../support/until_end.ts";
 
 /** A thread that dies of the first call. */
 const DYING = worker(`self.onmessage = ({ data }) => {
@@ -84,7 +85,8 @@ Deno.test("a lane keeps no file alive that was open before it", async () => {
   const early = new LinuxLane("early");
   await early.close(await early.openNode("/dev/null"));
   closeDescriptor(there);
-  equal(receivePacket(here), "end", "the lane's copy of the other end is gone");
+  // The lane's copy of the other end is gone.
+  equal(await untilTold(() => receivePacket(here)), "end");
   closeDescriptor(here);
   closeDescriptor(file);
   await early.end();
@@ -99,13 +101,7 @@ Deno.test("a lane that shares the process's table closes there, and no copy is m
   const closed = lane.close(there);
   equal(there.open, false, "nobody uses it from here on");
   await closed;
-  // A program that another test starts at this moment has a copy of everything until it runs.
-  let told = receivePacket(here);
-  while (told === "empty") {
-    await new Promise((resolve) => setTimeout(resolve));
-    told = receivePacket(here);
-  }
-  equal(told, "end");
+  equal(await untilTold(() => receivePacket(here)), "end");
   const file = openPath("/dev/full", C.O_RDWR);
   await lane.end();
   await rejects(lane.close(file), { name: "LaneEndedError" });
@@ -152,7 +148,7 @@ Deno.test("a lane takes a packet with its descriptors into its own table, and sa
     for (const fd of packet.fds) await lane.close(fd);
     await rejects(lane.fileTarget(full), { name: "ClosedFdError" });
     closeDescriptor(there);
-    equal(await lane.receive(here), "end");
+    equal(await untilTold(() => lane.receive(here)), "end");
     await lane.close(here);
   });
 });

@@ -8,6 +8,7 @@ import { identifyDescriptor } from "../../ffi/file_identity.ts";
 import { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import { receivePacket, sendPacket, socketPair } from "../../ffi/seqpacket.ts";
 import { commandOf } from "../../ffi/spawn.ts";
+import { untilTold } from "../support/until_end.ts";
 
 const kernel = new LinuxKernel();
 
@@ -133,7 +134,7 @@ Deno.test("a running child is told from one that ended, and takes signals", asyn
   await promise;
   watch.stop();
   deepEqual(kernel.childEnd(child), { how: "signalled", signal: 15 });
-  equal(receivePacket(here), "end");
+  equal(await untilTold(() => receivePacket(here)), "end");
   equal(sendPacket(here, new Uint8Array(1)), false);
   [here, child.pidfd].forEach(closeDescriptor);
   await kernel.idle();
