@@ -418,6 +418,14 @@ e: [*d, *d, *d, *d, *d, *d, *d, *d, *d, *d]`,
       ),
     },
   },
+  BG1507: {
+    wrong: { importers: importer("identity: { user: change-me }, driver: iommufd") },
+    right: { importers: importer("identity: { user: nvmf }, driver: iommufd") },
+  },
+  BG1508: {
+    wrong: { importers: importer("identity: { user: root }, driver: iommufd") },
+    right: { importers: importer("identity: { user: nvmf }, driver: iommufd") },
+  },
   BG1601: {
     wrong: twoExports("onReset: revoke", "onReset: restore\n    collateral: device"),
     right: twoExports(

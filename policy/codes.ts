@@ -410,6 +410,20 @@ export const CODES = {
       "An executable can be made to do anything by those who may trace or preload it, whatever its path or hash, and a group is shared: who runs it must be said too.",
     fix: "Add `user`, `unit` or `cgroup`.",
   },
+  BG1507: {
+    severity: "warning",
+    title: "An identity that is still an example",
+    why:
+      "`change-me` is what `bargate init` writes where somebody has to say who the importer is: no host has such an account, and whoever made one would get the slices.",
+    fix: "Write the account that the importer runs as.",
+  },
+  BG1508: {
+    severity: "warning",
+    title: "An importer that is root",
+    why:
+      "Root can do anything with devices and with Bargate, and every root process has this identity: nothing that Bargate promises holds against such an importer.",
+    fix: "Run the importer as an account of its own, and name that.",
+  },
   BG1601: {
     severity: "error",
     title: "Revoke and restore on one device",

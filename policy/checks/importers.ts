@@ -21,6 +21,7 @@ export function checkImporters({ drafts, report }: CheckContext): void {
   for (const draft of drafts) {
     for (const importer of draft.importers.values()) {
       checkIdentity(importer, report);
+      checkAccount(importer, report);
       checkDriver(importer, report);
     }
     for (const rule of draft.exports) {
@@ -42,6 +43,21 @@ function checkIdentity(importer: ImporterDraft, report: Report): void {
   if (given.length === 0) return;
   const message = `Cannot accept ${given.join(" and ")} alone as an identity of ${importer.name}`;
   report("BG1506", importer.identityAt, message, { fix: "add user, unit or cgroup" });
+}
+
+/** What `bargate init` writes where somebody has to say who the importer is. */
+const NOBODY_YET = "change-me";
+
+function checkAccount({ identity: { user }, name }: ImporterDraft, report: Report): void {
+  if (user === undefined) return;
+  const received = `(received ${JSON.stringify(user.value)})`;
+  if (user.value === NOBODY_YET) {
+    const message = `Cannot tell who importer ${name} is: its account is an example ${received}`;
+    report("BG1507", user.at, message);
+  } else if (user.value === "root" || /^0+$/.test(user.value)) {
+    const message = `Cannot keep anything from importer ${name}: its account is root ${received}`;
+    report("BG1508", user.at, message);
+  }
 }
 
 function checkDriver({ driver, mapping }: ImporterDraft, report: Report): void {
