@@ -51,12 +51,19 @@ function messageOf(error: unknown): string {
 export function describeError(error: unknown, withStack = false): string {
   const chain = causes(error);
   const parts: string[] = [];
-  for (const message of chain.map(messageOf)) {
+  for (const cause of chain) {
     // A message often already quotes its cause; saying it twice helps nobody.
-    if (!parts.some((part) => part.includes(message))) parts.push(message);
+    if (!parts.some((part) => saysAlready(part, cause))) parts.push(messageOf(cause));
   }
   const line = parts.join(": ");
   return withStack ? [line, ...stacksOf(error)].join("\n") : line;
+}
+
+/** What the kernel answered is said where its name stands in brackets behind what it means. */
+function saysAlready(text: string, cause: unknown): boolean {
+  if (text.includes(messageOf(cause))) return true;
+  return cause instanceof Error && cause.name === "KernelError" && "errnoName" in cause &&
+    text.includes(`(${cause.errnoName})`);
 }
 
 /** @returns stack traces of the same, for people who debug Bargate itself */

@@ -24,8 +24,10 @@ export function connectToPeer(kernel: Kernel, path: string, role: PeerRole): Fd 
     return kernel.connect(path);
   } catch (cause) {
     if (!(cause instanceof KernelError)) throw cause;
-    const why = remedies(role)[cause.errnoName] ?? `the kernel answered ${cause.errnoName}`;
-    throw new RefusedError(`Cannot connect to ${path}: ${why}`, { cause });
+    const known = remedies(role)[cause.errnoName] ??
+      "the kernel refused, for which no cause is known";
+    const message = `Cannot connect to ${path}: ${known} (${cause.errnoName})`;
+    throw new RefusedError(message, { cause });
   }
 }
 
@@ -51,7 +53,7 @@ export function holdPeer(kernel: Kernel, socket: Fd, path: string): Fd {
 
 function remedies(role: PeerRole): Readonly<Record<string, string>> {
   return {
-    ENOENT: `there is no such socket; is the ${role} running?`,
+    ENOENT: `there is no such socket; is the ${role} running? Start it first, or correct the path`,
     ECONNREFUSED: `nobody listens there, or it is no socket; is the ${role} running?`,
     EACCES: "this account may not connect to it",
     EPROTOTYPE: "it is a socket of another type; it must be SOCK_SEQPACKET",
@@ -68,7 +70,8 @@ function peerOf(kernel: Kernel, socket: Fd, path: string): Fd | "unsupported" {
     if (!(cause instanceof KernelError)) throw cause;
     const why = cause.errnoName === "ESRCH"
       ? "the process has ended"
-      : `the kernel answered ${cause.errnoName}`;
-    throw new RefusedError(`Cannot tell who listens on ${path}: ${why}`, { cause });
+      : "the kernel refused, for which no cause is known";
+    const message = `Cannot tell who listens on ${path}: ${why} (${cause.errnoName})`;
+    throw new RefusedError(message, { cause });
   }
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Files } from "../host/files.ts";
+import { type Files, FilesError } from "../host/files.ts";
 import type { ImporterRule } from "../policy/model.ts";
 import { sha256 } from "../policy/sha256.ts";
 import { DeniedError, HostNotReadyError } from "./errors.ts";
@@ -49,9 +49,11 @@ export function checkRecipient(
 ): Recipient {
   refuseUnshown(importer);
   const account = accountOf(kernel, importer, allowSameUser);
-  const real = files.realPath(path);
-  const found = identifyIfThere(kernel, real);
-  if (found === undefined) throw new HostNotReadyError(`Cannot start ${path}: it is not there`);
+  const real = realPathIfThere(files, path);
+  const found = real === undefined ? undefined : identifyIfThere(kernel, real);
+  if (real === undefined || found === undefined) {
+    throw new HostNotReadyError(`Cannot start ${path}: it is not there`);
+  }
   if ((found.mode & TYPE_MASK) !== TYPE_REGULAR || (found.mode & ANY_EXECUTE) === 0) {
     throw new HostNotReadyError(`Cannot start ${path}: it is no executable file`);
   }
@@ -118,6 +120,16 @@ function groupOf(kernel: Kernel, importer: ImporterRule): number | undefined {
   return gid;
 }
 
+/** Absent: links and all, it leads to nothing. */
+function realPathIfThere(files: Files, path: string): string | undefined {
+  try {
+    return files.realPath(path);
+  } catch (error) {
+    if (error instanceof FilesError && error.reason === "absent") return undefined;
+    throw error;
+  }
+}
+
 function checkExecutable(
   kernel: Kernel,
   files: Files,
@@ -126,7 +138,8 @@ function checkExecutable(
   found: FileIdentity,
   wanted: string,
 ): void {
-  const expected = identifyIfThere(kernel, files.realPath(wanted));
+  const path = realPathIfThere(files, wanted);
+  const expected = path === undefined ? undefined : identifyIfThere(kernel, path);
   if (expected === undefined) {
     throw new HostNotReadyError(
       `Cannot give importer ${importer} its grants: its executable ${wanted} is not on this host; install it, or correct the policy`,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { CommandError, describeError, exitStatusOf } from "../../cmd/errors.ts";
+import { KernelError } from "../../engine/kernel_error.ts";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { VERBS } from "../../cmd/main.ts";
 import { drawFrame } from "../../cmd/output/frame.ts";
@@ -104,4 +105,12 @@ Deno.test("what XML cannot have, and what nobody sees, is shown by its code poin
     junitCases("s", [{ group: "g", name }]),
     new RegExp(`name="${RegExp.escape(escaped)}"`),
   );
+});
+
+Deno.test("describeError says once what the kernel answered", () => {
+  const cause = new KernelError("statx", 2, "ENOENT", "/x");
+  const told = new Error("Cannot resolve /x: there is no such file (ENOENT)", { cause });
+  assert.equal(describeError(told), "Cannot resolve /x: there is no such file (ENOENT)");
+  const silent = new Error("Cannot resolve /x", { cause });
+  assert.equal(describeError(silent), "Cannot resolve /x: statx on /x failed: ENOENT");
 });

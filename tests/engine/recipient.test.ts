@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { DeniedError, HostNotReadyError } from "../../engine/errors.ts";
 import { checkRecipient } from "../../engine/recipient.ts";
-import type { Files } from "../../host/files.ts";
+import { KernelError } from "../../engine/kernel_error.ts";
+import { type Files, FilesError } from "../../host/files.ts";
 import type { ImporterIdentity } from "../../policy/model.ts";
 import { SimKernel, type SimPath } from "../../sim/sim_kernel.ts";
 import { AT, planned } from "./support.ts";
@@ -20,10 +21,16 @@ const CONTENT = new TextEncoder().encode("abc");
 /** Of "abc". */
 const SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-/** Every path is its own real path, but for one link; all files hold the same. */
+/** Every path is its own real path, but for one link, and one that is not there; all files hold the same. */
 const files = {
   read: (_path: string): Uint8Array => CONTENT,
-  realPath: (path: string) => path === "/usr/bin/link" ? "/usr/bin/target" : path,
+  realPath: (path: string) => {
+    if (path === "/usr/bin/absent") {
+      const cause = new KernelError("statx", 2, "ENOENT", path);
+      throw new FilesError(path, "absent", `Cannot resolve ${path}: not there (ENOENT)`, { cause });
+    }
+    return path === "/usr/bin/link" ? "/usr/bin/target" : path;
+  },
 } as Files;
 
 function check(
