@@ -24,7 +24,9 @@ function parsePageSize(text: string): number {
   const bytes = result.ok ? Number(result.value) : NaN;
   if (isPageSize(bytes)) return bytes;
   throw new CommandError(
-    `Cannot use the page size: it is no power of two from 4096 up (received ${text})`,
+    result.ok
+      ? `Cannot use the page size: it is no power of two from 4096 up (received ${text})`
+      : `Cannot use the page size: ${result.why} (received ${text}); ${result.fix}`,
     ExitStatus.usage,
   );
 }

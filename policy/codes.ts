@@ -175,7 +175,8 @@ export const CODES = {
     title: "Not an absolute path",
     why:
       "Executables, pid files and control groups are compared by their path from the root, without `.`, `..` or doubled slashes.",
-    fix: "Write the path from the root, as in /usr/bin/nvmf_tgt.",
+    fix:
+      "Write the path from the root, as in /usr/bin/nvmf_tgt, or for a control group /system.slice/nvmf.service.",
   },
   BG1111: {
     severity: "error",

@@ -170,11 +170,9 @@ function readDocuments(
   const readable = documents.filter((root) => !maimed.has(root));
   const left: Diagnostic[] = [];
   const take: Take = { lines: read.lines, sink, report, left };
-  return {
-    documents: readable.map((root) => readDocument(root, !doubled.has(root), take)),
-    whole: diagnostics.length === 0,
-    left,
-  };
+  const found = readable.map((root) => readDocument(root, !doubled.has(root), take));
+  const whole = diagnostics.length === 0 && found.every(({ foreign }) => foreign === undefined);
+  return { documents: found, whole, left };
 }
 
 /** What goes with every document of a file. */
@@ -196,6 +194,12 @@ function readDocument(root: Node, distinct: boolean, take: Take): Document {
       "Cannot find a policy in the document: it is empty",
     );
     return { file };
+  }
+  const strange = foreignDocument(root);
+  if (strange !== undefined) {
+    const { at, message, fix } = strange;
+    report("BG1105", lines.span(at.start, at.end), message, { fix });
+    return { file, foreign: true };
   }
   const kind = kindOf(root);
   const { found, meant, faulty, left } = checkSchema(root, lines, kind);
@@ -219,6 +223,60 @@ function kindOf(root: Node): DocumentKind {
   if (kind !== undefined) return kind;
   if (get(root, "cases") !== undefined) return "PolicyTest";
   return get(root, "files") === undefined ? "ExportPolicy" : "PolicySet";
+}
+
+/** Documents of Bargate's own that are no policies, and what to do with them. */
+const OTHER_KINDS: ReadonlyMap<string, string> = new Map([
+  ["HostSnapshot", "give it with --inventory, and policies as paths"],
+  [
+    "ExportPlan",
+    "give it with --plan to bargate export, and here the policies that it was made of",
+  ],
+  ["PathMatrix", "leave it out: it is a result, which no verb reads"],
+]);
+
+/** What a document is that is written in another language, told once and not key by key. */
+interface ForeignDocument {
+  readonly at: Node;
+  readonly message: string;
+  readonly fix: string;
+}
+
+const VERSION = "bargate/v1";
+
+function foreignDocument(root: Node): ForeignDocument | undefined {
+  const [version, kind] = [asScalar(get(root, "apiVersion")), asScalar(get(root, "kind"))];
+  const other = OTHER_KINDS.get(kind?.text ?? "");
+  if (kind !== undefined && other !== undefined) {
+    const message = `Cannot take the document for a policy: it is ${
+      kind.text === "ExportPlan" ? "an" : "a"
+    } ${kind.text}`;
+    return { at: kind, message, fix: other };
+  }
+  const words = [...KINDS, ...OTHER_KINDS.keys()];
+  if (version !== undefined && isOtherVersion(version.text)) {
+    const ofKind = kind === undefined ? "" : `, kind ${JSON.stringify(kind.text.slice(0, 80))}`;
+    const message =
+      `Cannot take the document for a policy: its apiVersion is not ${VERSION} (received ${
+        JSON.stringify(version.text.slice(0, 80))
+      }${ofKind})`;
+    const fix = version.text.startsWith("bargate/")
+      ? `write ${VERSION}, or take a Bargate that knows the other`
+      : `leave it out, or write ${VERSION} if it is one`;
+    return { at: version, message, fix };
+  }
+  if (kind?.type !== "string" || kind.text === "") return undefined;
+  if (words.includes(kind.text) || suggest(kind.text, words) !== undefined) return undefined;
+  const message = `Cannot take the document for a policy: no kind has this name (received ${
+    JSON.stringify(kind.text.slice(0, 80))
+  })`;
+  return { at: kind, message, fix: `write ${KINDS.join(" or ")}` };
+}
+
+/** Whether it is no slip of the pen, which is told as such. */
+function isOtherVersion(version: string): boolean {
+  if (version === VERSION || version === "") return false;
+  return /^bargate\/v[0-9]/.test(version) || suggest(version, [VERSION]) === undefined;
 }
 
 function check(context: CheckContext): void {

@@ -34,6 +34,8 @@ export interface Document {
   readonly policy?: PolicyDraft;
   readonly manifest?: Manifest;
   readonly test?: PolicyTest;
+  /** It is in another language: whatever it says, it is no part of the set. */
+  readonly foreign?: true;
 }
 
 /** A file with what is hashed. */

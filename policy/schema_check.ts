@@ -335,11 +335,11 @@ const FORMS: readonly (readonly [path: RegExp, what: string, form: string])[] = 
   ],
 ];
 
-const PATH_NAMES: Readonly<Record<string, string>> = {
-  executable: "executable",
-  pidFile: "pid file",
-  cgroup: "control group",
-  socket: "socket",
+const PATHS: Readonly<Record<string, readonly [name: string, example: string]>> = {
+  executable: ["executable", "/usr/bin/nvmf_tgt"],
+  pidFile: ["pid file", "/run/spdk.pid"],
+  cgroup: ["control group", "/system.slice/nvmf.service"],
+  socket: ["socket", "/run/spdk/bargate.sock"],
 };
 
 function wrongIdentity(key: "unit" | "sha256", value: string, at: Span): Diagnostic {
@@ -378,11 +378,13 @@ function wrongForm(violation: Violation): Diagnostic {
       fix: "write a code of docs/diagnostics.md",
     });
   }
-  if (PATH_NAMES[key] !== undefined) {
-    const message = `Cannot accept the ${
-      PATH_NAMES[key]
-    }: it is not a plain path from the root (received ${text(value)})`;
-    return diagnostic("BG1110", spanOf(node, lines), message);
+  const path = PATHS[key];
+  if (path !== undefined) {
+    const message = `Cannot accept the ${path[0]}: it is not a plain path from the root (received ${
+      text(value)
+    })`;
+    const fix = `write the path from the root, as in ${path[1]}`;
+    return diagnostic("BG1110", spanOf(node, lines), message, { fix });
   }
   if (key === "unit" || key === "sha256") return wrongIdentity(key, value, spanOf(node, lines));
   if (/\/(?:identity|owner)\/(?:user|group)$/.test(general)) {
@@ -445,6 +447,12 @@ function outOfLimits(violation: Violation): Diagnostic {
   const value = node.kind === "scalar" && error.keyword !== "maxLength"
     ? ` (received ${describe(node)})`
     : "";
-  const at = node.kind === "scalar" ? spanOf(node, lines) : headOf(violation);
+  const at = node.kind === "scalar" || isEmptyFlow(node) ? spanOf(node, lines) : headOf(violation);
   return diagnostic("BG1106", at, `Cannot accept this value: ${why}${value}`, { fix });
+}
+
+/** `{}` or `[]`: what lacks something is all there is to point at. */
+function isEmptyFlow(node: Node): boolean {
+  if (node.kind === "sequence") return node.items.length === 0;
+  return node.kind === "mapping" && node.flow && node.entries.size === 0;
 }

@@ -64,7 +64,7 @@ function checkDriver({ driver, mapping }: ImporterDraft, report: Report): void {
   if (driver === undefined) return;
   const known = IMPORTER_DRIVERS.get(driver.value);
   if (known === undefined) {
-    const meant = suggest(driver.value, IMPORTER_DRIVERS.keys());
+    const meant = meantDriver(driver.value);
     const message = `Cannot accept an unknown importer driver (received ${
       JSON.stringify(driver.value)
     })`;
@@ -83,6 +83,14 @@ function checkDriver({ driver, mapping }: ImporterDraft, report: Report): void {
     const place = related(driver.at, "the driver");
     report("BG1504", mapping.at, message, { related: [place] });
   }
+}
+
+/** The importer driver of a kernel module, or the one whose name is near. */
+function meantDriver(written: string): string | undefined {
+  const byFunction = [...IMPORTER_DRIVERS.values()].find(({ functionDrivers }) =>
+    functionDrivers.includes(written)
+  );
+  return byFunction?.name ?? suggest(written, IMPORTER_DRIVERS.keys());
 }
 
 function checkRangeCount(

@@ -4,7 +4,7 @@
  * @module
  */
 import { readSlices, type Report, type SliceDraft } from "../draft.ts";
-import { findOverlaps } from "../interval.ts";
+import { findOverlaps, type Interval } from "../interval.ts";
 import type { SliceRule } from "../model.ts";
 import { formatQuantity, QUANTITY_LIMIT } from "../quantity.ts";
 import { related } from "../report.ts";
@@ -15,8 +15,10 @@ import type { CheckContext, PageSize } from "./context.ts";
 export function checkRanges({ drafts, pageSize, report }: CheckContext): void {
   for (const draft of drafts) {
     for (const rule of draft.exports) {
+      const device = rule.device && draft.devices.get(rule.device.value);
+      const sizes = rule.bar && device?.match?.barSizes.get(rule.bar.value);
       for (const slice of rule.slices) {
-        checkAlignment(slice, pageSize, report);
+        checkAlignment(slice, pageSize, sizes, report);
         checkExtent(slice, report);
       }
       checkApart(readSlices(rule.slices), report);
@@ -26,19 +28,26 @@ export function checkRanges({ drafts, pageSize, report }: CheckContext): void {
   }
 }
 
-function checkAlignment({ offset, length }: SliceDraft, pageSize: PageSize, report: Report): void {
+/** @param sizes that the BAR may have, as far as the policy says */
+function checkAlignment(
+  slice: SliceDraft,
+  pageSize: PageSize,
+  sizes: readonly bigint[] | undefined,
+  report: Report,
+): void {
   const { bytes } = pageSize;
+  const { offset, length } = slice;
   if (offset !== undefined && offset.value % bytes !== 0n) {
     const message = `Cannot export from inside a page: the offset is no multiple of the page size ${
       pagesOf(pageSize)
     } (received ${hex(offset.value)})`;
-    report("BG1401", offset.at, message, { fix: nearest(offset.value, bytes) });
+    report("BG1401", offset.at, message, { fix: wholePages(slice, bytes, sizes) });
   }
   if (typeof length?.value === "bigint" && length.value % bytes !== 0n) {
     const message = `Cannot export part of a page: the length is no multiple of the page size ${
       pagesOf(pageSize)
     } (received ${hex(length.value)})`;
-    report("BG1402", length.at, message, { fix: nearest(length.value, bytes) });
+    report("BG1402", length.at, message, { fix: wholePages(slice, bytes, sizes) });
   }
 }
 
@@ -46,11 +55,36 @@ function pagesOf({ bytes, assumed }: PageSize): string {
   return `${formatQuantity(bytes)}${assumed ? ", assumed" : ""}`;
 }
 
-function nearest(value: bigint, page: bigint): string {
-  const below = value - value % page;
-  const above = below + page;
-  if (below === 0n) return `write ${hex(above)}`;
-  return `write ${hex(below)}${above < QUANTITY_LIMIT ? ` or ${hex(above)}` : ""}`;
+/**
+ * What to write instead is never decided by arithmetic alone: whole pages hold more than the slice,
+ * and what that is has to be seen by who writes them.
+ */
+function wholePages(
+  { offset, length }: SliceDraft,
+  page: bigint,
+  sizes: readonly bigint[] = [],
+): string {
+  if (offset === undefined || length === undefined) return "write whole pages";
+  const start = offset.value - offset.value % page;
+  const before = { start, end: offset.value };
+  if (length.value === "rest") {
+    return more(`{ offset: ${hex(start)}, length: rest }`, [before]);
+  }
+  const end = offset.value + length.value;
+  const last = end + (page - end % page) % page;
+  if (sizes.some((size) => last > size) || last >= QUANTITY_LIMIT) {
+    return "choose other bytes: the whole pages around these do not lie in the BAR";
+  }
+  const whole = `{ offset: ${hex(start)}, length: ${hex(last - start)} }`;
+  return more(whole, [before, { start: end, end: last }]);
+}
+
+function more(whole: string, besides: readonly Interval[]): string {
+  const ranges = besides.filter(({ start, end }) => start < end)
+    .map(({ start, end }) => `${hex(start)} to ${hex(end)}`);
+  return `the whole pages around it are ${whole}: write that only if the importer may have ${
+    ranges.join(" and ")
+  } too`;
 }
 
 function hex(value: bigint): string {

@@ -217,6 +217,7 @@ Deno.test("a wrong command line is status 2, with a hint and nothing on stdout",
     ],
     [["validate", "--x", "x"], /Cannot find the option --x/],
     [["validate", "--page-size", "5000", "x"], /power of two/],
+    [["validate", "--page-size", "64K", "x"], /received 64K\); write 64KiB/],
     [[], /USAGE/],
   ];
   for (const [args, message] of wrong) {

@@ -1,5 +1,6 @@
 /** What a diagnostic says to do: the right spelling, and one that is accepted when it is written. */
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { loadPolicySet } from "../../policy/load.ts";
 
 const POLICY = `apiVersion: bargate/v1
@@ -39,8 +40,44 @@ const REMEDIES: readonly (readonly [right: string, wrong: string, code: string, 
     "BG1108",
     'write domain:bus:device.function, lower case, as in "0000:03:00.0"',
   ],
-  ["length: 64KiB", "length: 18446744073709551615", "BG1402", "write 0xfffffffffffff000"],
-  ["length: 64KiB", "length: 0x10001", "BG1402", "write 0x10000 or 0x11000"],
+  [
+    "length: 64KiB",
+    "length: 18446744073709551615",
+    "BG1402",
+    "choose other bytes: the whole pages around these do not lie in the BAR",
+  ],
+  [
+    "length: 64KiB",
+    "length: 0xff801",
+    "BG1402",
+    "the whole pages around it are { offset: 0x0, length: 0x100000 }: write that only if the importer may have 0xff801 to 0x100000 too",
+  ],
+  [
+    "length: 64KiB",
+    "length: 0x100001",
+    "BG1402",
+    "choose other bytes: the whole pages around these do not lie in the BAR",
+  ],
+  [
+    "offset: 0, length: 64KiB",
+    "offset: 0x1800, length: rest",
+    "BG1401",
+    "the whole pages around it are { offset: 0x1000, length: rest }: write that only if the importer may have 0x1000 to 0x1800 too",
+  ],
+  ["driver: iommufd", "driver: mlx5_core", "BG1501", "did you mean mlx5?"],
+  ["driver: iommufd", "driver: ice", "BG1501", "did you mean irdma?"],
+  [
+    "user: nobody",
+    "cgroup: nvmf.service",
+    "BG1110",
+    "write the path from the root, as in /system.slice/nvmf.service",
+  ],
+  [
+    "user: nobody",
+    "user: nobody, executable: nvmf_tgt",
+    "BG1110",
+    "write the path from the root, as in /usr/bin/nvmf_tgt",
+  ],
   ["length: 64KiB", "length: 0X10000", "BG1201", "write 0x10000"],
   ["length: 64KiB", "length: 65536.0", "BG1201", "write 65536"],
   ["length: 64KiB", "length: 0o200000", "BG1201", "write 65536"],
@@ -92,5 +129,48 @@ Deno.test("a value that is to be written is accepted where it is written", () =>
     const codes = told(POLICY.replace(right, wrong.includes(",") ? right : place))
       .filter(({ code }) => code !== "BG1709");
     assert.deepEqual(codes, [], `${wrong} → ${fix}`);
+  }
+});
+
+Deno.test("whole pages that are named hold the slice, lie in the BAR, and what else they give is said", () => {
+  const number = fc.nat(1 << 22).map(BigInt);
+  const page = fc.constantFrom(4096, 16384, 65536);
+  fc.assert(fc.property(number, number, page, fc.boolean(), (offset, length, pageSize, sized) => {
+    const text = POLICY.replace("offset: 0, length: 64KiB", `offset: ${offset}, length: ${length}`)
+      .replace(", barSizes: { 2: 1MiB }", sized ? ", barSizes: { 2: 1MiB }" : "");
+    const { diagnostics } = loadPolicySet([{ file: "demo.yaml", text }], { pageSize });
+    for (const { code, fix = "" } of diagnostics) {
+      if (code !== "BG1401" && code !== "BG1402") continue;
+      const [whole, besides = ""] = fix.split(": write that only if the importer may have ");
+      const named = /\{ offset: (0x[0-9a-f]+), length: (0x[0-9a-f]+) \}$/.exec(whole ?? "");
+      const [start, size] = (named ?? []).slice(1).map(BigInt);
+      if (start === undefined || size === undefined) {
+        assert.match(fix, /^choose other bytes/);
+        assert.ok(sized);
+        continue;
+      }
+      const end = start + size;
+      assert.ok(start <= offset && offset + length <= end && start % BigInt(pageSize) === 0n);
+      assert.ok(size % BigInt(pageSize) === 0n && (!sized || end <= 1n << 20n));
+      const more = [...besides.matchAll(/(0x[0-9a-f]+) to (0x[0-9a-f]+)/g)]
+        .reduce((sum, [, from = "0", to = "0"]) => sum + BigInt(to) - BigInt(from), 0n);
+      assert.equal(more, size - length);
+    }
+  }));
+});
+
+const OTHER_DOCUMENTS: readonly (readonly [text: string, message: RegExp, fix: RegExp])[] = [
+  ["apiVersion: bargate/v1\nkind: HostSnapshot\nfunctions: []\n", /a HostSnapshot$/, /--inventory/],
+  ["apiVersion: bargate/v1\nkind: ExportPlan\ngrants: []\n", /an ExportPlan$/, /--plan/],
+  ["apiVersion: bargate/v2\nkind: ExportPolicy\n", /received "bargate\/v2"/, /write bargate\/v1/],
+  ["apiVersion: v1\nkind: Secret\ndata: {}\n", /kind "Secret"/, /leave it out/],
+];
+
+Deno.test("a document of another language is told one thing: what it is, and where it belongs", () => {
+  for (const [text, message, fix] of OTHER_DOCUMENTS) {
+    const [only, ...others] = told(text);
+    assert.deepEqual(others, []);
+    assert.match(only?.message ?? "", message);
+    assert.match(only?.fix ?? "", fix);
   }
 });
