@@ -1,6 +1,7 @@
 /**
  * The first policy of a host, as text: devices, and what of them must never leave. It allows nothing.
- * Examples stand in it as comments: `#` before a line takes it out, `##` is for people.
+ * Examples stand in it as comments: `#` before a line takes it out, `##` is for people. It is in the
+ * form that `fmt` gives it, with the examples and without.
  *
  * Names on a host are of other people's making: they are in comments only, and nothing in them can end
  * a comment.
@@ -46,10 +47,9 @@ export function firstPolicy(origin: Origin, devices: readonly FirstDevice[]): st
     "devices:",
     ...devices.flatMap((device) => deviceLines(device)),
     "",
+    ...(examples.length === 0 ? [] : [...importerLines(), "", "#exports:", ...examples.flat(), ""]),
     "deny:",
-    ...devices.flatMap((device) => device.denies.map((deny) => denyLine(device, deny))),
-    ...(examples.length === 0 ? [] : ["", ...importerLines(), "", "#exports:"]),
-    ...examples.flat(),
+    ...devices.flatMap((device) => device.denies.flatMap((deny) => denyLines(device, deny))),
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -109,9 +109,23 @@ function sizeText(size: bigint): string {
   return /^[0-9]+$/.test(text) ? `${text} bytes` : text;
 }
 
-function denyLine({ name }: FirstDevice, { bar, range, reason }: FirstDeny): string {
-  const slices = range === undefined ? "" : `, slices: [${sliceText(range)}]`;
-  return `  - { device: ${name}, bar: ${bar}${slices}, reason: "${reason}" }`;
+/** Longest mapping that `fmt` leaves in braces, characters that are not blank. */
+const LONGEST_FLOW = 80;
+
+function denyLines(
+  { name }: FirstDevice,
+  { bar, range, reason }: FirstDeny,
+): readonly string[] {
+  const fields = [
+    `device: ${name}`,
+    `bar: ${bar}`,
+    ...(range === undefined ? [] : [`slices: [${sliceText(range)}]`]),
+    `reason: "${reason}"`,
+  ];
+  const flow = `{ ${fields.join(", ")} }`;
+  return flow.replaceAll(/\s+/g, "").length <= LONGEST_FLOW
+    ? [`  - ${flow}`]
+    : fields.map((field, at) => `${at === 0 ? "  - " : "    "}${field}`);
 }
 
 function sliceText(
@@ -124,9 +138,12 @@ function importerLines(): readonly string[] {
   return [
     "#importers:",
     "#  importer:",
-    comment("", "who the program is: its account, and better its executable too"),
+    comment("#    ", "who the program is: its account, and better its executable too"),
     `#    identity: { user: ${NOBODY_YET} }`,
-    comment("", "the kernel driver that will attach to the buffer (docs/policy.md lists them)"),
+    comment(
+      "#    ",
+      "the kernel driver that will attach to the buffer (docs/policy.md lists them)",
+    ),
     "#    driver: iommufd",
   ];
 }
@@ -139,8 +156,8 @@ function exampleLines(
   const what = `one page of BAR ${bar.index}, which has ${sizeText(bar.size)}`;
   const why = inTheWay.length === 0 ? "" : "; not as the host is now, see the device";
   return [
-    comment("", `taken for memory, for ${by}`),
-    comment("", `${what}${why}`),
+    comment("#  ", `taken for memory, for ${by}`),
+    comment("#  ", `${what}${why}`),
     `#  - name: ${name}-bar${bar.index}`,
     `#    device: ${name}`,
     `#    bar: ${bar.index}`,

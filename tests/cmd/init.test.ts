@@ -8,6 +8,7 @@ import { protectedRanges } from "../../engine/protected_ranges.ts";
 import { isVfioDriver } from "../../host/group_viability.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
+import { formatPolicy } from "../../policy/format.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { snapshots } from "../host/random_snapshots.ts";
 import { bargate, withFolder } from "./run_verb.ts";
@@ -59,7 +60,10 @@ function assertWorks(text: string, name: string, host: HostSnapshot): boolean {
   assert.ok(set !== undefined);
   const plan = makePlan(set, host);
   const errors = plan.diagnostics.filter(({ severity }) => severity === "error");
-  const mark = new RegExp(`^#.*see the device\n# {2}- name: ${name.replaceAll(".", "\\.")}$`, "m");
+  const mark = new RegExp(
+    `^# {2}##.*see the device\n# {2}- name: ${name.replaceAll(".", "\\.")}$`,
+    "m",
+  );
   const kernel = /^## in the way: Linux /m.test(text);
   if (mark.test(text) || kernel) {
     assert.ok(errors.length > 0, "what is said to be in the way is");
@@ -106,6 +110,23 @@ Deno.test("init of every function of the example hosts says what is in the way",
   }
 });
 
+/** Whether `fmt` has nothing to say of it, untouched and with all its examples. */
+function assertIsCanonical(text: string): void {
+  const all = text.split("\n").map((line) => line.replace(TAKEN_OUT, "")).join("\n");
+  for (const each of [text, all]) {
+    const formatted = formatPolicy(each);
+    assert.equal(formatted.ok ? formatted.text : formatted.why, each);
+  }
+}
+
+Deno.test("init writes what fmt would, and with its examples uncommented too", () => {
+  for (const name of FILES) {
+    const host = read(name);
+    assertIsCanonical(policyFor(host, name));
+    assertIsCanonical(policyFor(host, name, host.functions.map(({ address }) => address)));
+  }
+});
+
 Deno.test("init takes what people expect for memory, and what they expect for registers", () => {
   const laboratory = read("laboratory.json");
   assert.deepEqual(examplesOf(policyFor(laboratory, "x")), ["memory-0000-00-15.0-bar2"]);
@@ -113,11 +134,17 @@ Deno.test("init takes what people expect for memory, and what they expect for re
   const text = policyFor(asked, "x", ["0000:01:00.0"]);
   assert.deepEqual(examplesOf(text), ["nvme-0000-01-00.0-bar2"]);
   assert.match(text, /device: nvme-0000-01-00\.0, bar: 0, reason: "controller registers/);
-  assert.match(text, /^## taken for memory, for the controller answered that its memory buffer/m);
-  assert.match(text, /bar: 2, slices: \[\{ offset: 0x0, length: 4KiB \}\], reason: "not known/);
   assert.match(
     text,
-    /bar: 2, slices: \[\{ offset: 0xfff000, length: 4KiB \}\], reason: "not known/,
+    /^# {2}## taken for memory, for the controller answered that its memory buffer/m,
+  );
+  assert.match(
+    text,
+    /bar: 2\n {4}slices: \[\{ offset: 0x0, length: 4KiB \}\]\n {4}reason: "not known/,
+  );
+  assert.match(
+    text,
+    /bar: 2\n {4}slices: \[\{ offset: 0xfff000, length: 4KiB \}\]\n {4}reason: "not known/,
   );
   assert.match(text, /^# {4}slices: \[\{ offset: 0x1000, length: 4KiB \}\]/m);
   assert.ok(assertWorks(text, "nvme-0000-01-00.0-bar2", asked));
@@ -130,7 +157,7 @@ Deno.test("init takes what people expect for memory, and what they expect for re
   assert.match(direct, /## in the way: 0000:.* of its IOMMU group is bound to mlx5_core/);
   const gpu = policyFor(read("gpu-node.json"), "x", ["0000:19:00.0"]);
   assert.deepEqual(examplesOf(gpu), ["gpu-0000-19-00.0-bar2"]);
-  assert.match(gpu, /bar: 4, reason: "registers or doorbells: it is not the largest/);
+  assert.match(gpu, /bar: 4(?:, |\n {4})reason: "registers or doorbells: it is not the largest/);
 });
 
 /** The laboratory, with a memory buffer of which the first controller told. */
@@ -204,9 +231,13 @@ Deno.test("init takes only what is known to be memory for memory", () => {
     assertAllowsNothing(text, host);
     assert.deepEqual(examplesOf(text).map((name) => Number(name.slice(-1))), examples, code);
     for (const { index } of bars.filter((bar) => !examples.includes(bar.index))) {
-      assert.match(text, new RegExp(`^  - \\{ device: .*, bar: ${index}, .*reason:`, "m"), code);
+      assert.match(
+        text,
+        new RegExp(`^  - .*device: .*(?:, |\\n {4})bar: ${index}(?:,|\\n)`, "m"),
+        code,
+      );
     }
-    const known = [...text.matchAll(/^## taken for memory, for .+$/gm)].length;
+    const known = [...text.matchAll(/^# {2}## taken for memory, for .+$/gm)].length;
     assert.equal(known, examples.length, code);
   }
 });
