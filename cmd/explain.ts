@@ -6,6 +6,7 @@
 import { buildCommand } from "@stricli/core";
 import { Decider } from "../policy/decide.ts";
 import { decideRegion, type RegionRequest } from "../policy/decide_region.ts";
+import type { PolicySet } from "../policy/model.ts";
 import { nearMisses } from "../policy/near_misses.ts";
 import { possibleDenies } from "../policy/request_denies.ts";
 import { parseQuantity } from "../policy/quantity.ts";
@@ -72,13 +73,15 @@ async function explain(this: Context, flags: Flags, ...args: string[]): Promise<
       ExitStatus.usage,
     );
   }
-  const loaded = await loadFiles(this, args);
-  const { set } = loaded.result;
+  const loaded = await loadFiles(this, args, { explaining: true });
+  const { set, denied } = loaded.result;
+  const asked = { importer, device, bar, offset, length, access };
   if (set === undefined) {
+    if (denied !== undefined) tellDeny(this, flags, denied, asked, textsOf(loaded.files));
     showProblems(this, loaded, { format: flags.format });
     return this.exitWith(ExitStatus.invalidPolicy);
   }
-  const resolved = resolveRequest(set, { importer, device, bar, offset, length, access });
+  const resolved = resolveRequest(set, asked);
   if (!resolved.ok) {
     throw new CommandError(`Cannot ask this: ${resolved.why}`, ExitStatus.usage);
   }
@@ -86,6 +89,28 @@ async function explain(this: Context, flags: Flags, ...args: string[]): Promise<
   const misses = decision.outcome === "no-rule" ? nearMisses(set, resolved.request) : [];
   const unless = decision.outcome === "allowed" ? possibleDenies(set, resolved.request) : [];
   tell(this, flags, { decision, misses, unless }, textsOf(loaded.files));
+}
+
+/**
+ * Exports and denies that contradict each other make a set invalid, and are the reason to ask. Which
+ * deny it is can be said; that anything is allowed cannot. A program finds the deny in what it gets:
+ * each such diagnostic has its place.
+ */
+function tellDeny(
+  context: Context,
+  { format }: Flags,
+  set: PolicySet,
+  asked: Parameters<typeof resolveRequest>[1],
+  textOf: (file: string) => string | undefined,
+): void {
+  const resolved = resolveRequest(set, asked);
+  if (format === "json" || !resolved.ok) return;
+  const decision = new Decider(set).decide(resolved.request);
+  if (decision.outcome !== "denied") return;
+  const explained = { decision, misses: [], unless: [] };
+  context.process.stdout.write(
+    `${humanDecision(explained, textOf)}the set is not valid as it is, and allows nothing:\n`,
+  );
 }
 
 /** Where it is only the host knows: what is asked is whose it may be, wherever that is. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Diagnostic } from "../policy/diagnostic.ts";
-import { loadPolicySet, type LoadResult } from "../policy/load.ts";
+import { type LoadOptions, loadPolicySet, type LoadResult } from "../policy/load.ts";
 import type { Context } from "./context.ts";
 import { humanDiagnostics } from "./output/human.ts";
 import { jsonDiagnostics } from "./output/json.ts";
@@ -21,11 +21,16 @@ export interface Loaded {
 /**
  * Reads and checks policy files.
  *
+ * @param options how to check
  * @throws {CommandError} usage: a path cannot be read
  */
-export async function loadFiles(context: Context, paths: readonly string[]): Promise<Loaded> {
+export async function loadFiles(
+  context: Context,
+  paths: readonly string[],
+  options: LoadOptions = {},
+): Promise<Loaded> {
   const files = await readPolicyFiles(paths, context.readStdin);
-  return { files, result: loadPolicySet(files) };
+  return { files, result: loadPolicySet(files, options) };
 }
 
 /** The text of a file by its name, for code frames. */

@@ -7,6 +7,7 @@
  * @module
  */
 import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "../host/config_space.ts";
+import { IommuGroups, isViable } from "../host/group_viability.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import { cannotResume } from "./device_sleep.ts";
 import type { DmaRange } from "./kernel.ts";
@@ -75,6 +76,7 @@ export function exportChecks(
 ): readonly KernelCheck[] {
   return [
     hasNode(entry),
+    groupIsFree(host, entry),
     unknown("the device fd is bound to an iommufd or a group", "EINVAL"),
     canBeWoken(entry),
     kernelHasFeature(host, entry),
@@ -144,6 +146,30 @@ function hasNode({ address, driver }: SnapshotFunction): KernelCheck {
   const what = "a VFIO driver is bound, so that there is a node to open";
   const why = `${address} is bound to ${driver ?? "no driver"}`;
   return check(what, "ENOENT", driver !== undefined && /vfio/.test(driver), why);
+}
+
+/** Holders that are named; a group can have a hundred. */
+const MOST_HOLDERS = 4;
+
+/** What `plan` finds (BG2201, BG2206), at the place where the kernel asks it: before the bind. */
+function groupIsFree(host: HostSnapshot, entry: SnapshotFunction): KernelCheck {
+  const what = "VFIO can own the function's IOMMU group";
+  const viability = new IommuGroups(host).viability(entry);
+  if (viability === undefined) return unknown(what, "EPERM");
+  const { group = "of it", unknown: unread } = viability;
+  const viable = isViable(viability);
+  if (viable === false) {
+    const held = viability.spoilers(MOST_HOLDERS).map(({ address, driver }) =>
+      `${address} (${driver})`
+    );
+    const more = viability.spoilerCount - held.length;
+    const others = more > 0 ? ` and ${more} more` : "";
+    const why = `other drivers hold ${held.join(", ")}${others} in group ${group}`;
+    return check(what, "EPERM", false, why);
+  }
+  if (viable === true) return check(what, "EPERM", true, `nothing else holds group ${group}`);
+  const which = unread.slice(0, MOST_HOLDERS).join(", ");
+  return { what, errno: "EPERM", holds: "unknown", why: `${which} could not be read whole` };
 }
 
 function driverExports({ driver = "no driver" }: SnapshotFunction): KernelCheck {

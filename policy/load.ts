@@ -53,12 +53,19 @@ export interface PolicySource {
 export interface LoadOptions {
   /** Page size of the host, bytes; absent: 4096 is assumed, and messages say so. */
   readonly pageSize?: number;
+  /** Whether `denied` of the result is wanted. */
+  readonly explaining?: boolean;
 }
 
 /** What became of the files. */
 export interface LoadResult {
   /** Absent if and only if there is an error. */
   readonly set?: PolicySet;
+  /**
+   * Where it was asked for, and nothing is wrong but exports that denies forbid (BG1406, BG1407): what
+   * the set says, to answer which deny forbids something. It is not valid, and nothing is allowed by it.
+   */
+  readonly denied?: PolicySet;
   /** In order of files and places, each once; of each file at most 1000, errors before others. */
   readonly diagnostics: readonly Diagnostic[];
   /** How many more there are. */
@@ -127,8 +134,14 @@ export function loadPolicySet(
     tests,
     ...(manifest === undefined ? {} : { manifest }),
   };
-  return sink.hasErrors ? result : { ...result, set: buildSet(drafts) };
+  if (!sink.hasErrors) return { ...result, set: buildSet(drafts) };
+  const isDenied = options.explaining === true && omitted.error === 0 &&
+    result.diagnostics.every(({ severity, code }) => severity !== "error" || DENIED.has(code));
+  return isDenied ? { ...result, denied: buildSet(drafts) } : result;
 }
+
+/** Codes of exports that a deny of the set forbids. */
+const DENIED: ReadonlySet<string> = new Set(["BG1406", "BG1407"]);
 
 function checkedPageSize({ pageSize }: LoadOptions): CheckContext["pageSize"] {
   const bytes = pageSize ?? ASSUMED_PAGE_SIZE;

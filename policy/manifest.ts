@@ -12,7 +12,7 @@ import type { PolicyTest } from "./policy_test.ts";
 import type { Span } from "./position.ts";
 import { related } from "./report.ts";
 import { sha256 } from "./sha256.ts";
-import { type NamedSource, SourceNames } from "./source_names.ts";
+import { fileBeside, type NamedSource, SourceNames } from "./source_names.ts";
 
 /** One entry under `files`. */
 export interface ListedFile {
@@ -126,10 +126,18 @@ function listedFiles(
     }
     listed.set(source?.file ?? value, entry);
     if (source === undefined) {
-      report("BG1801", at, `Cannot find a file of the set (received ${JSON.stringify(value)})`);
+      const message = `Cannot find a file of the set (received ${JSON.stringify(value)})`;
+      report("BG1801", at, message, giveToo(at.file, value));
     } else checkHash(entry, source, report);
   }
   return new Set(listed.keys());
+}
+
+/** What to give besides the manifest; one from standard input lies in no folder. */
+function giveToo(manifest: string, path: string): { readonly fix?: string } {
+  if (manifest === "-") return {};
+  const folder = manifest.replace(/[^/]*$/, "") || ".";
+  return { fix: `give the folder ${folder}, or ${fileBeside(manifest, path)} too, if it is there` };
 }
 
 function checkHash(

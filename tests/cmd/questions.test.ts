@@ -620,6 +620,24 @@ Deno.test("diff: looser terms are a gain, tighter and neutral ones are not", asy
   });
 });
 
+Deno.test("explain: which deny forbids what a rule exports, though that makes the set invalid", async () => {
+  const deny = "  - { device: ssd, bar: 2, slices: [{ offset: 0, length: 4KiB }], reason: kept }\n";
+  const stdin = POLICY + deny;
+  const ask = (...more: string[]) => explainArgs("engine", 2, "4KiB", ...more);
+  const told = await bargate(ask(), { stdin });
+  assert.equal(told.status, ExitStatus.invalidPolicy);
+  assert.match(told.stdout, /^denied by a deny of site: kept\n {2}--> -:\d+:\d+\n/);
+  assert.match(told.stdout, /\nthe set is not valid as it is, and allows nothing:\n$/);
+  assert.match(told.stderr, /^error\[BG1406\]/);
+  const json = JSON.parse((await bargate(ask("--format=json"), { stdin })).stdout);
+  assert.deepEqual(Object.keys(json), ["diagnostics", "summary"]);
+  // What no deny touches is not allowed by a set that is not valid.
+  const other = await bargate(ask("--offset=4KiB"), { stdin });
+  assert.deepEqual([other.status, other.stdout], [ExitStatus.invalidPolicy, ""]);
+  const worse = await bargate(ask(), { stdin: `${stdin}  - { device: nobody, reason: x }\n` });
+  assert.deepEqual([worse.status, worse.stdout], [ExitStatus.invalidPolicy, ""]);
+});
+
 /** With a deny that nothing reaches. */
 const GUARDED =
   `${POLICY}  - { device: ssd, bar: 1, slices: [{ offset: 0, length: 4KiB }], reason: mailbox }

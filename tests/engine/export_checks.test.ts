@@ -114,6 +114,7 @@ Deno.test("what only the running host can tell is not taken for granted", () => 
   const checks = exportChecks(host(entry), entry, PAGE);
   const unknown = checks.filter(({ holds }) => holds === "unknown");
   assert.deepEqual(unknown.map(({ errno }) => errno), [
+    "EPERM",
     "EINVAL",
     "EIO",
     "ENOTTY",
@@ -131,4 +132,26 @@ Deno.test("a device that the kernel resumes no more answers EIO before anything 
     const deciding = decidingCheck(exportChecks(host(entry), entry, asked));
     assert.equal(deciding?.errno, errno, deciding?.why);
   }
+});
+
+Deno.test("a group that another driver holds is told where the kernel asks for it", () => {
+  const own = fn([], { iommuGroup: 3 });
+  const other = fn([], { address: "0000:04:00.0", driver: "mlx5_core", iommuGroup: 3 });
+  const asked = { bar: 2, ranges: [{ offset: 0n, length: 4096n }] };
+  const checked = (functions: readonly SnapshotFunction[]) =>
+    exportChecks(host(own, { functions }), own, asked).find(({ errno }) => errno === "EPERM");
+  assert.deepEqual(checked([own, other]), {
+    what: "VFIO can own the function's IOMMU group",
+    errno: "EPERM",
+    holds: false,
+    why: "other drivers hold 0000:04:00.0 (mlx5_core) in group 3",
+  });
+  assert.equal(checked([own, { ...other, driver: "vfio-pci" }])?.holds, true);
+  const { driver: _, ...unread } = other;
+  const unsure = { ...unread, unreadable: [{ field: "driver", right: "root" }] };
+  assert.equal(checked([own, unsure])?.holds, "unknown");
+  const many = Array.from({ length: 6 }, (_, at) => ({ ...other, address: `0000:05:00.${at}` }));
+  assert.match(checked([own, ...many])?.why ?? "", /05:00\.3 \(mlx5_core\) and 2 more in group 3$/);
+  const decides = decidingCheck(exportChecks(host(own, { functions: [own, other] }), own, asked));
+  assert.equal(decides?.errno, "EPERM");
 });

@@ -72,3 +72,13 @@ Deno.test("two manifests are one too many", () => {
   const second = { ...manifest(LISTED), file: "site/other.yaml" };
   assert.ok(codes(manifest(LISTED), second, FILE).includes("BG1804 site/other.yaml"));
 });
+
+Deno.test("what a manifest misses is named by what to give besides it", () => {
+  const fixes = (file: string) =>
+    loadPolicySet([{ ...manifest(LISTED), file }]).diagnostics.map(({ fix }) => fix);
+  assert.deepEqual(fixes("site/set.yaml"), [
+    "give the folder site/, or site/a/b.yaml too, if it is there",
+  ]);
+  assert.deepEqual(fixes("set.yaml"), ["give the folder ., or a/b.yaml too, if it is there"]);
+  assert.deepEqual(fixes("-"), ["Give all files of the set, or correct the manifest."]);
+});
