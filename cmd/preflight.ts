@@ -13,6 +13,7 @@ import {
 } from "../engine/preflight/left_unopened.ts";
 import { BORROWED, type NotChecked } from "../engine/preflight/not_checked.ts";
 import { type Preflight, preflight, type PreflightOptions } from "../engine/preflight/preflight.ts";
+import { inertEverywhere } from "../engine/preflight/inert_denies.ts";
 import { controllersToAsk } from "../engine/controllers_to_ask.ts";
 import { type Files, FilesError } from "../host/files.ts";
 import { readOwnAccount, readOwnLimits } from "../host/own_process.ts";
@@ -79,10 +80,12 @@ async function preflightHosts(this: Context, flags: Flags, ...paths: string[]): 
       hosts.push(await reportOn(this, flags, policies, source));
     }
   }
-  const all = [...loaded.diagnostics, ...hosts.flatMap(({ diagnostics }) => diagnostics)];
+  const ofAll = inertEverywhere(hosts.map(({ inertDenies }) => inertDenies));
+  const diagnostics = [...loaded.diagnostics, ...ofAll];
+  const all = [...diagnostics, ...hosts.flatMap(({ diagnostics }) => diagnostics)];
   const found: PreflightReport = {
     policy: loaded.set?.digest,
-    diagnostics: loaded.diagnostics,
+    diagnostics,
     hosts,
     summary: summarize(all, loaded),
   };
@@ -165,6 +168,7 @@ async function reportOn(
     denied: found.denied,
     diagnostics,
     grants: found.grants,
+    inertDenies: found.inertDenies,
     notChecked: [...found.notChecked, ...live.notChecked],
   };
 }

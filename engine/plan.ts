@@ -21,7 +21,7 @@ import { nvmeFindings } from "./nvme_findings.ts";
 import { conflicts } from "./plan_conflicts.ts";
 import { planNotes } from "./plan_notes.ts";
 import { type PlannedMemory, plannedMemory, togetherPlanned } from "./planned_memory.ts";
-import { Denials } from "./plan_denials.ts";
+import { Denials, type InertDeny } from "./plan_denials.ts";
 import { DeviceFinder, type Resolved } from "./plan_device.ts";
 import { ImporterFinder } from "./plan_importer.ts";
 import { RangeFinder } from "./plan_ranges.ts";
@@ -102,6 +102,8 @@ export interface Examined {
   readonly findings: readonly Finding[];
   /** Those in whose own way nothing stands. */
   readonly grants: readonly PlannedGrant[];
+  /** Denies of devices of which the host has not even the kind. */
+  readonly inertDenies: readonly InertDeny[];
 }
 
 /**
@@ -113,7 +115,8 @@ export interface Examined {
  */
 export function examine(set: PolicySet, host: HostSnapshot, options: PlanOptions = {}): Examined {
   const planner = new Planner(inOrder(set), host, options);
-  return { findings: planner.run(), grants: planner.grants };
+  const findings = planner.run();
+  return { findings, grants: planner.grants, inertDenies: planner.inertDenies() };
 }
 
 /** By name: the order in which files and rules were written does not count. */
@@ -210,6 +213,10 @@ class Planner {
       at: (address) => this.#index.at(address),
       deviceOf: (rule) => devices.get(rule),
     });
+  }
+
+  inertDenies(): readonly InertDeny[] {
+    return this.#denials.inert();
   }
 
   neighbours(): ReadonlyMap<string, readonly Neighbour[]> {

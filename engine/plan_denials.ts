@@ -5,7 +5,7 @@
  */
 import { IntervalIndex } from "../policy/interval.ts";
 import type { SnapshotFunction } from "../host/snapshot.ts";
-import type { DenyRule, DeviceRule, PolicySet } from "../policy/model.ts";
+import type { DenyRule, DeviceMatch, DeviceRule, PolicySet } from "../policy/model.ts";
 import { type Finding, hostFinding } from "./host_findings.ts";
 import { idOf, mismatches, whyUnjudged } from "./match_fields.ts";
 import type { FunctionIndex } from "./resolve.ts";
@@ -29,6 +29,14 @@ interface Fallen {
 interface Missed {
   readonly policy: string;
   readonly device: DeviceRule;
+  readonly rules: readonly DenyRule[];
+}
+
+/** Denies of a device that is nothing to a host. */
+export interface InertDeny {
+  /** `policy/device` */
+  readonly device: string;
+  readonly match: DeviceMatch;
   readonly rules: readonly DenyRule[];
 }
 
@@ -80,6 +88,16 @@ export class Denials {
       const like = this.index.ofKind(missed.device.match);
       return like.length === 0 ? [] : [missedFinding(missed, like)];
     });
+  }
+
+  /** @returns the denies of devices of which the host has not even the kind */
+  inert(): readonly InertDeny[] {
+    return this.#missed.filter(({ device }) => this.index.ofKind(device.match).length === 0)
+      .map(({ policy, device, rules }) => ({
+        device: `${policy}/${device.name}`,
+        match: device.match,
+        rules,
+      }));
   }
 
   /** @returns what is denied of one BAR; absent: nothing */

@@ -328,6 +328,11 @@ export const HOST_CODES = {
     "Linux 6.19 to 7.0 do not wait in a revoke until importers have unmapped: the end of a grant says nothing about DMA in flight.",
     "run Linux 7.1 or later",
   ),
+  BG2060: note(
+    "Deny that falls on nothing anywhere",
+    "No host that was looked at has a device of the kind that the deny describes. Where it is for other hosts, that is as it should be; a mistyped class or id guards nothing, and nothing else tells of it.",
+    "compare the match with the devices that are to be guarded (`bargate inventory` lists them)",
+  ),
   BG2101: fact(
     "Inventory is no JSON",
     "Nothing after the place can be read.",

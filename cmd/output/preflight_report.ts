@@ -4,6 +4,7 @@
  * @module
  */
 import type { PlannedGrant } from "../../engine/plan.ts";
+import type { InertDeny } from "../../engine/plan_denials.ts";
 import type { NotChecked } from "../../engine/preflight/not_checked.ts";
 import type { Diagnostic } from "../../policy/diagnostic.ts";
 import { diagnosticLines, type JunitCase } from "./junit.ts";
@@ -25,6 +26,8 @@ export interface HostReport {
   readonly diagnostics: readonly Diagnostic[];
   readonly grants: readonly PlannedGrant[];
   readonly notChecked: readonly NotChecked[];
+  /** Denies of devices of which it has not even the kind; absent: it was not looked at. */
+  readonly inertDenies?: readonly InertDeny[];
 }
 
 /** All of them. */

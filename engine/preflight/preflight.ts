@@ -11,6 +11,7 @@ import type { PolicySet } from "../../policy/model.ts";
 import { controllersToAsk } from "../controllers_to_ask.ts";
 import type { Finding } from "../host_findings.ts";
 import { examine, type PlannedGrant, type PlanOptions } from "../plan.ts";
+import type { InertDeny } from "../plan_denials.ts";
 import { planNotes } from "../plan_notes.ts";
 import { deviceStateFindings } from "./device_state_findings.ts";
 import { importerDriverFindings, importerDriversNotChecked } from "./importer_driver_findings.ts";
@@ -55,6 +56,8 @@ export interface Preflight {
   /** What could be exported if nothing else stood in the way. */
   readonly grants: readonly PlannedGrant[];
   readonly diagnostics: readonly Diagnostic[];
+  /** Denies of devices of which the host has not even the kind. */
+  readonly inertDenies: readonly InertDeny[];
   /** What nobody could look at, and why. */
   readonly notChecked: readonly NotChecked[];
 }
@@ -71,7 +74,7 @@ export function preflight(
   host: HostSnapshot,
   options: PreflightOptions = {},
 ): Preflight {
-  const { findings: all, grants } = examine(set, host, options);
+  const { findings: all, grants, inertDenies } = examine(set, host, options);
   const { planned, unasked } = withoutUnasked(all, controllersUnasked(set, host, options));
   const nodes = nodeFindings(host, grants, options.account);
   const states = deviceStateFindings(host, grants);
@@ -96,6 +99,7 @@ export function preflight(
     denied: findings.some(({ denied }) => denied),
     grants,
     diagnostics,
+    inertDenies,
     notChecked: [
       ...notChecked(host, grants, { ...options, known: knownOf(options) }),
       ...unjudged(diagnostics),

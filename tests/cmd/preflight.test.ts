@@ -227,3 +227,45 @@ Deno.test("preflight --deny-warnings says what it refuses, in every format", asy
     }
   }
 });
+
+const GUARD = `---
+apiVersion: bargate/v1
+kind: ExportPolicy
+metadata: { name: guard }
+devices:
+  disks: { match: { class: "0801" } }
+  gpus: { match: { class: "0302" } }
+  ssds: { match: { class: "0108", numaNode: 7 } }
+deny:
+  - { device: disks, bar: 0, reason: registers }
+  - { device: gpus, bar: 0, reason: registers }
+  - { device: ssds, bar: 0, reason: registers }
+`;
+
+Deno.test("a deny that falls on nothing on every host is told, once", async () => {
+  const told = async (...args: readonly string[]) => {
+    const stdin = Deno.readTextFileSync(POLICY) + GUARD;
+    const flags = ["preflight", "-", "--format", "json", ...args];
+    const { diagnostics } = JSON.parse((await bargate(flags, { stdin })).stdout);
+    return diagnostics.filter(({ code }: { code: string }) => code === "BG2060")
+      .map(({ message, severity, host, line }: Record<string, unknown>) => {
+        assert.deepEqual([severity, host], ["note", undefined]);
+        return `${line} ${message}`;
+      });
+  };
+  const lines = Deno.readTextFileSync(POLICY).split("\n").length;
+  const gpus = (where: string) =>
+    `${
+      lines + 10
+    } the deny falls on nothing ${where}, for none has a device of the kind of "guard/gpus"`;
+  const disks = (where: string) =>
+    `${
+      lines + 9
+    } the deny falls on nothing ${where}, for none has a device of the kind of "guard/disks"`;
+  assert.deepEqual(await told("--inventory", READY), [
+    disks("on this host"),
+    gpus("on this host"),
+  ]);
+  assert.deepEqual(await told(...HOSTS), [disks("on any of the 3 hosts")], "one host has a GPU");
+  assert.deepEqual(await told(...HOSTS, "--inventory", "/nonexistent"), [], "it may have the disk");
+});
