@@ -7,11 +7,11 @@
 import type { Fd } from "../engine/fd.ts";
 import type { DmaRange, Lane } from "../engine/kernel.ts";
 import { KernelError } from "../engine/kernel_error.ts";
-import { Bench, CONFIG, PAGE } from "./bench.ts";
+import { Bench, BUS_MASTER, COMMAND, CONFIG, MEMORY, PAGE } from "./bench.ts";
 import type { Role, World } from "./world.ts";
 
-/** Devices that take part. */
-export const PLAYERS = ["memory", "memory2"] as const satisfies readonly Role[];
+/** Devices that take part: two of their own, and two functions of one IOMMU group and one bus. */
+export const PLAYERS = ["memory", "memory2", "pair0", "pair1"] as const satisfies readonly Role[];
 
 /**
  * A step. Numbers choose among what there is at that moment, modulo how many there are; a step that
@@ -38,6 +38,7 @@ export type Step =
   }
   | { readonly do: "hotResetByGroup"; readonly device: number; readonly group: number }
   | { readonly do: "sysfsReset"; readonly player: number }
+  | { readonly do: "outsideCommand"; readonly player: number; readonly value: number }
   | { readonly do: "command"; readonly device: number; readonly value: number }
   | { readonly do: "power"; readonly device: number; readonly state: number }
   | { readonly do: "functionReset"; readonly device: number }
@@ -231,6 +232,10 @@ export class History {
       }
       case "sysfsReset":
         return await outside.reset((await this.#bench.device(this.#player(step.player))).address);
+      case "outsideCommand": {
+        const { address } = await this.#bench.device(this.#player(step.player));
+        return await outside.writeConfig(address, Number(COMMAND), Uint8Array.of(step.value, 0));
+      }
       case "allocate": {
         const iommufd = this.#pick(step.iommufd, "iommufd");
         if (iommufd === undefined) return nothing;
@@ -354,20 +359,22 @@ export class History {
     }
   }
 
-  /** Liveness and references of each buffer, memory bit of each device, signals of each eventfd. */
+  /** Liveness and references of each buffer, command of each device, signals of each eventfd. */
   async #seen(): Promise<string> {
     const seen: string[] = [];
     for (const { kind, fd, player } of this.#files) {
       if (kind === "buffer") seen.push(await this.#bufferSeen(fd));
-      if (kind === "device") seen.push(`${player}:${await this.#memorySeen(fd)}`);
+      if (kind === "device") seen.push(`${player}:${await this.#commandSeen(fd)}`);
       if (kind === "eventfd") seen.push(`${this.#bench.kernel.readEventFd(fd)}`);
     }
     return seen.join(" ");
   }
 
-  async #memorySeen(device: Fd): Promise<string> {
+  async #commandSeen(device: Fd): Promise<string> {
     try {
-      return await this.#bench.memoryOn(device) ? "on" : "off";
+      const [low = 0] = await this.#lane.readRegion(device, CONFIG, COMMAND, 1);
+      // What else the firmware has set is the machine's affair.
+      return `${low & (MEMORY | BUS_MASTER)}`;
     } catch (error) {
       if (error instanceof KernelError) return error.errnoName;
       throw error;

@@ -80,7 +80,8 @@ function step<K extends Step["do"]>(
 
 /**
  * A device in low power may be suspended whenever nobody asks it anything, and comes back in D0: when
- * is the kernel's affair. So no history has both low power and D3hot.
+ * is the kernel's affair, and it brings its command along. So no history has low power and also D3hot
+ * or what others write.
  */
 function steps(powers: readonly fc.WeightedArbitrary<Step>[]): fc.Arbitrary<Step> {
   const device = choice;
@@ -124,7 +125,10 @@ function steps(powers: readonly fc.WeightedArbitrary<Step>[]): fc.Arbitrary<Step
   );
 }
 
-const d3hot = [step(3, "power", { device: choice, state: fc.constantFrom(0, 0, 1, 2, 3, 3) })];
+const d3hot = [
+  step(3, "power", { device: choice, state: fc.constantFrom(0, 0, 1, 2, 3, 3) }),
+  step(1, "outsideCommand", { player: choice, value: fc.constantFrom(0, 2, 6) }),
+];
 const lowPower = [
   step(2, "enterLowPower", { device: choice }),
   step(2, "exitLowPower", { device: choice }),
