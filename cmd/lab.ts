@@ -5,7 +5,12 @@
  */
 import { buildCommand } from "@stricli/core";
 import { checkLayouts, LAYOUTS_CASE, updateLayouts } from "../lab/check_layouts.ts";
-import { CONFORMANCE_PREFIX, updateConformance } from "../lab/update_conformance.ts";
+import {
+  CONFORMANCE_PREFIX,
+  HISTORIES_PREFIX,
+  updateConformance,
+  updateHistories,
+} from "../lab/update_conformance.ts";
 import { compileGuestPrograms, requireHeaders } from "../lab/guest_programs.ts";
 import { ensureKernel } from "../lab/kernel/ensure_kernel.ts";
 import type { Kernel } from "../lab/kernel/cache.ts";
@@ -85,7 +90,7 @@ async function run(
   }, progress);
   if (flags.updateLayouts) return await writeLayouts(kernel, progress);
   const parts = await machineParts(kernel);
-  if (flags.updateConformance) return await writeConformance(parts, progress, results);
+  if (flags.updateConformance) return await writeConformance(parts, flags, progress, results);
   if (flags.test) return await testAll(parts, kernel, flags, progress, results);
   if (flags.shell) await runShell(parts);
   else await tellStory(parts, story, flags, results);
@@ -114,22 +119,28 @@ async function writeLayouts(kernel: Kernel, progress: LabOutput): Promise<number
   return ExitStatus.done;
 }
 
-/** Writes what the suite comes to on the kernel, unless a case fails. */
+/** Writes what the suite and random histories come to on the kernel, unless a case fails. */
 async function writeConformance(
   parts: MachineParts,
+  { long, seed = freshSeed() }: LabFlags,
   progress: LabOutput,
   results: LabOutput,
 ): Promise<number> {
   let release = "";
-  const all = await runCases(parts, { only: CONFORMANCE_PREFIX, rounds: 1 }, {
-    boot: (number) => progress.line(`Booting the guest (${number})`),
-    ready: ({ kernel }) => release = kernel,
-    log: (text) => progress.line(progress.paint("dim", text)),
-    result: (result) => caseLines(result, results).forEach((line) => results.line(line)),
-  });
+  const run = async (only: string) =>
+    await runCases(parts, { only, rounds: 1, ...(long && { seed }) }, {
+      boot: (number) => progress.line(`Booting the guest (${number})`),
+      ready: ({ kernel }) => release = kernel,
+      log: (text) => progress.line(progress.paint("dim", text)),
+      result: (result) => caseLines(result, results).forEach((line) => results.line(line)),
+    });
+  const suite = await run(CONFORMANCE_PREFIX);
+  const histories = await run(HISTORIES_PREFIX);
+  const all = [...suite, ...histories];
   results.line(countLine(all));
   if (countStates(all).failed > 0) return ExitStatus.denied;
-  progress.line(`Wrote ${await updateConformance(release, all)}`);
+  progress.line(`Wrote ${await updateConformance(release, suite)}`);
+  progress.line(`Wrote ${await updateHistories(release, histories)}`);
   return ExitStatus.done;
 }
 
@@ -234,7 +245,8 @@ export const command = buildCommand<LabFlags, [string?], Context>({
       },
       updateConformance: {
         kind: "boolean",
-        brief: "Write what the conformance suite comes to on the kernel into the checkout",
+        brief:
+          "Write what the conformance suite and histories come to on the kernel into the checkout",
         default: false,
       },
       long: { kind: "boolean", brief: "Run the cases that take long, too", default: false },

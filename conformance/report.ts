@@ -19,6 +19,24 @@ export interface CheckedResults {
   readonly results: Readonly<Record<string, Outcome>>;
 }
 
+/** Random histories that were made on both sides. */
+export interface ComparedHistories {
+  /** Release of the kernel. */
+  readonly kernel: string;
+  readonly sequences: number;
+  /** Of each. */
+  readonly steps: number;
+  /** Where they begin. */
+  readonly seed: number;
+  /** How many of them differed in any answer, or in what was to be seen afterwards. */
+  readonly differing: number;
+}
+
+/** The last comparison of each size. */
+export interface CheckedHistories {
+  readonly compared: readonly ComparedHistories[];
+}
+
 /**
  * Runs the suite on one side.
  *
@@ -50,12 +68,14 @@ async function outcome(each: ConformanceCase, world: World): Promise<Outcome> {
  * @param subjects all cases
  * @param simulated what they come to on the simulation
  * @param checked what they came to on a real kernel
+ * @param histories what was compared
  * @returns the document
  */
 export function conformanceReport(
   subjects: readonly Subject[],
   simulated: ReadonlyMap<string, Outcome>,
   checked: CheckedResults,
+  { compared }: CheckedHistories,
 ): string {
   const sides = (name: string) =>
     [simulated.get(name) ?? "not run", checked.results[name] ?? "not run yet"] as const;
@@ -84,6 +104,17 @@ written by \`deno task lab --update-conformance\` on Linux ${checked.kernel}.
 There are ${cases.length} cases; ${both.length} hold on both sides.
 `,
     ...sections,
+    `## Random histories
+
+Sequences of random steps (open, bind, export, map, copy, reset, memory bit, close, …) are made on both
+sides and compared step by step: what each call answers, and what is to be seen afterwards.
+\`deno task lab:test\` compares the first row of these, \`deno task lab:diff\` others of the second; the
+figures were written by \`deno task lab --update-conformance --long\`.
+
+| sequences | steps of each | seed | differing | kernel |
+| --- | --- | --- | --- | --- |
+${compared.map(historiesRow).join("\n")}
+`,
     `## What the laboratory does not produce
 
 | what | why | how it could be |
@@ -91,6 +122,10 @@ There are ${cases.length} cases; ${both.length} hold on both sides.
 ${missing.join("\n")}
 `,
   ].join("\n");
+}
+
+function historiesRow({ sequences, steps, seed, differing, kernel }: ComparedHistories): string {
+  return `| ${sequences} | ${steps} | ${seed} | ${differing} | Linux ${kernel} |`;
 }
 
 function cell(text: string): string {

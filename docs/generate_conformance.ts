@@ -5,17 +5,25 @@
  *
  * @module
  */
-import { type CheckedResults, conformanceReport, outcomes } from "../conformance/report.ts";
+import {
+  type CheckedHistories,
+  type CheckedResults,
+  conformanceReport,
+  outcomes,
+} from "../conformance/report.ts";
 import { SimWorld } from "../conformance/sim_world.ts";
 import { CASES, SUBJECTS } from "../conformance/suite.ts";
 
 const CHECKED = new URL("../conformance/kernel.checked.json", import.meta.url);
+const HISTORIES = new URL("../conformance/histories.checked.json", import.meta.url);
 const DOCUMENT = new URL("./conformance.md", import.meta.url);
 
 /** @returns the document as it should be */
 export async function freshReport(): Promise<string> {
   const checked: CheckedResults = JSON.parse(await Deno.readTextFile(CHECKED));
-  return conformanceReport(SUBJECTS, await outcomes(CASES, () => new SimWorld()), checked);
+  const compared: CheckedHistories = JSON.parse(await Deno.readTextFile(HISTORIES));
+  const simulated = await outcomes(CASES, () => new SimWorld());
+  return conformanceReport(SUBJECTS, simulated, checked, compared);
 }
 
 if (import.meta.main) await Deno.writeTextFile(DOCUMENT, await freshReport());
