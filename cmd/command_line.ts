@@ -16,7 +16,9 @@ import type { Context } from "./context.ts";
 import { errorText } from "./error_text.ts";
 import { exitStatusOf } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { visible } from "./output/visible.ts";
 import type { Verb } from "./verb.ts";
+import { VERSION } from "./version.ts";
 
 type Verbs = Readonly<Record<string, Verb>>;
 
@@ -76,12 +78,20 @@ export async function runCommandLine(
     await runCommandLine(verbs, ["--help"], { ...context, process: { stdout: stderr, stderr } });
     return ExitStatus.usage;
   }
+  if (args[0] === "help") return await runCommandLine(verbs, [...args.slice(1), "--help"], context);
+  const [own, command] = splitCommand(verbs, args);
+  const wrong = unknownSubverb(verbs, own);
+  if (wrong !== undefined) {
+    context.process.stderr.write(`${visible(wrong)}\n`);
+    return ExitStatus.usage;
+  }
   const root = buildRouteMap<string, Context>({
     routes: await routes(verbs, args[0]),
     docs: { brief: "Decide, export and revoke slices of PCI BARs as dma-bufs, by policy" },
   });
   const app = buildApplication(root, {
     name: "bargate",
+    versionInfo: { currentVersion: VERSION },
     scanner: { caseStyle: "allow-kebab-for-camel", allowArgumentEscapeSequence: true },
     determineExitCode: exitStatusOf,
     localization: {
@@ -94,7 +104,34 @@ export async function runCommandLine(
       },
     },
   });
-  const [own, command] = splitCommand(verbs, args);
-  await run(app, own, { ...context, command });
-  return toExitStatus(context.process.exitCode);
+  await run(app, withSubverb(verbs, own), { ...context, command });
+  const status = toExitStatus(context.process.exitCode);
+  if (status === ExitStatus.done && asksForHelp(own)) {
+    const { statusHelp } = await import("./status_help.ts");
+    context.process.stdout.write(statusHelp(own[0] ?? ""));
+  }
+  return status;
+}
+
+function asksForHelp(args: readonly string[]): boolean {
+  const at = args.indexOf("--");
+  const options = at < 0 ? args : args.slice(0, at);
+  return options.includes("--help") || options.includes("-h");
+}
+
+/** The help of a verb with subverbs is that of the one that is meant: it has the options. */
+function withSubverb(verbs: Verbs, args: readonly string[]): readonly string[] {
+  const [verb = "", second = "", ...rest] = args;
+  const subverbs = Object.hasOwn(verbs, verb) ? verbs[verb]?.subverbs : undefined;
+  const asks = second === "--help" || second === "-h";
+  return subverbs !== undefined && asks ? [verb, subverbs[0], second, ...rest] : args;
+}
+
+/** No subverb takes a word of its own where the first one does without. */
+function unknownSubverb(verbs: Verbs, [verb = "", second]: readonly string[]): string | undefined {
+  const subverbs = Object.hasOwn(verbs, verb) ? verbs[verb]?.subverbs : undefined;
+  if (subverbs === undefined || second === undefined || second.startsWith("-")) return undefined;
+  if (subverbs.includes(second)) return undefined;
+  const others = subverbs.map((name) => `bargate ${verb} ${name}`).join(" and ");
+  return `No command registered for \`${verb} ${second}\`: there is ${others} (\`bargate ${verb} --help\`)`;
 }

@@ -338,5 +338,17 @@ export const command = buildCommand<Flags, string[], Context>({
       },
     },
   },
-  docs: { brief: "Export slices to a program, guard them, and take them back" },
+  docs: {
+    brief: "Export slices to a program, guard them, and take them back",
+    customUsage: [
+      "[options] <path>... --exec -- PROGRAM [ARGUMENT...]",
+      "[options] <path>... --send SOCKET",
+    ],
+    fullDescription: [
+      "Export slices to a program, guard them, and take them back.",
+      "",
+      "What follows -- is the program, started with --exec, and its arguments; options of Bargate come",
+      "before it.",
+    ].join("\n"),
+  },
 });

@@ -46,6 +46,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   inventory: {
     brief: "Say what PCI functions this host has, as a table or as a file to plan against",
     load: () => loadUnlinked("./inventory.ts"),
+    subverbs: ["take", "diff"],
   },
   preflight: {
     brief: "Say whether policies can be put into effect on this host, or on hosts that are files",

@@ -13,4 +13,6 @@ export interface Verb {
   readonly load: () => Promise<{ readonly command: Command<Context> | RouteMap<Context> }>;
   /** What follows `--` is a program and its arguments. */
   readonly takesCommand?: true;
+  /** Its second words; the first of them is meant where none is given. */
+  readonly subverbs?: readonly [string, ...string[]];
 }
