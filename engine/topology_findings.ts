@@ -8,7 +8,8 @@ import { type GroupViability, IommuGroups } from "../host/group_viability.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
 import type { PathJudgement } from "../host/topology/judge.ts";
 import { PciTree } from "../host/topology/tree.ts";
-import { MOST_NAMED, pathRemedy, pathText, someOf } from "../host/topology/words.ts";
+import { letThrough, MOST_NAMED, pathRemedy, pathText, someOf } from "../host/topology/words.ts";
+import type { Related } from "../policy/diagnostic.ts";
 import type { HostCode } from "../policy/host_codes.ts";
 import { IMPORTER_DRIVERS } from "../policy/importer_drivers.ts";
 import type { ExportRule, ImporterRule } from "../policy/model.ts";
@@ -43,11 +44,44 @@ export function topologyFindings(
   const topology = new Topology(host, grants);
   const judged = new Set<string>();
   const first = (key: string): boolean => !judged.has(key) && judged.add(key) !== undefined;
-  return grants.flatMap((grant) => {
+  const groups: Finding[] = [];
+  const paths: ToldPath[] = [];
+  for (const grant of grants) {
     const { address, owner } = grant.device;
-    const own = owner === undefined && first(address) ? topology.ofGroup(grant) : [];
-    const reach = first(`${address} ${grant.importerName}`) ? topology.ofImporter(grant) : [];
-    return [...own, ...reach];
+    if (owner === undefined && first(address)) groups.push(...topology.ofGroup(grant));
+    if (first(`${address} ${grant.importerName}`)) paths.push(...topology.ofImporter(grant));
+  }
+  return [...groups, ...pathFindings(paths)];
+}
+
+/** What is to be told of the way from an importer to a device. */
+interface ToldPath {
+  readonly code: HostCode;
+  readonly at: Span;
+  /** The importer, and the functions of which it is told. */
+  readonly from: string;
+  readonly importer: string;
+  readonly to: string;
+  readonly what: string;
+  readonly fix?: string;
+}
+
+/** Notes that say the same of several devices are one. */
+function pathFindings(paths: readonly ToldPath[]): readonly Finding[] {
+  const groups = Map.groupBy(paths, ({ code, importer, from, to, what }) => {
+    const isNote = code === "BG2203" || code === "BG2204";
+    return JSON.stringify([code, importer, from, what, isNote ? "" : to]);
+  });
+  return [...groups.values()].flatMap((group) => {
+    const [first, ...others] = group;
+    if (first === undefined) return [];
+    const { code, at, from, what, fix } = first;
+    const message = `${from} to ${someOf(group.map(({ to }) => to))}: ${what}`;
+    const related = others.slice(0, MOST_NAMED).map((other) => ({
+      ...other.at,
+      message: `and to ${other.to}`,
+    }));
+    return [found(code, at, message, fix, related)];
   });
 }
 
@@ -90,7 +124,7 @@ class Topology {
   }
 
   /** A function that is declared and not found has been told; others are not meant then. */
-  ofImporter(grant: PlacedGrant): readonly Finding[] {
+  ofImporter(grant: PlacedGrant): readonly ToldPath[] {
     const { importer, importerFunction, device } = grant;
     const driver = IMPORTER_DRIVERS.get(importer.driver.value);
     const exporter = this.#tree.at(device.address);
@@ -101,13 +135,14 @@ class Topology {
       ? this.#functionsOf(driver.name)
       : new ImporterClasses(this.#tree, [importerFunction]);
     if (functions.count === 0) {
-      const message =
-        `importer ${importer.name}, to ${device.address}: the path is not checked, for no function of the host is ${
-          functionWords(driver.name)
-        }`;
-      return [found("BG2205", placeOf(grant), message)];
+      const what = `the path is not checked, for no function of the host is ${
+        functionWords(driver.name)
+      }`;
+      const [from, to] = [`importer ${importer.name},`, device.address];
+      const at = placeOf(grant);
+      return [{ code: "BG2205", at, from, importer: grant.importerName, to, what }];
     }
-    return pathFindings(functions.from(exporter), grant);
+    return pathsToTell(functions.from(exporter), grant);
   }
 
   #functionsOf(driver: string): ImporterClasses {
@@ -120,22 +155,27 @@ class Topology {
 }
 
 /** At most one of each kind: what cannot be reached, what only through the host bridge, what is not known. */
-function pathFindings(
+function pathsToTell(
   judgements: readonly JudgedClass[],
   grant: PlacedGrant,
-): readonly Finding[] {
-  const tell = (code: HostCode, wanted: PathJudgement["kind"]): Finding[] => {
+): readonly ToldPath[] {
+  const tell = (code: HostCode, wanted: PathJudgement["kind"]): ToldPath[] => {
     const told = judgements.filter(({ judgement }) => judgement.kind === wanted);
     const nearest = told[0]?.judgement;
     if (nearest === undefined) return [];
     const count = told.reduce((sum, each) => sum + each.count, 0);
-    const from = someOf(nearestOf(told), count);
     const which = count === 1 ? "" : ` of ${nearest.importer}`;
-    const message =
-      `importer ${grant.importer.name}, ${from} to ${nearest.exporter}: the path${which} is ${
-        pathText(nearest)
-      }`;
-    return [found(code, placeOf(grant), message, pathRemedy(nearest))];
+    const price = priceOf(nearest);
+    const fix = price === undefined ? pathRemedy(nearest) : undefined;
+    return [{
+      code,
+      at: placeOf(grant),
+      from: `importer ${grant.importer.name}, ${someOf(nearestOf(told), count)}`,
+      importer: grant.importerName,
+      to: nearest.exporter,
+      what: `the path${which} is ${pathText(nearest)}${price ?? ""}`,
+      ...(fix === undefined ? {} : { fix }),
+    }];
   };
   const never = judgements.every(({ judgement }) => judgement.kind === "not-supported");
   return [
@@ -143,6 +183,13 @@ function pathFindings(
     ...tell("BG2204", "through-host-bridge"),
     ...tell("BG2205", "not-known"),
   ];
+}
+
+/** A direct path is not better by itself: what else it would cost is for people to weigh. */
+function priceOf({ kind, redirecting }: PathJudgement): string | undefined {
+  if (kind !== "through-host-bridge" || redirecting.length === 0) return undefined;
+  const ports = redirecting.map(({ address }) => address);
+  return `. A direct one has its price: ${letThrough(ports)}`;
 }
 
 /** The first of all classes together. */
@@ -157,7 +204,13 @@ function placeOf({ rule, importer }: PlacedGrant): Span {
   return rule.importers.find(({ value }) => value === importer.name)?.at ?? rule.at;
 }
 
-function found(code: HostCode, at: Span, message: string, fix?: string): Finding {
-  const finding = hostFinding(code, at, message);
+function found(
+  code: HostCode,
+  at: Span,
+  message: string,
+  fix?: string,
+  related: readonly Related[] = [],
+): Finding {
+  const finding = hostFinding(code, at, message, related);
   return fix === undefined ? finding : { ...finding, diagnostic: { ...finding.diagnostic, fix } };
 }

@@ -467,7 +467,7 @@ export const HOST_CODES = {
   BG2204: note(
     "Path through the host bridge",
     "Requests go up to the root complex and down again: slower, but checked by the IOMMU. The kernel then maps CPU addresses instead of bus addresses.",
-    "put both below one switch whose ports do not redirect",
+    "nothing, where that is fast enough; a direct path gives up isolation, and with it perhaps the device's own IOMMU group (docs/topology.md)",
   ),
   BG2205: {
     ...fact(

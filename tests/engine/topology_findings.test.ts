@@ -1,5 +1,6 @@
 /** What planning says of groups and paths. */
 import assert from "node:assert/strict";
+import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import { topologyFindings } from "../../engine/topology_findings.ts";
 import type { SnapshotFunction } from "../../host/snapshot.ts";
 import { hostOf, REDIRECT, ROOT_PORT, type Spec, treeOf } from "../host/topology/support.ts";
@@ -155,4 +156,24 @@ Deno.test("what mends a group leaves importers' functions with their drivers", (
     fixOf(none, grant("mlx5")),
     /^put the device .*; 0000:03:00\.1 must keep its driver/,
   );
+});
+
+Deno.test("a way through the host bridge is no fault, told once for all devices that it goes to", () => {
+  const hosts = new URL("../../examples/hosts/", import.meta.url);
+  const { snapshot } = parseSnapshot(Deno.readFileSync(new URL("spdk-redirected.json", hosts)));
+  assert.ok(snapshot !== undefined);
+  const second = snapshot.functions.flatMap((entry) =>
+    entry.address === "0000:03:00.0"
+      ? [{ ...entry, address: "0000:03:00.1", cdev: "/dev/vfio/devices/vfio9", iommuGroup: 99 }]
+      : []
+  );
+  const host = { ...snapshot, functions: [...snapshot.functions, ...second] };
+  const to = (address: string) => ({ ...grant("mlx5"), device: { address } });
+  const [finding, ...rest] = topologyFindings(host, [to("0000:03:00.0"), to("0000:03:00.1")]);
+  assert.deepEqual(rest, []);
+  const { code, severity, message = "", fix = "" } = finding?.diagnostic ?? {};
+  assert.deepEqual([code, severity], ["BG2204", "note"]);
+  assert.match(message, / to 0000:03:00\.0 and 0000:03:00\.1: the path of \S+ is through the host/);
+  assert.match(message, /A direct one has its price: boot with pci=disable_acs_redir=.*isolation/);
+  assert.doesNotMatch(fix, /disable_acs_redir|config_acs/, "which would be no fix");
 });
