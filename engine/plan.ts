@@ -136,6 +136,9 @@ function byKey<T>(list: readonly T[], keyOf: (item: T) => string): readonly T[] 
   });
 }
 
+const ADD_EXPORT =
+  "write one, with its importer; where a file by `bargate init` has an example as a comment, uncomment and correct that";
+
 /** A grant, and the device by whose name its rule goes. */
 interface DraftedGrant {
   readonly grant: PlannedGrant;
@@ -228,7 +231,13 @@ class Planner {
     }));
   }
 
+  /** A file that `init` has just written exports nothing: there is no rule to add an importer to. */
   #nothingAllowed(): void {
+    if (this.set.policies.every((policy) => policy.exports.length === 0)) {
+      const none = hostFinding("BG2014", undefined, "no policy has an entry under `exports`");
+      this.#findings.push({ ...none, diagnostic: { ...none.diagnostic, fix: ADD_EXPORT } });
+      return;
+    }
     const importer = this.options.importer;
     this.#add(
       "BG2014",

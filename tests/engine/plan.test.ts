@@ -181,6 +181,16 @@ deny: [{ device: any, ${rest} reason: site rule }]
   assert.ok(!deny(`{ class: "0200" }`, "").denied, "another device");
 });
 
+Deno.test("makePlan says of policies without exports that these are what is missing", () => {
+  const bare = policy().replace(/exports:[^]*/, "deny: [{ device: ssd, reason: none }]\n");
+  for (const options of [{}, { importer: "engine" }]) {
+    const [found, ...rest] = plan(bare, host(), options).diagnostics;
+    assert.deepEqual([found?.code, rest], ["BG2014", []]);
+    assert.match(found?.message ?? "", /no policy has an entry under `exports`/);
+    assert.match(found?.fix ?? "", /^write one, .*bargate init.*uncomment/);
+  }
+});
+
 Deno.test("makePlan denies an importer that no rule names", () => {
   const made = plan(policy(), host(), { importer: "stranger" });
   assert.deepEqual([made.denied, made.diagnostics.map(({ code }) => code)], [true, ["BG2014"]]);
