@@ -81,10 +81,16 @@ export function simulatedHost(
     functions: functionsOf(snapshot),
     release: snapshot.kernel.release,
     pageSize: snapshot.pageSize,
-    hasIommufd: snapshot.functions.some(({ cdev }) => cdev !== undefined),
+    hasIommufd: hasIommufd(snapshot),
     ...accounts(tell, players),
   });
   return { kernel, files, snapshot, problems: [] };
+}
+
+/** There are no character devices without it; it is there without them too. */
+function hasIommufd({ kernel, functions }: HostSnapshot): boolean {
+  const option = kernel.config?.["CONFIG_IOMMUFD"] ?? "n";
+  return option !== "n" || functions.some(({ cdev }) => cdev !== undefined);
 }
 
 function accounts(tell: (line: string) => void, players: Players): {

@@ -18,14 +18,14 @@ export function placeOf(
   entry: SnapshotFunction,
   at: (address: string) => SnapshotFunction | undefined,
 ): DevicePlace {
-  const above: string[] = [];
+  const above = new Set<string>();
   const slots = entry.slot === undefined ? [] : [entry.slot];
-  for (let parent = entry.parent; isPciAddress(parent) && !above.includes(parent);) {
-    above.push(parent);
+  for (let parent = entry.parent; isPciAddress(parent) && !above.has(parent);) {
+    above.add(parent);
     const bridge = at(parent);
     if (bridge?.slot !== undefined) slots.push(bridge.slot);
     parent = bridge?.parent ?? "";
   }
   const { address, physfn } = entry;
-  return { address, above, slots, ...(physfn === undefined ? {} : { physfn }) };
+  return { address, above: [...above], slots, ...(physfn === undefined ? {} : { physfn }) };
 }

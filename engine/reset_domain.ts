@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { isPciAddress } from "../host/address.ts";
 import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
-import { placeOf } from "./device_place.ts";
 import type { DevicePlace } from "./observers/device_files.ts";
 
 /** Another device that a reset would hit. */
@@ -36,17 +36,23 @@ export function hitTogether(
   others: readonly DevicePlace[],
 ): readonly HitTogether[] {
   const hit = new Map<string, HitTogether>();
+  const above = new Set(place.above);
   for (const other of others) {
-    const through = other.address === place.address ? undefined : common(place, other);
+    const through = other.address === place.address ? undefined : common(place, above, other);
     if (through !== undefined) hit.set(other.address, { address: other.address, through });
   }
   return [...hit.values()];
 }
 
-function common(place: DevicePlace, other: DevicePlace): string | undefined {
+/** What is above two functions is the same from the nearest bridge on that is above both. */
+function common(
+  place: DevicePlace,
+  above: ReadonlySet<string>,
+  other: DevicePlace,
+): string | undefined {
   const physical = other.physfn ?? other.address;
   if (physical === (place.physfn ?? place.address)) return physical;
-  return place.above.find((bridge) => other.above.includes(bridge));
+  return other.above.find((bridge) => above.has(bridge));
 }
 
 /**
@@ -75,21 +81,51 @@ export interface Neighbour extends HitTogether {
  * hit; a root bus cannot be reset.
  *
  * @param host a snapshot
- * @returns finds the others of a device of it, in the snapshot's order
+ * @returns finds the others of a device of it, in the snapshot's order; takes time linear in what is
+ *   on the bus and below, and in the number of the physical function's virtual ones
  */
 export function neighboursIn(
   host: HostSnapshot,
 ): (entry: SnapshotFunction) => readonly Neighbour[] {
-  const byAddress = new Map(host.functions.map((each) => [each.address, each]));
-  const place = (each: SnapshotFunction) => placeOf(each, (address) => byAddress.get(address));
-  const places = host.functions.map(place);
-  return (entry) => {
-    const own = place(entry);
-    const near = new Set([own.physfn ?? own.address, own.above[0]]);
-    return hitTogether(own, places).filter(({ through }) => near.has(through))
-      .map((hit) => {
-        const { vendor, device, driver } = byAddress.get(hit.address) ?? entry;
-        return { ...hit, id: `${vendor}:${device}`, ...(driver === undefined ? {} : { driver }) };
-      });
+  const { functions } = host;
+  const below = Map.groupBy(functions, ({ parent }) => parent);
+  const virtual = Map.groupBy(functions, ({ physfn, address }) => physfn ?? address);
+  const order = new Map(functions.map((each, index) => [each, index]));
+  const buses = new Map<string, readonly SnapshotFunction[]>();
+  const onBus = (bridge: string) => {
+    const known = buses.get(bridge) ?? subtree(bridge, below);
+    buses.set(bridge, known);
+    return known;
   };
+  return (entry) => {
+    const own = entry.physfn ?? entry.address;
+    const found = new Map<SnapshotFunction, string>();
+    for (const each of virtual.get(own) ?? []) found.set(each, own);
+    if (isPciAddress(entry.parent)) {
+      for (const each of onBus(entry.parent)) {
+        if (!found.has(each)) found.set(each, entry.parent);
+      }
+    }
+    found.delete(entry);
+    return [...found].sort(([a], [b]) => (order.get(a) ?? 0) - (order.get(b) ?? 0))
+      .map(([{ address, vendor, device, driver }, through]) => ({
+        address,
+        through,
+        id: `${vendor}:${device}`,
+        ...(driver === undefined ? {} : { driver }),
+      }));
+  };
+}
+
+/** All that is below a bridge, however deep. */
+function subtree(
+  bridge: string,
+  below: ReadonlyMap<string, readonly SnapshotFunction[]>,
+): readonly SnapshotFunction[] {
+  const found = new Set(below.get(bridge));
+  // What is added here is walked through in its turn.
+  for (const { address } of found) {
+    for (const each of below.get(address) ?? []) found.add(each);
+  }
+  return [...found];
 }

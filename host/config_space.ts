@@ -44,6 +44,8 @@ const PCI_STATUS = 0x06;
 const PCI_STATUS_CAP_LIST = 0x10;
 const PCI_CLASS_REVISION = 0x08;
 const PCI_HEADER_TYPE = 0x0e;
+/** The bit above says that there are more functions. */
+const HEADER_TYPE_MASK = 0x7f;
 const PCI_SUBSYSTEM_VENDOR_ID = 0x2c;
 const PCI_SUBSYSTEM_ID = 0x2e;
 const PCI_CAPABILITY_LIST = 0x34;
@@ -88,15 +90,25 @@ export function configIds(config: Uint8Array): Pick<ConfigHeader, "vendor" | "de
 }
 
 /**
+ * Reads what kind of header it is.
+ *
+ * @param config configuration space
+ * @returns 0: of a function that is no bridge; undefined if there are too few bytes
+ */
+export function headerType(config: Uint8Array): number | undefined {
+  if (config.length < CONFIG_HEADER_BYTES) return undefined;
+  return viewOf(config).getUint8(PCI_HEADER_TYPE) & HEADER_TYPE_MASK;
+}
+
+/**
  * Reads the subsystem's ids alone.
  *
  * @param config configuration space
  * @returns `vvvv:dddd`; undefined if the header is not of type 0, or there are too few bytes
  */
 export function configSubsystem(config: Uint8Array): string | undefined {
-  if (config.length < CONFIG_HEADER_BYTES) return undefined;
+  if (headerType(config) !== 0) return undefined;
   const view = viewOf(config);
-  if ((view.getUint8(PCI_HEADER_TYPE) & 0x7f) !== 0) return undefined;
   const vendor = hex(view.getUint16(PCI_SUBSYSTEM_VENDOR_ID, true), 4);
   return `${vendor}:${hex(view.getUint16(PCI_SUBSYSTEM_ID, true), 4)}`;
 }

@@ -1,13 +1,16 @@
 /**
  * What the parts of a snapshot say of each other: every function once, bridges and physical
- * functions that are there, BARs that are apart. Linear in the number of functions, but for sorting.
+ * functions that are there, nodes and BARs that are apart. Linear in the number of functions, but for
+ * sorting.
  *
  * @module
  */
-import { isPciAddress } from "./address.ts";
 import { CONFIG_HEADER_BYTES, configIds } from "./config_space.ts";
 import type { SnapshotBar } from "./snapshot.ts";
 import type { PlacedFunction, PlacedName, SnapshotDraft } from "./snapshot_fields.ts";
+import { checkLeftOut, checkNodes } from "./snapshot_nodes.ts";
+import { checkParents } from "./snapshot_parents.ts";
+import { fieldOf, type Index, pointerOf } from "./snapshot_places.ts";
 import type { ProblemSink, ValuePlace } from "./snapshot_problem.ts";
 
 /** BARs of a function. */
@@ -20,22 +23,21 @@ const BARS = 6;
  * @param problems takes what is wrong
  */
 export function checkSnapshot(
-  { functions, names, whole }: SnapshotDraft,
+  { functions, names, leftOut, whole }: SnapshotDraft,
   problems: ProblemSink,
 ): void {
   const byAddress = indexed(functions, problems);
   for (const each of functions) {
-    if (whole) checkParent(each, byAddress, problems);
     checkPhysfn(each, byAddress, whole, problems);
     checkConfig(each, problems);
     checkIndexes(each, problems);
   }
-  checkCycles(functions, byAddress, problems);
+  checkParents(functions, byAddress, whole, problems);
+  checkNodes(functions, problems);
+  checkLeftOut(leftOut, byAddress, problems);
   checkOverlaps(functions, problems);
   checkNames(names, byAddress, whole, problems);
 }
-
-type Index = ReadonlyMap<string, PlacedFunction>;
 
 function indexed(functions: readonly PlacedFunction[], problems: ProblemSink): Index {
   const index = new Map<string, PlacedFunction>();
@@ -49,13 +51,6 @@ function indexed(functions: readonly PlacedFunction[], problems: ProblemSink): I
     }
   }
   return index;
-}
-
-function checkParent(each: PlacedFunction, index: Index, problems: ProblemSink): void {
-  const { parent } = each.entry;
-  if (!isPciAddress(parent) || index.has(parent)) return;
-  const why = `the bridge above is not in the snapshot (received "${parent}")`;
-  problems.add("missing-parent", () => ({ ...fieldOf(each, "parent"), why }));
 }
 
 function checkPhysfn(
@@ -127,34 +122,6 @@ function clash({ index }: SnapshotBar, other: SnapshotBar): string {
   if (other.index === index) return `BAR ${index} is there already`;
   if (other.index < index) return `BAR ${index} is the upper half of 64-bit BAR ${other.index}`;
   return `BAR ${index} is 64 bits wide, and its upper half is BAR ${other.index}`;
-}
-
-/** Each function is walked once: what is above a function that is sound is sound. */
-function checkCycles(
-  functions: readonly PlacedFunction[],
-  index: Index,
-  problems: ProblemSink,
-): void {
-  const done = new Set<PlacedFunction>();
-  for (const first of functions) {
-    const above = index.get(first.entry.parent);
-    if (above === undefined || (above !== first && done.has(above))) {
-      done.add(first);
-      continue;
-    }
-    const trail = new Set<PlacedFunction>();
-    let each: PlacedFunction | undefined = first;
-    while (each !== undefined && !done.has(each) && !trail.has(each)) {
-      trail.add(each);
-      each = index.get(each.entry.parent);
-    }
-    if (each !== undefined && trail.has(each)) {
-      const why = `the way up from the function leads back to it (received "${each.entry.parent}")`;
-      const place = fieldOf(each, "parent");
-      problems.add("parent-cycle", () => ({ ...place, why }));
-    }
-    for (const walked of trail) done.add(walked);
-  }
 }
 
 /** A BAR with the address space that it lies in. */
@@ -229,14 +196,6 @@ function checkNames(
       return { pointer: `${pointer}/function`, offset: fields.function, why };
     });
   }
-}
-
-function pointerOf({ index }: PlacedFunction): string {
-  return `/functions/${index}`;
-}
-
-function fieldOf(each: PlacedFunction, field: keyof PlacedFunction["fields"]): ValuePlace {
-  return { pointer: `${pointerOf(each)}/${field}`, offset: each.fields[field] };
 }
 
 function barPlace(each: PlacedFunction, at: number): ValuePlace {

@@ -9,6 +9,7 @@ import { SNAPSHOT_API_VERSION, SNAPSHOT_KIND } from "./print_snapshot.ts";
 import { KERNEL_OPTIONS } from "./kernel_options.ts";
 import type {
   HostSnapshot,
+  LeftOutFunction,
   NamedDevice,
   SnapshotBar,
   SnapshotFunction,
@@ -23,7 +24,9 @@ export interface PlacedFunction {
   /** In the file's list. */
   readonly index: number;
   /** Byte offset of a field by its name. */
-  readonly fields: Readonly<Record<"address" | "parent" | "physfn" | "config", number>>;
+  readonly fields: Readonly<
+    Record<"address" | "parent" | "physfn" | "config" | "cdev" | "groupNode", number>
+  >;
   /** Byte offsets of its BARs, in the file's order. */
   readonly bars: readonly number[];
   /** BARs in the file's order. */
@@ -43,12 +46,22 @@ export interface PlacedName {
   readonly fields: Readonly<Record<"name" | "function", number>>;
 }
 
+/** A function that was left out, with the place that later checks point at. */
+export interface PlacedLeftOut {
+  readonly entry: LeftOutFunction;
+  /** In the file's list. */
+  readonly index: number;
+  /** Byte offset of its address. */
+  readonly at: number;
+}
+
 /** A snapshot as it was read, before what its parts say of each other was checked. */
 export interface SnapshotDraft {
   readonly head: Omit<HostSnapshot, "functions">;
   readonly functions: readonly PlacedFunction[];
   /** Of all kinds. */
   readonly names: readonly PlacedName[];
+  readonly leftOut: readonly PlacedLeftOut[];
   /** Whether every function could be read: only then is one that is not there known to be missing. */
   readonly whole: boolean;
 }
@@ -145,7 +158,7 @@ const NAMED_FIELDS: ReadonlyMap<string, Field> = new Map([
 ]);
 
 const LEFT_OUT_FIELDS: ReadonlyMap<string, Field> = new Map([
-  required("address", (values) => values.text(ADDRESS)),
+  required("address", placed((values) => values.text(ADDRESS))),
   optional("iommuGroup", (values) => values.integer(0, MAX_INT)),
   optional("iommuGroupIs", (values) => values.word(NO_GROUP, NO_GROUP_WORD)),
 ]);
@@ -164,9 +177,9 @@ const FUNCTION_FIELDS: ReadonlyMap<string, Field> = new Map([
   optional("sriov", (values) => values.object(SRIOV_FIELDS)),
   required("parent", placed((values) => values.text(PARENT))),
   optional("slot", name),
-  optional("cdev", (values) => values.text(CDEV)),
+  optional("cdev", placed((values) => values.text(CDEV))),
   optional("cdevAccess", (values) => values.object(ACCESS_FIELDS)),
-  optional("groupNode", (values) => values.text(GROUP_NODE)),
+  optional("groupNode", placed((values) => values.text(GROUP_NODE))),
   optional("groupAccess", (values) => values.object(ACCESS_FIELDS)),
   optional("openBy", (values) => values.list((each) => each.object(OPENER_FIELDS))),
   required("resetMethods", (values) => values.list(name)),
@@ -195,10 +208,15 @@ const CPU_FIELDS: ReadonlyMap<string, Field> = new Map([
 
 /** What an object of `FUNCTION_FIELDS` is when nothing in it is wrong. */
 type FunctionValues =
-  & Omit<SnapshotFunction, "address" | "physfn" | "parent" | "config" | "bars" | "unreadable">
+  & Omit<
+    SnapshotFunction,
+    "address" | "physfn" | "parent" | "cdev" | "groupNode" | "config" | "bars" | "unreadable"
+  >
   & {
     readonly address: Placed<string>;
     readonly physfn?: Placed<string>;
+    readonly cdev?: Placed<string>;
+    readonly groupNode?: Placed<string>;
     readonly parent: Placed<string>;
     readonly config: Placed<Uint8Array>;
     readonly bars: readonly Placed<SnapshotBar>[];
@@ -210,6 +228,9 @@ interface NamedValues {
   readonly name: Placed<string>;
   readonly function?: Placed<string>;
 }
+
+/** What an object of `LEFT_OUT_FIELDS` is when nothing in it is wrong. */
+type LeftOutValues = Omit<LeftOutFunction, "address"> & { readonly address: Placed<string> };
 
 /** A value and its byte offset. */
 export interface Placed<T> {
@@ -226,6 +247,7 @@ export interface Placed<T> {
 export function readDraft(values: SnapshotValues): SnapshotDraft | undefined {
   const functions: PlacedFunction[] = [];
   const names: PlacedName[] = [];
+  const leftOut: PlacedLeftOut[] = [];
   let seen = 0;
   const readFunctions: ValueReader<true> = (each) => {
     const list = each.list((item) => {
@@ -246,19 +268,19 @@ export function readDraft(values: SnapshotValues): SnapshotDraft | undefined {
       required("iommu", (each) => each.list(name)),
       required("functions", readFunctions),
       ...NAME_KINDS.map((kind) => optional(kind, (each) => readNamed(each, kind, names))),
-      optional("leftOut", (each) => each.list((item) => item.object(LEFT_OUT_FIELDS))),
+      optional("leftOut", (each) => readLeftOut(each, leftOut)),
       optional("unreadable", readUnreadable),
     ]),
   );
   const whole = functions.length === seen;
   const { apiVersion: _version, kind: _kind, functions: _functions, ...rest } = head ?? {};
-  return { head: rest as unknown as SnapshotDraft["head"], functions, names, whole };
+  return { head: rest as unknown as SnapshotDraft["head"], functions, names, leftOut, whole };
 }
 
 function readFunction(values: SnapshotValues, index: number): PlacedFunction | undefined {
   const found = values.object(FUNCTION_FIELDS) as FunctionValues | undefined;
   if (found === undefined) return undefined;
-  const { address, physfn, parent, config, bars, ...rest } = found;
+  const { address, physfn, parent, cdev, groupNode, config, bars, ...rest } = found;
   const written = bars.map(({ value }) => value);
   return {
     entry: {
@@ -266,11 +288,20 @@ function readFunction(values: SnapshotValues, index: number): PlacedFunction | u
       address: address.value,
       ...(physfn === undefined ? {} : { physfn: physfn.value }),
       parent: parent.value,
+      ...(cdev === undefined ? {} : { cdev: cdev.value }),
+      ...(groupNode === undefined ? {} : { groupNode: groupNode.value }),
       config: config.value,
       bars: written.toSorted((a, b) => a.index - b.index),
     },
     index,
-    fields: { address: address.at, parent: parent.at, physfn: physfn?.at ?? 0, config: config.at },
+    fields: {
+      address: address.at,
+      parent: parent.at,
+      physfn: physfn?.at ?? 0,
+      config: config.at,
+      cdev: cdev?.at ?? 0,
+      groupNode: groupNode?.at ?? 0,
+    },
     bars: bars.map(({ at }) => at),
     written,
   };
@@ -311,6 +342,22 @@ function readNamed(
     return entry;
   });
   return list?.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+function readLeftOut(
+  values: SnapshotValues,
+  leftOut: PlacedLeftOut[],
+): readonly LeftOutFunction[] | undefined {
+  let index = 0;
+  return values.list((each) => {
+    const own = index++;
+    const found = each.object(LEFT_OUT_FIELDS) as LeftOutValues | undefined;
+    if (found === undefined) return undefined;
+    const { address: { at, value: address }, ...rest } = found;
+    const entry = { address, ...rest };
+    leftOut.push({ entry, index: own, at });
+    return entry;
+  });
 }
 
 function readUnreadable(values: SnapshotValues): Unreadable[] | undefined {

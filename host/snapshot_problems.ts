@@ -10,7 +10,16 @@ import type { SnapshotDraft } from "./snapshot_fields.ts";
 import { ProblemSink } from "./snapshot_problem.ts";
 
 /** There is no file yet, and so no places in it. */
-const NOWHERE = { address: 0, parent: 0, physfn: 0, config: 0, name: 0, function: 0 };
+const NOWHERE = {
+  address: 0,
+  parent: 0,
+  physfn: 0,
+  config: 0,
+  cdev: 0,
+  groupNode: 0,
+  name: 0,
+  function: 0,
+};
 
 /**
  * Checks a snapshot without writing it.
@@ -42,6 +51,7 @@ export function snapshotProblems(snapshot: HostSnapshot): readonly string[] {
     names: (["rdma", "drm", "nvme"] as const).flatMap((kind) =>
       (snapshot[kind] ?? []).map((entry, index) => ({ kind, entry, index, fields: NOWHERE }))
     ),
+    leftOut: (head.leftOut ?? []).map((entry, index) => ({ entry, index, at: 0 })),
     whole: true,
   };
   const problems = new ProblemSink();

@@ -449,6 +449,21 @@ export const HOST_CODES = {
     "Nothing is known of this host; the others are looked at all the same.",
     "check the path and its permissions",
   ),
+  BG2123: fact(
+    "What is above is no bridge",
+    "Above a function is a bridge of the same PCI domain, and a domain has 256 buses: a way up that is longer cannot be. Domains of their own, as volume management devices make them, have root buses of their own.",
+    "correct `parent`, or take the inventory again",
+  ),
+  BG2124: fact(
+    "Node of another function or group",
+    "A character device is of one function, and a group's node has the number of the group. A node that is not the function's own opens something else than was planned.",
+    "correct `cdev`, `groupNode` or `iommuGroup`, or take the inventory again",
+  ),
+  BG2125: fact(
+    "Function both there and left out",
+    "What is left out could not be read, and is not known. Both are possible only where a group says that the function is in it, and the function says that it is in another.",
+    "remove one of them, or take the inventory again",
+  ),
   BG2201: fact(
     "IOMMU group not viable",
     "VFIO owns an IOMMU group as a whole: a driver that is bound to another function of it and does DMA through the kernel keeps it from being opened (EPERM).",

@@ -22,12 +22,12 @@ const IDS = 4;
  * @returns its devices
  */
 export function functionsOf(snapshot: HostSnapshot): readonly SimFunction[] {
+  const domains = hotResetDomains(snapshot);
   return snapshot.functions.filter(({ driver }) => driver !== undefined && VFIO_DRIVER.test(driver))
-    .map((fn) => functionOf(fn, snapshot));
+    .map((fn) => functionOf(fn, domains.get(fn.parent)));
 }
 
-function functionOf(fn: SnapshotFunction, { functions }: HostSnapshot): SimFunction {
-  const domain = hotResetDomain(fn, functions);
+function functionOf(fn: SnapshotFunction, domain: readonly string[] | undefined): SimFunction {
   const memories = memoriesOf(fn);
   return {
     address: fn.address,
@@ -62,11 +62,14 @@ function configOf({ config, physfn, vendor, device }: SnapshotFunction): Uint8Ar
   return filled;
 }
 
-/** A bus below a bridge is reset as a whole; of a root bus there is no reset. */
-function hotResetDomain(
-  { parent }: SnapshotFunction,
-  functions: readonly SnapshotFunction[],
-): readonly string[] | undefined {
-  if (!isPciAddress(parent)) return undefined;
-  return functions.filter((other) => other.parent === parent).map(({ address }) => address);
+/** By bridge: a bus below one is reset as a whole; of a root bus there is no reset. */
+function hotResetDomains({ functions }: HostSnapshot): ReadonlyMap<string, readonly string[]> {
+  const domains = new Map<string, string[]>();
+  for (const { parent, address } of functions) {
+    if (!isPciAddress(parent)) continue;
+    const domain = domains.get(parent);
+    if (domain === undefined) domains.set(parent, [address]);
+    else domain.push(address);
+  }
+  return domains;
 }

@@ -73,7 +73,10 @@ function barText({ index, kind, size }: SnapshotBar): string {
 }
 
 function table(rows: readonly (readonly string[])[]): string {
-  const widths = HEADS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  // One by one: a call takes no more arguments than the stack has room for.
+  const widths = HEADS.map((_, column) =>
+    rows.reduce((widest, row) => Math.max(widest, row[column]?.length ?? 0), 0)
+  );
   return rows.map((row) =>
     `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`
   ).join("");

@@ -66,8 +66,7 @@ const plain = fc.record({
   iommuGroup: fc.nat(2 ** 31 - 1),
   numaNode: fc.nat(7),
   slot: name,
-  cdev: fc.nat(999).map((number) => `/dev/vfio/devices/vfio${number}`),
-  groupNode: fc.nat(999).map((number) => `/dev/vfio/${number}`),
+  nodes: fc.constantFrom("cdev", "group", "both", "noiommu"),
   powerState: name,
   runtimeStatus: name,
   resetMethods: fc.array(name, { maxLength: 3 }),
@@ -98,6 +97,8 @@ const barPlan = fc.array(
 
 type Plain = typeof plain extends fc.Arbitrary<infer T> ? T : never;
 type BarPlan = typeof barPlan extends fc.Arbitrary<infer T> ? T : never;
+
+const BRIDGE = "060400";
 
 /** Gives each BAR an address of its own. */
 class Room {
@@ -220,10 +221,15 @@ function functionsOf(plan: readonly Planned[]): SnapshotFunction[] {
   const room = new Room();
   const made: SnapshotFunction[] = [];
   for (const { address, plain, bars, above, virtual } of plan) {
-    const bridge = above === undefined ? undefined : made[above % Math.max(made.length, 1)];
+    const near = made.filter((other) => domainOf(other) === domainOf({ address }));
+    const at = above === undefined ? undefined : near[above % Math.max(near.length, 1)];
+    const bridge = at === undefined ? undefined : { ...at, class: BRIDGE };
+    if (at !== undefined && bridge !== undefined) made[made.indexOf(at)] = bridge;
     const physical = virtual ? made.find(({ physfn }) => physfn === undefined) : undefined;
+    const { nodes, ...rest } = plain;
     made.push({
-      ...plain,
+      ...rest,
+      ...nodesOf(nodes, made.length, plain.iommuGroup),
       ...(physical === undefined ? {} : { physfn: physical.address }),
       address,
       parent: bridge?.address ?? "pci0000:00",
@@ -232,6 +238,24 @@ function functionsOf(plan: readonly Planned[]): SnapshotFunction[] {
     });
   }
   return made.sort((a, b) => a.address < b.address ? -1 : 1);
+}
+
+function domainOf({ address }: Pick<SnapshotFunction, "address">): string {
+  return address.slice(0, address.indexOf(":"));
+}
+
+/** Character devices are of one function each, and groups' nodes of their groups. */
+function nodesOf(
+  nodes: Plain["nodes"],
+  index: number,
+  group: number | undefined,
+): Pick<SnapshotFunction, "cdev" | "groupNode"> {
+  const hasCdev = nodes === "cdev" || nodes === "both";
+  const name = nodes === "noiommu" ? `noiommu-${group}` : `${group}`;
+  return {
+    ...(hasCdev ? { cdev: `/dev/vfio/devices/vfio${index}` } : {}),
+    ...(nodes === "cdev" || group === undefined ? {} : { groupNode: `/dev/vfio/${name}` }),
+  };
 }
 
 /** With the function's own ids in its header: those of another are worth a warning. */
