@@ -16,8 +16,9 @@ const HEADER = `# Diagnostics
 Generated from \`policy/codes.ts\`, \`policy/code_examples.ts\` and \`policy/host_codes.ts\`; not to be edited.
 
 Every diagnostic has a code. \`BG1…\` are about policies and need no host: \`bargate validate\` finds
-them. \`BG2…\` are about a policy on a host: \`bargate plan\` finds them (\`BG21…\`: in the file that
-\`--inventory\` names; \`BG23…\`: \`bargate export\`, about the file that \`--plan\` names). Examples
+them. \`BG2…\` are about a policy on a host: \`bargate preflight\` finds them, and \`bargate plan\` those that
+decide about the plan (\`BG21…\`: in the file that \`--inventory\` names; \`BG23…\`: \`bargate export\`,
+about the file that \`--plan\` names). Examples
 show the lines that differ from this policy, which is valid:
 
 \`\`\`yaml

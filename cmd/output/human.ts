@@ -43,7 +43,9 @@ class FileLines {
   of(file: string): readonly string[] {
     const known = this.#lines.get(file);
     if (known !== undefined) return known;
-    const lines = linesOf(this.#textOf(file) ?? "");
+    const text = this.#textOf(file) ?? "";
+    // Of what is not there, or has no text, there is nothing to show.
+    const lines = text === "" ? [] : linesOf(text);
     this.#lines.set(file, lines);
     return lines;
   }

@@ -114,3 +114,14 @@ Deno.test("describeError says once what the kernel answered", () => {
   const silent = new Error("Cannot resolve /x", { cause });
   assert.equal(describeError(silent), "Cannot resolve /x: statx on /x failed: ENOENT");
 });
+
+Deno.test("no frame is drawn of a file whose text is not there", () => {
+  const place = { file: "host.json", line: 1, column: 1, endLine: 1, endColumn: 1 };
+  const found = { code: "BG2122", severity: "error", message: "no", help: "h", ...place } as const;
+  for (const text of [undefined, ""]) {
+    assert.equal(
+      humanDiagnostics([found], { textOf: () => text, coloured: false }),
+      "error[BG2122]: no\n  --> host.json:1:1\n  help: h\n",
+    );
+  }
+});
