@@ -15,7 +15,7 @@ import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { type Loaded, showProblems, writeProblems } from "./load_valid.ts";
-import { rangeText } from "./output/decision.ts";
+import { rangeText } from "../policy/range_text.ts";
 import { denyLines, manifestLines } from "./output/guard_lines.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Decision } from "../../policy/decide.ts";
-import type { Interval } from "../../policy/interval.ts";
+import { rangeText } from "../../policy/range_text.ts";
 import type { Lack, NearMiss } from "../../policy/near_misses.ts";
 import type { DenyOf } from "../../policy/request_denies.ts";
 import type { Span } from "../../policy/position.ts";
@@ -134,11 +134,6 @@ function lackText(lack: Lack): string {
     case "bytes":
       return `lacks ${lack.missing.map(rangeText).join(", ")}`;
   }
-}
-
-/** `0x1000 to 0x2000`, the end not included. */
-export function rangeText({ start, end }: Interval): string {
-  return end >= 1n << 64n ? `${hex(start)} to the end` : `${hex(start)} to ${hex(end)}`;
 }
 
 function hex(value: bigint): string {

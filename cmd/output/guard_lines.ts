@@ -5,7 +5,7 @@
  */
 import type { DenyDifference } from "../../policy/diff_denies.ts";
 import type { ManifestDifference, ManifestFileDifference } from "../../policy/diff_manifests.ts";
-import { rangeText } from "./decision.ts";
+import { rangeText } from "../../policy/range_text.ts";
 
 /** How many BARs a function has. */
 const BARS = 6;

@@ -81,7 +81,7 @@ function wholePages(
 
 function more(whole: string, besides: readonly Interval[]): string {
   const ranges = besides.filter(({ start, end }) => start < end)
-    .map(({ start, end }) => `${hex(start)} to ${hex(end)}`);
+    .map(({ start, end }) => `[${hex(start)}, ${hex(end)})`);
   return `the whole pages around it are ${whole}: write that only if the importer may have ${
     ranges.join(" and ")
   } too`;
@@ -114,6 +114,6 @@ function checkApart(slices: readonly SliceRule[], report: Report): void {
 
 function describe({ offset, length }: SliceRule): string {
   return length === "rest"
-    ? `${hex(offset)} to the end`
-    : `${hex(offset)} to ${hex(offset + length)}`;
+    ? `[${hex(offset)}, end of the BAR)`
+    : `[${hex(offset)}, ${hex(offset + length)})`;
 }

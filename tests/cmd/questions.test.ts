@@ -49,8 +49,8 @@ Deno.test("explain: a deny and the absence of a rule are told apart, status 1", 
   });
   assert.equal(none.status, ExitStatus.denied);
   assert.match(none.stdout, /^denied: no rule allows it, and no deny forbids it\nnear miss: /);
-  assert.match(none.stdout, /near miss: site\/low lacks 0x2000 to 0x6000\n/);
-  assert.match(none.stdout, /near miss: site\/high lacks 0x1000 to 0x2000, 0x4000 to 0x6000\n/);
+  assert.match(none.stdout, /near miss: site\/low lacks \[0x2000, 0x6000\)\n/);
+  assert.match(none.stdout, /near miss: site\/high lacks \[0x1000, 0x2000\), \[0x4000, 0x6000\)\n/);
 });
 
 const GUARD = `---
@@ -490,8 +490,8 @@ Deno.test("diff: what is gained is status 1, what is lost is not", async () => {
     assert.equal(wider.status, ExitStatus.denied);
     assert.equal(
       wider.stdout,
-      "widened: site/engine may read site/ssd BAR 2: 0x4000 to 0x12000\n" +
-        "widened: site/engine may write site/ssd BAR 2: 0x4000 to 0x12000\n",
+      "widened: site/engine may read site/ssd BAR 2: [0x4000, 0x12000)\n" +
+        "widened: site/engine may write site/ssd BAR 2: [0x4000, 0x12000)\n",
     );
     const narrower = await bargate(["diff", "--format=json", now, old]);
     assert.equal(narrower.status, ExitStatus.done);
@@ -517,9 +517,9 @@ Deno.test("diff: without a deny more is allowed where the device is the denied o
     const more = await bargate(["diff", old, now]);
     assert.equal(more.status, ExitStatus.denied);
     const line = (kind: string, level: string) =>
-      `${kind}: site/engine may ${level} site/ssd BAR 2 on a host where it is the same function as guard/slot: 0x0 to 0x1000\n`;
+      `${kind}: site/engine may ${level} site/ssd BAR 2 on a host where it is the same function as guard/slot: [0x0, 0x1000)\n`;
     const deny = (kind: string, rest: string) =>
-      `deny ${kind}: guard/slot BAR 2: 0x0 to 0x1000 (the system disk)${rest}\n`;
+      `deny ${kind}: guard/slot BAR 2: [0x0, 0x1000) (the system disk)${rest}\n`;
     assert.equal(
       more.stdout,
       line("widened", "read") + line("widened", "write") +
@@ -548,7 +548,7 @@ Deno.test("diff: without a deny of a part more is allowed of a region that may b
     assert.equal(more.status, ExitStatus.denied);
     assert.match(
       more.stdout,
-      /^widened: site\/engine may read site\/ssd BAR 2: what its nvme.cmb has of 0x10000 to 0x11000\n/,
+      /^widened: site\/engine may read site\/ssd BAR 2: what its nvme.cmb has of \[0x10000, 0x11000\)\n/,
     );
   });
 });
@@ -563,8 +563,8 @@ Deno.test("diff: a name that stands for somebody else is told with the fields th
     assert.equal(
       human.stdout,
       "another importer: site/reader, whose identity.unit is none, not r.service\n" +
-        "lost: the old site/reader may read site/ssd BAR 4: 0x0 to the end\n" +
-        "gained: the new site/reader may read site/ssd BAR 4: 0x0 to the end\n",
+        "lost: the old site/reader may read site/ssd BAR 4: [0x0, end of the BAR)\n" +
+        "gained: the new site/reader may read site/ssd BAR 4: [0x0, end of the BAR)\n",
     );
     await Deno.writeTextFile(now, POLICY.replace(`"1b36:0010"`, `["1b36:0010", "1b36:0011"]`));
     await Deno.writeTextFile(old, POLICY);
@@ -593,7 +593,7 @@ Deno.test("diff: looser terms are a gain, tighter and neutral ones are not", asy
     assert.equal(looser.status, ExitStatus.denied);
     assert.equal(
       looser.stdout,
-      "widened: site/engine has site/ssd BAR 2 with onReset restore, not revoke: 0x0 to 0x2000\n",
+      "widened: site/engine has site/ssd BAR 2 with onReset restore, not revoke: [0x0, 0x2000)\n",
     );
     const tighter = await bargate(["diff", "--format=json", now, old]);
     assert.equal(tighter.status, ExitStatus.done);
@@ -616,7 +616,10 @@ Deno.test("diff: looser terms are a gain, tighter and neutral ones are not", asy
     );
     const neutral = await bargate(["diff", old, now]);
     assert.equal(neutral.status, ExitStatus.done, neutral.stderr);
-    assert.match(neutral.stdout, /^changed: .* with collateral device, not none: 0x0 to 0x2000\n$/);
+    assert.match(
+      neutral.stdout,
+      /^changed: .* with collateral device, not none: \[0x0, 0x2000\)\n$/,
+    );
   });
 });
 
@@ -653,10 +656,10 @@ Deno.test("diff: a deny that goes is told, though nothing reaches it today", asy
     assert.equal(gone.status, ExitStatus.done);
     assert.equal(
       gone.stdout,
-      `${start}deny removed: site/ssd BAR 1: 0x0 to 0x1000 (mailbox); nothing that the new set allows reaches it\n`,
+      `${start}deny removed: site/ssd BAR 1: [0x0, 0x1000) (mailbox); nothing that the new set allows reaches it\n`,
     );
     const back = await bargate(["diff", now, old]);
-    assert.equal(back.stdout, `${start}deny added: site/ssd BAR 1: 0x0 to 0x1000 (mailbox)\n`);
+    assert.equal(back.stdout, `${start}deny added: site/ssd BAR 1: [0x0, 0x1000) (mailbox)\n`);
     await Deno.writeTextFile(
       now,
       GUARDED.replace("length: 4KiB }], reason: m", "length: 2KiB }], reason: m"),
@@ -729,7 +732,7 @@ Deno.test("diff: where there is no policy, nothing is allowed", async () => {
       const first = await bargate(["diff", nothing, policy]);
       assert.equal(first.status, ExitStatus.denied, first.stderr);
       assert.match(first.stdout, /^gained: site\/engine may read site\/ssd BAR 2: /);
-      assert.match(first.stdout, /\ndeny added: site\/ssd BAR 1: 0x0 to 0x1000 \(mailbox\)\n$/);
+      assert.match(first.stdout, /\ndeny added: site\/ssd BAR 1: \[0x0, 0x1000\) \(mailbox\)\n$/);
       assert.match(first.stderr, /holds no policy: it is compared as a set that allows nothing/);
       const last = await bargate(["diff", policy, nothing]);
       assert.equal(last.status, ExitStatus.done);

@@ -55,7 +55,7 @@ Deno.test("validate: a conflict is shown with both places, without colours, stat
   assert.equal(stderr, "");
   assert.equal(
     stdout,
-    `error[BG1405]: Cannot put bytes into one buffer twice: the slice overlaps 0x0 to 0x2000 (received 0x1000 to 0x3000)
+    `error[BG1405]: Cannot put bytes into one buffer twice: the slice overlaps [0x0, 0x2000) (received [0x1000, 0x3000))
   --> bad/overlap.yaml:18:9
    |
 18 |       - { offset: 4KiB, length: 8KiB }
@@ -80,7 +80,7 @@ Deno.test("validate: json is Diagnostic v1 with its summary", async () => {
       code: "BG1405",
       severity: "error",
       message:
-        "Cannot put bytes into one buffer twice: the slice overlaps 0x0 to 0x2000 (received 0x1000 to 0x3000)",
+        "Cannot put bytes into one buffer twice: the slice overlaps [0x0, 0x2000) (received [0x1000, 0x3000))",
       file: "bad/overlap.yaml",
       line: 18,
       column: 9,

@@ -50,7 +50,7 @@ const REMEDIES: readonly (readonly [right: string, wrong: string, code: string, 
     "length: 64KiB",
     "length: 0xff801",
     "BG1402",
-    "the whole pages around it are { offset: 0x0, length: 0x100000 }: write that only if the importer may have 0xff801 to 0x100000 too",
+    "the whole pages around it are { offset: 0x0, length: 0x100000 }: write that only if the importer may have [0xff801, 0x100000) too",
   ],
   [
     "length: 64KiB",
@@ -62,7 +62,7 @@ const REMEDIES: readonly (readonly [right: string, wrong: string, code: string, 
     "offset: 0, length: 64KiB",
     "offset: 0x1800, length: rest",
     "BG1401",
-    "the whole pages around it are { offset: 0x1000, length: rest }: write that only if the importer may have 0x1000 to 0x1800 too",
+    "the whole pages around it are { offset: 0x1000, length: rest }: write that only if the importer may have [0x1000, 0x1800) too",
   ],
   ["driver: iommufd", "driver: mlx5_core", "BG1501", "did you mean mlx5?"],
   ["driver: iommufd", "driver: ice", "BG1501", "did you mean irdma?"],
@@ -152,7 +152,7 @@ Deno.test("whole pages that are named hold the slice, lie in the BAR, and what e
       const end = start + size;
       assert.ok(start <= offset && offset + length <= end && start % BigInt(pageSize) === 0n);
       assert.ok(size % BigInt(pageSize) === 0n && (!sized || end <= 1n << 20n));
-      const more = [...besides.matchAll(/(0x[0-9a-f]+) to (0x[0-9a-f]+)/g)]
+      const more = [...besides.matchAll(/\[(0x[0-9a-f]+), (0x[0-9a-f]+)\)/g)]
         .reduce((sum, [, from = "0", to = "0"]) => sum + BigInt(to) - BigInt(from), 0n);
       assert.equal(more, size - length);
     }
