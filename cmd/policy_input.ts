@@ -14,6 +14,8 @@ type CollectedFile = PolicyFile & { readonly names: string[] };
 
 /** What was read so far, so that what is given twice is read once. */
 interface Collected {
+  /** The paths on the command line. */
+  readonly given: readonly string[];
   readonly files: PolicyFile[];
   /** Real paths of folders; `-`. */
   readonly seen: Set<string>;
@@ -29,7 +31,8 @@ interface Collected {
  * Reads policy files.
  *
  * @param paths files; folders, of which all `*.yaml` and `*.yml` below are read, in order of their
- * names, links followed, hidden ones left out; patterns as in shells; `-` for standard input
+ * names, hidden ones left out, links followed that lead to what is given or below the current folder;
+ * patterns as in shells; `-` for standard input
  * @param readStdin gives all of standard input
  * @param mayBeEmpty whether a folder without a policy is no mistake
  * @throws {CommandError} usage: naming every path that cannot be read
@@ -40,6 +43,7 @@ export async function readPolicyFiles(
   mayBeEmpty = false,
 ): Promise<readonly PolicyFile[]> {
   const collected: Collected = {
+    given: paths,
     files: [],
     seen: new Set(),
     byRealPath: new Map(),
@@ -71,7 +75,10 @@ async function addStdin(collected: Collected, readStdin: () => Promise<Uint8Arra
 
 /** A path that is there is meant as it is, whatever characters it has. */
 async function addPath(path: string, collected: Collected): Promise<void> {
-  for (const found of await meantBy(path, collected)) await addNamed(found, collected);
+  for (const found of await meantBy(path, collected)) {
+    if (found === path) await addNamed(path, collected);
+    else await addBelow(found, undefined, collected);
+  }
 }
 
 /** @returns the paths that a path or pattern stands for; where there are none, it is told why */
@@ -100,9 +107,10 @@ function isPattern(path: string): boolean {
 async function addNamed(path: string, collected: Collected): Promise<void> {
   try {
     const info = Deno.statSync(path);
-    if (!info.isDirectory) return await addFile(path, info, collected);
-    if (!firstTime(Deno.realPathSync(path), collected)) return;
-    if (await addFolder(path, collected) === 0 && !collected.mayBeEmpty) {
+    if (!info.isDirectory) return await addFile(path, realPathOf(path, info), info, collected);
+    const root = Deno.realPathSync(path);
+    if (!firstTime(root, collected)) return;
+    if (await addFolder(path, root, collected) === 0 && !collected.mayBeEmpty) {
       collected.problems.push(`Cannot find a policy in ${path}: no *.yaml or *.yml is below it`);
     }
   } catch (error) {
@@ -110,8 +118,12 @@ async function addNamed(path: string, collected: Collected): Promise<void> {
   }
 }
 
-async function addFile(path: string, info: Deno.FileInfo, collected: Collected): Promise<void> {
-  const realPath = realPathOf(path, info);
+async function addFile(
+  path: string,
+  realPath: string,
+  info: Deno.FileInfo,
+  collected: Collected,
+): Promise<void> {
   const known = collected.byRealPath.get(realPath);
   if (known !== undefined) return void known.names.push(path);
   const file = { file: path, bytes: await readBounded(path, info), names: [realPath] };
@@ -121,9 +133,9 @@ async function addFile(path: string, info: Deno.FileInfo, collected: Collected):
   if (linked === undefined) collected.files.push(file);
 }
 
-/** What is no file on a disk, or is one that was deleted, has no path but the one that was given. */
+/** A pipe, or a file that was deleted, has no path but the one that was given. */
 function realPathOf(path: string, info: Deno.FileInfo): string {
-  if (!info.isFile) return path;
+  if (!info.isFile && !info.isDirectory) return path;
   try {
     return Deno.realPathSync(path);
   } catch (error) {
@@ -161,25 +173,41 @@ function areEqual(some: Uint8Array, other: Uint8Array): boolean {
 }
 
 /** @returns how many policies and troubles are in the folder, with those that were known before */
-async function addFolder(folder: string, collected: Collected): Promise<number> {
+async function addFolder(folder: string, root: string, collected: Collected): Promise<number> {
   const names: string[] = [];
   for await (const { name } of Deno.readDir(folder)) names.push(name);
   let found = 0;
   for (const name of names.filter((name) => !name.startsWith(".")).sort()) {
-    found += await addBelow(`${folder.replace(/\/+$/, "")}/${name}`, collected);
+    found += await addBelow(`${folder.replace(/\/+$/, "")}/${name}`, root, collected);
   }
   return found;
 }
 
-async function addBelow(path: string, collected: Collected): Promise<number> {
+/**
+ * What nobody has named: a link could lead to what is nobody's policy, and its text into a message; a
+ * FIFO would be waited for.
+ *
+ * @param root real path of the folder that was named; absent: a pattern was
+ */
+async function addBelow(
+  path: string,
+  root: string | undefined,
+  collected: Collected,
+): Promise<number> {
   try {
     const info = Deno.statSync(path);
-    if (info.isDirectory) {
-      return firstTime(Deno.realPathSync(path), collected) ? await addFolder(path, collected) : 0;
-    }
     // Whatever the case of its ending: a policy that is left out could be a deny.
-    if (!/\.ya?ml$/i.test(path)) return 0;
-    await addFile(path, info, collected);
+    if (!info.isDirectory && root !== undefined && !/\.ya?ml$/i.test(path)) return 0;
+    const realPath = realPathOf(path, info);
+    const isPlain = root !== undefined && realPath.startsWith(`${root}/`);
+    if (!isPlain || !(info.isFile || info.isDirectory)) {
+      const { whyStray } = await import("./stray_path.ts");
+      const why = whyStray(realPath, info, collected.given);
+      if (why !== undefined) return collected.problems.push(`Cannot read ${path}: ${why}`);
+    }
+    if (!info.isDirectory) await addFile(path, realPath, info, collected);
+    else if (!firstTime(realPath, collected)) return 0;
+    else return await addFolder(path, root ?? realPath, collected);
   } catch (error) {
     collected.problems.push(await unreadable(path, error));
   }

@@ -92,7 +92,42 @@ Deno.test("in folders the ending of a policy may be of any case, and a folder ma
       await Deno.writeTextFile(`${folder}/${name}`, name);
     }
     const all = ["site/deny.YAML", "site/shared/x.Yml"].map((name) => `${folder}/${name}`);
-    assert.deepEqual(await namesOf([`${folder}/site`]), all);
+    assert.deepEqual(await namesOf([`${folder}/site`, `${folder}/shared`]), all);
+  });
+});
+
+Deno.test("what nobody has named is read only where a link does not lead away, and if it is a file", async () => {
+  await withFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/site/sub`, { recursive: true });
+    await Deno.mkdir(`${folder}/secrets/more`, { recursive: true });
+    await Deno.writeTextFile(`${folder}/secrets/key.yaml`, "TOP: SECRET\n");
+    await Deno.writeTextFile(`${folder}/secrets/more/a.yaml`, "TOP: SECRET\n");
+    await Deno.writeTextFile(`${folder}/site/a.yaml`, GOOD);
+    const pipe = await new Deno.Command("mkfifo", { args: [`${folder}/site/sub/z.yaml`] }).output();
+    assert.ok(pipe.success);
+    await Deno.symlink("../../secrets/key.yaml", `${folder}/site/sub/k.yaml`);
+    await Deno.symlink("../secrets/more", `${folder}/site/l`);
+    await Deno.symlink("../a.yaml", `${folder}/site/sub/own.yaml`);
+    for (
+      const [cwd, given] of [["/", `${folder}/site`], [`${folder}/site`, "**/*.yaml"]] as const
+    ) {
+      const { status, stdout, stderr } = await bargate(["validate", given], { cwd });
+      assert.equal(status, 2, stdout);
+      assert.match(
+        stderr,
+        /sub\/k\.yaml: a link leads to .*\/secrets\/key\.yaml, which is neither/,
+      );
+      assert.match(
+        stderr,
+        /\/secrets\/more.*, which is neither below the current folder nor below/,
+      );
+      assert.match(stderr, /sub\/z\.yaml: it is neither a file nor a folder; take it away/);
+      assert.ok(!`${stdout}${stderr}`.includes("SECRET"));
+      assert.ok(!stderr.includes("own.yaml"));
+    }
+    await Deno.remove(`${folder}/site/sub/z.yaml`);
+    const inside = await bargate(["validate", "site"], { cwd: folder });
+    assert.equal(inside.status, 3, "below the current folder links may lead anywhere");
   });
 });
 
