@@ -205,8 +205,13 @@ function headOf({ node, path, root, lines }: Violation): Span {
   return spanOf(first?.key ?? node, lines);
 }
 
+/** Characters. */
+const MOST_SHOWN = 80;
+
+/** Of what was read no more than shows which it is: it may be long, and nobody's to be shown. */
 function text(value: unknown): string {
-  return JSON.stringify(value);
+  const long = typeof value === "string" && value.length > MOST_SHOWN;
+  return JSON.stringify(long ? `${value.slice(0, MOST_SHOWN)}…` : value);
 }
 
 function unknownKey(violation: Violation): Diagnostic {
@@ -265,12 +270,16 @@ function describe(node: Node): string {
   if (node.kind === "mapping") return "a mapping";
   if (node.kind === "sequence") return "a list";
   if (node.type === "null") return "nothing";
-  return node.type === "string" ? text(node.text) : `the ${node.type} ${node.text}`;
+  return node.type === "string"
+    ? text(node.text)
+    : `the ${node.type} ${node.text.slice(0, MOST_SHOWN)}`;
 }
 
 function typeFix(types: readonly string[], node: Node): string | undefined {
   if (node.kind !== "scalar" || node.type === "null") return undefined;
-  if (types.includes("string") && node.plain) return `put it into quotes: ${text(node.text)}`;
+  if (types.includes("string") && node.plain) {
+    return `put it into quotes: ${JSON.stringify(node.text)}`;
+  }
   if (types.includes("integer")) {
     const value = /^[0-9]/.test(node.text) ? Number(node.text) : NaN;
     return Number.isSafeInteger(value) ? `write ${value}` : "write a whole number";

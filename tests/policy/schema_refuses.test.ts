@@ -80,3 +80,16 @@ Deno.test("each place takes what is right there", () => {
     assert.deepEqual(diagnostics.filter(({ severity }) => severity === "error"), [], name);
   }
 });
+
+Deno.test("of what is refused a message shows no more than tells which it is", () => {
+  const long = `top secret ${"x".repeat(200)}`;
+  for (const text of [long, `devices: ${long}`, `metadata: { name: ${long} }`]) {
+    const policy = `apiVersion: bargate/v1\nkind: ExportPolicy\n${text}\n`;
+    const { diagnostics } = loadPolicySet([{
+      file: "a.yaml",
+      text: text === long ? text : policy,
+    }]);
+    assert.ok(diagnostics.length > 0);
+    for (const { message } of diagnostics) assert.ok(!message.includes("x".repeat(81)), message);
+  }
+});
