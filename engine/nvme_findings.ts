@@ -70,7 +70,7 @@ function ofControl(
   const others = [...bufferIn(entry, grant.bar), ...protectedIn(grant)];
   const isTold = saysController(deviceOf(grant.rule)?.match.class);
   const hit = placed(grant).filter(({ range, slice }) =>
-    !others.some((other) => isInside(range, other)) && !(isTold && isControl(slice))
+    !isCovered(range, others) && !(isTold && isControl(slice))
   );
   const [first] = hit;
   if (first === undefined) return [];
@@ -158,6 +158,16 @@ function protectedIn({ bar, device }: ControllerGrant): readonly DmaRange[] {
 
 function textOf({ offset, length }: DmaRange): string {
   return rangeText({ start: offset, end: offset + length });
+}
+
+/** Whether every byte is in one of some ranges, which may lie side by side. */
+function isCovered({ offset, length }: DmaRange, ranges: readonly DmaRange[]): boolean {
+  let reached = offset;
+  for (const each of ranges.toSorted((a, b) => (a.offset < b.offset ? -1 : 1))) {
+    const end = each.offset + each.length;
+    if (each.offset <= reached && reached < end) reached = end;
+  }
+  return reached >= offset + length;
 }
 
 function isInside(range: DmaRange, { offset, length }: DmaRange): boolean {

@@ -154,4 +154,10 @@ Deno.test("what validate has said of a controller by its class, plan does not sa
 Deno.test("pages of MSI-X structures that may leave are no doorbells", () => {
   const more = "    allowProtected: [{ range: msix-table, reason: emulation }]\n";
   assert.ok(!told({ bar: 0, slices: slices("8KiB", "4KiB"), more }).join().includes("BG2055"));
+  const both =
+    "    allowProtected: [{ range: msix-table, reason: a }, { range: msix-pba, reason: b }]\n";
+  const of = (length: string) =>
+    told({ bar: 0, slices: slices("8KiB", length), more: both }).join();
+  assert.ok(!of("8KiB").includes("BG2055"), of("8KiB"));
+  assert.ok(of("12KiB").includes("BG2055"), of("12KiB"));
 });
