@@ -16,7 +16,7 @@ import {
   validatePolicyTest,
 } from "./schema_validator.js";
 import { type DocumentKind, generalPath, SHAPES } from "./shape.ts";
-import { Misspelt, suggest, suggestKey } from "./suggest.ts";
+import { addable, Misspelt, suggest, suggestKey } from "./suggest.ts";
 
 /** One violation with everything about its place. */
 interface Violation {
@@ -219,7 +219,7 @@ function unknownKey(violation: Violation): Diagnostic {
   const key = String(error.params["additionalProperty"]);
   const at = keySpan(asMapping(node), key, violation);
   const shape = SHAPES[kind].get(general);
-  const meant = suggestKey(key, shape?.keys ?? []);
+  const meant = suggestKey(key, addable(asMapping(node), shape?.keys ?? []));
   const place = shape === undefined ? "" : ` in ${shape.name}`;
   const message = `Cannot accept an unknown key${place} (received ${text(key)})`;
   const fix = meant === undefined

@@ -50,6 +50,25 @@ export function suggestKey(key: string, keys: readonly string[]): string | undef
   return keys.includes("0") ? /^(?:\+|0[xo])?0*([0-5])$/i.exec(key)?.[1] : suggest(key, keys);
 }
 
+/** Of two keys, one is there. */
+const INSTEAD: ReadonlyMap<string, string> = new Map([
+  ["region", "slices"],
+  ["slices", "region"],
+]);
+
+/**
+ * The keys that can have been meant by one that a mapping has: not those that contradict another.
+ *
+ * @param mapping that has it
+ * @param keys those of the mapping
+ */
+export function addable(
+  mapping: MappingNode | undefined,
+  keys: readonly string[],
+): readonly string[] {
+  return keys.filter((key) => !mapping?.entries.has(INSTEAD.get(key) ?? ""));
+}
+
 /** Keys and words of one tree of which it is known what was meant. */
 export class Misspelt {
   readonly #keys = new Map<MappingNode, Map<string, string>>();
@@ -62,7 +81,7 @@ export class Misspelt {
    * @returns whether it is near to one of them that is missing
    */
   takeKey(mapping: MappingNode, key: string, keys: readonly string[]): boolean {
-    const meant = suggestKey(key, keys);
+    const meant = suggestKey(key, addable(mapping, keys));
     if (meant === undefined || mapping.entries.has(meant)) return false;
     const known = this.#keys.get(mapping) ?? new Map<string, string>();
     this.#keys.set(mapping, known);

@@ -196,3 +196,19 @@ Deno.test("a policy with one mistake is told one thing", async (t) => {
     });
   }
 });
+
+/** Keys of other mappings, which are easily thought to belong here as well. */
+const FOREIGN = ["reason: x", "description: x", "name: zz", "user: x", "kind: x", "range: 4KiB"];
+
+Deno.test("a key that belongs elsewhere is told once, whatever key it is near to", () => {
+  for (const [name, text] of Object.entries({ OPENED, BORROWED, BESIDE })) {
+    for (const brace of places(text, /\{ (?=[a-z])/g)) {
+      for (const foreign of FOREIGN) {
+        const told = codes(spoilt(text, brace, `{ ${foreign}, `), name);
+        // One that is there already is two mistakes if its value is wrong.
+        if (told.includes("BG1006")) continue;
+        assert.ok(told.length < 2, `${text.slice(brace.start, brace.start + 60)}: ${told}`);
+      }
+    }
+  }
+});
