@@ -6,7 +6,7 @@
 import type { Fd } from "../engine/fd.ts";
 import type { Kernel, Lane, RevokeTrace } from "../engine/kernel.ts";
 import { SimKernel } from "../sim/sim_kernel.ts";
-import { SimDeviceFile, type SimFunction } from "../sim/vfio.ts";
+import { SimDeviceFile, SimDmaBuf, type SimFunction } from "../sim/vfio.ts";
 import type { Device, Outside, Role, World } from "./world.ts";
 
 const BUS_MASTER = 4;
@@ -98,6 +98,7 @@ export class SimWorld implements World {
   /** Descriptors that belong to the world. */
   readonly own: number;
   readonly #trace: RevokeTrace;
+  readonly #beside = new Map<string, Lane>();
 
   /** @param kernel of this machine */
   constructor(
@@ -139,7 +140,7 @@ export class SimWorld implements World {
 
   lands(engine: Fd, iova: bigint): Promise<boolean> {
     const { device } = this.kernel.file(engine, SimDeviceFile);
-    const command = device.read(7, BigInt(COMMAND), 2)[0] ?? 0;
+    const command = device.readConfig(BigInt(COMMAND), 2)[0] ?? 0;
     const master = (command & BUS_MASTER) !== 0;
     return Promise.resolve(master && device.space?.lands(iova) === true);
   }
@@ -148,6 +149,16 @@ export class SimWorld implements World {
     return this.#trace.read().flatMap((record) =>
       record !== "overrun" && record.device === address ? [record.revoked] : []
     );
+  }
+
+  hold(buffer: Fd): Promise<() => void> {
+    return Promise.resolve(this.kernel.file(buffer, SimDmaBuf).hold());
+  }
+
+  beside(which: "working" | "waiting"): Lane {
+    const known = this.#beside.get(which) ?? this.kernel.openLane(`conformance, ${which}`);
+    this.#beside.set(which, known);
+    return known;
   }
 
   raw(row: string): Promise<string> {

@@ -16,6 +16,7 @@ import { subject as interrupts } from "./cases/interrupts.ts";
 import { subject as raw } from "./cases/raw.ts";
 import { subject as revoke } from "./cases/revoke.ts";
 import { subject as virtual } from "./cases/virtual.ts";
+import { subject as stuck } from "./cases/stuck.ts";
 import type { Role, World } from "./world.ts";
 
 /** The subjects, in the order of the report. */
@@ -28,6 +29,7 @@ export const SUBJECTS: readonly Subject[] = [
   virtual,
   hotReset,
   importer,
+  stuck,
   closing,
   interrupts,
   raw,

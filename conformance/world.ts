@@ -68,6 +68,14 @@ export interface World {
   lands(engine: Fd, iova: bigint, into: Device, offset: number): Promise<boolean>;
   /** Revokes (true) and restores (false) of a device's buffers since this was last asked. */
   moves(address: string): readonly boolean[];
+  /**
+   * Puts a fence on a buffer: a revoke waits for it, as for an importer that does not let go.
+   *
+   * @returns signals it
+   */
+  hold(buffer: Fd): Promise<() => void>;
+  /** A lane beside `lane`, which sees the descriptors of the process's own table. The world ends it. */
+  beside(which: "working" | "waiting"): Lane;
   /** What a raw call answers that the port does not offer, by name; only on a real kernel. */
   raw(row: string): Promise<string>;
 }

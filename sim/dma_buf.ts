@@ -6,6 +6,7 @@
 import type { DmaRange } from "../engine/kernel.ts";
 import { refusal } from "./errno.ts";
 import type { SimFile } from "./file_table.ts";
+import type { Steps } from "./memory_lock.ts";
 
 /** An import of a buffer. */
 export interface SimImport {
@@ -30,6 +31,8 @@ export class SimDmaBuf implements SimFile {
   #revoked: boolean;
   #dead = false;
   readonly #imports = new Set<SimImport>();
+  /** What a revoke waits for. */
+  readonly #holds = new Set<Promise<void>>();
   static #inodes = 1n;
 
   constructor(
@@ -66,16 +69,36 @@ export class SimDmaBuf implements SimFile {
     this.#imports.delete(by);
   }
 
-  /** A revoke empties iommufd's areas; they do not come back when it is undone. */
-  move(revoked: boolean): void {
+  /**
+   * Puts a fence on it (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`), or stands for an importer that does not let
+   * go: a revoke waits for it.
+   *
+   * @returns signals the fence, or lets go
+   */
+  hold(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#holds.add(promise);
+    return () => {
+      this.#holds.delete(promise);
+      resolve();
+    };
+  }
+
+  /**
+   * A revoke empties iommufd's areas, which do not come back when it is undone, and then waits until
+   * nothing holds the buffer: without a limit, and with the buffer revoked already.
+   */
+  *move(revoked: boolean): Steps {
     if (revoked) { for (const each of this.#imports) each.live = false; }
     this.#revoked = revoked;
     this.onMove();
+    if (revoked) { for (const hold of this.#holds) yield hold; }
   }
 
+  /** It was revoked, and nobody can validate it any more. */
   die(): void {
     this.#dead = true;
-    this.move(true);
+    this.onMove();
   }
 
   release(): void {

@@ -23,7 +23,7 @@ import type { SimFile } from "./file_table.ts";
 import { SimContainer, type SimGroup, SimGroupFile } from "./group.ts";
 import { SimIommufd } from "./iommufd.ts";
 import type { FileKind, SimWorld } from "./world.ts";
-import { SimDeviceFile, SimDmaBuf, SimEventFd, type SimVfioDevice } from "./vfio.ts";
+import { SimDeviceFile, SimDmaBuf, SimEventFd, SimVfioDevice } from "./vfio.ts";
 
 const CONTAINER_NODE = "/dev/vfio/vfio";
 
@@ -118,8 +118,15 @@ export class SimLane implements Lane {
     const { what } = fd;
     const number = fd.release();
     this.#own.delete(fd);
-    const closed = () => void this.kernel.table.close(number);
+    const closed = () => this.#closeNumber(number);
     return this.#call("close", what, closed, closed);
+  }
+
+  /** The close of a device waits for who holds its buffers. */
+  #closeNumber(number: number): void | Promise<void> {
+    const file = this.kernel.table.get(number);
+    this.kernel.table.close(number);
+    if (file instanceof SimDeviceFile) return file.closing;
   }
 
   #over(): LaneEndedError {
@@ -130,20 +137,25 @@ export class SimLane implements Lane {
     const call = "VFIO_DEVICE_BIND_IOMMUFD";
     return this.#call(call, device.what, () => {
       const file = this.#file(call, device, SimDeviceFile);
-      const group = this.#groupOf(file.device);
-      if (file.byGroup) throw refusal(call, "EINVAL", device.what);
-      if (group?.isOpen) throw refusal(call, "EBUSY", device.what);
-      if (file.bound) throw refusal(call, "EINVAL", device.what);
-      file.device.checkToken(call, vfToken);
-      const owner = this.kernel.file(iommufd, SimIommufd, call, "EBADFD");
-      if (file.device.isOpen) throw refusal(call, "EINVAL", device.what);
-      // One iommufd owns the DMA of a whole group.
-      const taken = group?.devices.some((it) => it.owner !== undefined && it.owner !== owner);
-      if (taken) throw refusal(call, "EPERM", device.what);
-      file.device.bind(owner);
-      file.bound = true;
-      return file.device.idIn(owner) ?? 0;
+      return whenClosed(file.device, () => this.#bind(file, device, iommufd, vfToken));
     });
+  }
+
+  #bind(file: SimDeviceFile, device: Fd, iommufd: Fd, vfToken: string | undefined): number {
+    const call = "VFIO_DEVICE_BIND_IOMMUFD";
+    const group = this.#groupOf(file.device);
+    if (file.byGroup) throw refusal(call, "EINVAL", device.what);
+    if (group?.isOpen) throw refusal(call, "EBUSY", device.what);
+    if (file.bound) throw refusal(call, "EINVAL", device.what);
+    file.device.checkToken(call, vfToken);
+    const owner = this.kernel.file(iommufd, SimIommufd, call, "EBADFD");
+    if (file.device.isOpen) throw refusal(call, "EINVAL", device.what);
+    // One iommufd owns the DMA of a whole group.
+    const taken = group?.devices.some((it) => it.owner !== undefined && it.owner !== owner);
+    if (taken) throw refusal(call, "EPERM", device.what);
+    file.device.bind(owner);
+    file.bound = true;
+    return file.device.idIn(owner) ?? 0;
   }
 
   #groupOf(device: SimVfioDevice): SimGroup | undefined {
@@ -170,12 +182,19 @@ export class SimLane implements Lane {
 
   groupDevice(group: Fd, address: string, vfToken?: string): Promise<Fd> {
     return this.#group("VFIO_GROUP_GET_DEVICE_FD", group, (file) => {
-      const device = file.openDevice(address, vfToken);
-      return this.#owned(new Fd(this.kernel.table.install(device), address));
+      const found = file.group.devices.find(({ fn }) => fn.address === address);
+      return whenClosed(found, () => {
+        const device = file.openDevice(address, vfToken);
+        return this.#owned(new Fd(this.kernel.table.install(device), address));
+      });
     });
   }
 
-  #group<T>(call: string, group: Fd, work: (file: SimGroupFile) => T): Promise<T> {
+  #group<T>(
+    call: string,
+    group: Fd,
+    work: (file: SimGroupFile) => T | Promise<T>,
+  ): Promise<T> {
     return this.#call(call, group.what, () => work(this.#file(call, group, SimGroupFile)));
   }
 
@@ -204,7 +223,7 @@ export class SimLane implements Lane {
     const page = BigInt(this.kernel.pageSize);
     return this.#on("pwrite", device, (vfio) => {
       vfio.regionInfo(region, page);
-      vfio.write(region, offset, bytes);
+      return vfio.write(region, offset, bytes);
     });
   }
 
@@ -218,8 +237,10 @@ export class SimLane implements Lane {
 
   exportDmaBuf(device: Fd, region: number, ranges: readonly DmaRange[]): Promise<Fd> {
     return this.#on("VFIO_DEVICE_FEATURE_DMA_BUF", device, (vfio) => {
-      const buffer = vfio.export(region, ranges, BigInt(this.kernel.pageSize));
-      return new Fd(this.kernel.table.install(buffer), `dma-buf of ${device.what}`);
+      const made = vfio.export(region, ranges, BigInt(this.kernel.pageSize));
+      const installed = (buffer: SimDmaBuf) =>
+        new Fd(this.kernel.table.install(buffer), `dma-buf of ${device.what}`);
+      return made instanceof SimDmaBuf ? installed(made) : made.then(installed);
     });
   }
 
@@ -291,7 +312,7 @@ export class SimLane implements Lane {
           : this.#owns(owner, it))
       );
       if (!owned) throw refusal(call, "EINVAL", device.what);
-      for (const { device: it } of domain) it?.bounce();
+      return SimVfioDevice.hotReset(domain.flatMap(({ device: it }) => it ?? []));
     });
   }
 
@@ -364,7 +385,11 @@ export class SimLane implements Lane {
     await this.#turn;
   }
 
-  #on<T>(call: string, device: Fd, work: (device: SimVfioDevice) => T): Promise<T> {
+  #on<T>(
+    call: string,
+    device: Fd,
+    work: (device: SimVfioDevice) => T | Promise<T>,
+  ): Promise<T> {
     return this.#call(call, device.what, () => {
       const file = this.#file(call, device, SimDeviceFile);
       if (!file.bound) throw refusal(call, "EINVAL", device.what);
@@ -382,14 +407,20 @@ export class SimLane implements Lane {
   }
 
   /** @param refused what happens to the kernel's state all the same when the call is refused */
-  #call<T>(call: string, subject: string, work: () => T, refused?: () => void): Promise<T> {
+  #call<T>(
+    call: string,
+    subject: string,
+    work: () => T | Promise<T>,
+    refused?: () => void | Promise<void>,
+  ): Promise<T> {
     if (this.#ended) return Promise.reject(this.#over());
     const run = this.#turn.then(async () => {
       try {
         await this.kernel.enter(call, subject);
         if (this.#dead) throw this.#over();
       } catch (error) {
-        refused?.();
+        const closed = refused?.();
+        if (closed !== undefined) await closed;
         throw error;
       }
       return work();
@@ -397,6 +428,11 @@ export class SimLane implements Lane {
     this.#turn = Promise.allSettled([run]);
     return run;
   }
+}
+
+/** Opens wait for a close that waits. */
+function whenClosed<T>(device: SimVfioDevice | undefined, work: () => T): T | Promise<T> {
+  return device?.closing === undefined ? work() : device.closing.then(work);
 }
 
 /** A function that a hot reset hits. */

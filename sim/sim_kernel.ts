@@ -36,7 +36,13 @@ import { SimIommufd } from "./iommufd.ts";
 import { SimLane } from "./lane.ts";
 import { SimPidfd, SimProcess, type SimProcessFacts } from "./process.ts";
 import { SimListener, SimSocket } from "./sockets.ts";
-import { SimDmaBuf, SimEventFd, type SimFunction, type SimVfioDevice } from "./vfio.ts";
+import {
+  SimDeviceFile,
+  SimDmaBuf,
+  SimEventFd,
+  type SimFunction,
+  type SimVfioDevice,
+} from "./vfio.ts";
 import type { FileKind } from "./world.ts";
 
 /** A started program: a test plays it. */
@@ -239,9 +245,17 @@ export class SimKernel implements Kernel {
 
   /** Ends a child: its descriptors are closed before anybody is told. */
   exit(child: SimChild, end: ChildEnd = { how: "exited", status: 0 }): void {
-    for (const fd of child.fds.values()) this.table.close(fd);
-    child.end = end;
-    this.processes.get(child.pid)?.end();
+    const closing = [...child.fds.values()].flatMap((fd) => {
+      const file = this.table.get(fd);
+      this.table.close(fd);
+      return file instanceof SimDeviceFile ? file.closing ?? [] : [];
+    });
+    const ended = () => {
+      child.end = end;
+      this.processes.get(child.pid)?.end();
+    };
+    if (closing.length === 0) ended();
+    else void Promise.all(closing).then(ended);
   }
 
   childEnd(child: Child): ChildEnd | undefined {

@@ -11,6 +11,7 @@ import { SimDmaBuf } from "./dma_buf.ts";
 import { refusal } from "./errno.ts";
 import { drop, type SimFile, take } from "./file_table.ts";
 import type { SimIommufd } from "./iommufd.ts";
+import { drive, SimMemoryLock, type Steps } from "./memory_lock.ts";
 import { type SimMemories, SimNvmeRegisters } from "./nvme_registers.ts";
 import { SimVfToken } from "./vf_token.ts";
 
@@ -74,6 +75,11 @@ export class SimVfioDevice {
   /** Open files, bound or not; whoever unbinds the driver waits for the last. */
   #files = 0;
   #waitingForFiles: (() => void) | undefined;
+  readonly #lock = new SimMemoryLock();
+  /** While its last close waits: an open waits behind. */
+  closing: Promise<void> | undefined;
+  /** Told of each export. */
+  onExport: (buffer: SimDmaBuf) => void = () => {};
   #unbinding = false;
   /** Its id in the iommufd that owns its DMA. */
   #id: number | undefined;
@@ -207,14 +213,21 @@ export class SimVfioDevice {
   }
 
   /** The last reference to a bound file has gone: everything exported is dead for good. */
-  closed(): void {
+  closed(): void | Promise<void> {
     if (--this.#opens > 0) return;
+    const closed = drive(this.#lock.hold(this.#close()));
+    if (closed === undefined) return;
+    this.closing = closed.then(() => this.closing = undefined);
+    return this.closing;
+  }
+
+  *#close(): Steps {
     this.physical?.lend(-1);
-    this.#move(true);
+    yield* this.#move(true);
     for (const buffer of this.#buffers) buffer.die();
     this.#buffers.clear();
     // Its way out of low power restores what there is no more.
-    if (this.enabled) this.#move(false);
+    if (this.enabled) yield* this.#move(false);
     this.arm("error", undefined);
     this.arm("request", undefined);
     this.#lowPower = false;
@@ -237,7 +250,11 @@ export class SimVfioDevice {
   }
 
   /** The checks are in the kernel's order: first all ranges by themselves, then against the BAR. */
-  export(region: number, ranges: readonly DmaRange[], page: bigint): SimDmaBuf {
+  export(
+    region: number,
+    ranges: readonly DmaRange[],
+    page: bigint,
+  ): SimDmaBuf | Promise<SimDmaBuf> {
     const refused = (errno: "EINVAL" | "ENODEV" | "EOVERFLOW") =>
       refusal("VFIO_DEVICE_FEATURE_DMA_BUF", errno, this.fn.address);
     const bar = region < BARS ? this.fn.bars.get(region) : undefined;
@@ -253,30 +270,64 @@ export class SimVfioDevice {
       if (BAR_START + offset + length > MOST) throw refused("EOVERFLOW");
       if (offset + length > bar) throw refused("EINVAL");
     }
+    return this.#lock.do(() => this.#make(region, ranges));
+  }
+
+  #make(region: number, ranges: readonly DmaRange[]): SimDmaBuf {
     const buffer = new SimDmaBuf(ranges, !this.enabled, (gone) => this.#buffers.delete(gone));
     buffer.source = `BAR ${region} of ${this.fn.address}`;
     this.#buffers.add(buffer);
+    this.onExport(buffer);
     return buffer;
   }
 
   /** `VFIO_DEVICE_RESET`: revokes, and validates again if memory decode is on. */
-  reset(): void {
+  reset(): void | Promise<void> {
     if (!this.fn.resettable) throw refusal("VFIO_DEVICE_RESET", "EINVAL", this.fn.address);
-    this.bounce();
+    return drive(this.#lock.hold(this.#reset()));
+  }
+
+  *#reset(): Steps {
+    yield* this.#bounce();
     // Who unbinds holds the device's lock; the buffers have bounced all the same.
     if (this.#unbinding) throw refusal("VFIO_DEVICE_RESET", "EAGAIN", this.fn.address);
   }
 
   /** What every reset does to the buffers; it also ends D3hot. */
-  bounce(): void {
-    this.#move(true);
+  bounce(): void | Promise<void> {
+    return drive(this.#lock.hold(this.#bounce()));
+  }
+
+  *#bounce(): Steps {
+    yield* this.#move(true);
+    yield* this.#afterReset();
+  }
+
+  *#afterReset(): Steps {
     this.#powerState = D0;
-    if (this.isOpen && this.enabled) this.#move(false);
+    if (this.isOpen && this.enabled) yield* this.#move(false);
+  }
+
+  /** `VFIO_DEVICE_PCI_HOT_RESET`: waits for nobody who holds one of them. */
+  static hotReset(devices: readonly SimVfioDevice[]): void | Promise<void> {
+    const busy = devices.find((device) => device.#lock.isHeld);
+    if (busy !== undefined) throw refusal("VFIO_DEVICE_PCI_HOT_RESET", "EBUSY", busy.fn.address);
+    const all = devices.reduce((work, device) => device.#lock.hold(work), bounceAll());
+    return drive(all);
+
+    function* bounceAll(): Steps {
+      for (const device of devices) yield* device.#move(true);
+      for (const device of devices) yield* device.#afterReset();
+    }
   }
 
   /** `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`: revokes, also when it is refused. */
-  enterLowPower(): void {
-    this.#move(true);
+  enterLowPower(): void | Promise<void> {
+    return drive(this.#lock.hold(this.#enterLowPower()));
+  }
+
+  *#enterLowPower(): Steps {
+    yield* this.#move(true);
     if (this.#lowPower) {
       throw refusal("VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY", "EINVAL", this.fn.address);
     }
@@ -284,9 +335,13 @@ export class SimVfioDevice {
   }
 
   /** `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`. */
-  exitLowPower(): void {
+  exitLowPower(): void | Promise<void> {
+    return drive(this.#lock.hold(this.#exitLowPower()));
+  }
+
+  *#exitLowPower(): Steps {
     this.#lowPower = false;
-    if (this.enabled) this.#move(false);
+    if (this.enabled) yield* this.#move(false);
   }
 
   /** `VFIO_DEVICE_GET_REGION_INFO`. */
@@ -312,12 +367,19 @@ export class SimVfioDevice {
     return msix === undefined ? undefined : (this.fn.config[msix + 4] ?? 0) & 7;
   }
 
-  read(region: number, offset: bigint, length: number): Uint8Array {
-    if (region !== CONFIG_REGION) {
-      const reached = this.#reachable(region, offset, length);
-      if (region === REGISTERS_BAR && this.registers) return this.registers.read(offset, reached);
-      return new Uint8Array(reached);
-    }
+  read(region: number, offset: bigint, length: number): Uint8Array | Promise<Uint8Array> {
+    if (region === CONFIG_REGION) return this.readConfig(offset, length);
+    return this.#lock.do(() => this.#readBar(region, offset, length));
+  }
+
+  #readBar(region: number, offset: bigint, length: number): Uint8Array {
+    const reached = this.#reachable(region, offset, length);
+    if (region === REGISTERS_BAR && this.registers) return this.registers.read(offset, reached);
+    return new Uint8Array(reached);
+  }
+
+  /** Waits for nobody. */
+  readConfig(offset: bigint, length: number): Uint8Array {
     this.#checkConfig("pread", offset, length);
     return this.configSpace.slice(Number(offset), Number(offset) + length);
   }
@@ -361,19 +423,33 @@ export class SimVfioDevice {
   }
 
   /** Only the command register, the power state, the function reset and CMBMSC do anything. */
-  write(region: number, offset: bigint, bytes: Uint8Array): void {
+  write(region: number, offset: bigint, bytes: Uint8Array): void | Promise<void> {
     if (region !== CONFIG_REGION) {
-      const written = this.#reachable(region, offset, bytes.length);
-      if (region === REGISTERS_BAR) this.registers?.write(offset, bytes.subarray(0, written));
-      if (written < bytes.length) throw refusal("pwrite", "ENOSPC", this.fn.address);
-      return;
+      return this.#lock.do(() => this.#writeBar(region, offset, bytes));
     }
     this.#checkConfig("pwrite", offset, bytes.length);
-    for (const write of configWrites(Number(offset), bytes)) {
-      if (write.at === PCI_COMMAND) this.#writeCommand(write.bytes);
-      else if (write.at === this.#pmcsr) this.#writePowerState((write.bytes[0] ?? 0) & D3HOT);
-      else if (this.#startsFunctionReset(write.at, write.bytes)) this.bounce();
+    return drive(this.#writeConfig(Number(offset), bytes));
+  }
+
+  #writeBar(region: number, offset: bigint, bytes: Uint8Array): void {
+    const written = this.#reachable(region, offset, bytes.length);
+    if (region === REGISTERS_BAR) this.registers?.write(offset, bytes.subarray(0, written));
+    if (written < bytes.length) throw refusal("pwrite", "ENOSPC", this.fn.address);
+  }
+
+  /** The lock is taken for what touches the buffers, and for nothing else. */
+  *#writeConfig(offset: number, bytes: Uint8Array): Steps {
+    for (const write of configWrites(offset, bytes)) {
+      const work = this.#workOf(write.at, write.bytes);
+      if (work !== undefined) yield* this.#lock.hold(work);
     }
+  }
+
+  #workOf(at: number, bytes: Uint8Array): Steps | undefined {
+    if (at === PCI_COMMAND) return this.#writeCommand(bytes);
+    if (at === this.#pmcsr) return this.#writePowerState((bytes[0] ?? 0) & D3HOT);
+    if (this.#startsFunctionReset(at, bytes)) return this.#bounce();
+    return undefined;
   }
 
   /** Whether a write sets the bit of a function that has the reset it stands for. */
@@ -391,23 +467,24 @@ export class SimVfioDevice {
    * D3hot revokes first, and is then refused while there are virtual functions. D1 and D2 are not
    * there: a write of them changes nothing.
    */
-  #writePowerState(state: number): void {
-    if (state === D3HOT) this.#move(true);
+  *#writePowerState(state: number): Steps {
+    if (state === D3HOT) yield* this.#move(true);
     const there = state === D0 || state === D3HOT;
     if (there && this.#virtualFunctions === 0) this.#powerState = state;
-    if (this.enabled) this.#move(false);
+    if (this.enabled) yield* this.#move(false);
   }
 
-  #writeCommand(bytes: Uint8Array): void {
+  *#writeCommand(bytes: Uint8Array): Steps {
     this.#command = (bytes[0] ?? 0) | (bytes[1] ?? 0) << 8;
     this.#decodes = (this.#command & PCI_COMMAND_MEMORY) !== 0;
-    if (!this.#decodes) this.#move(true);
-    if (this.enabled) this.#move(false);
+    if (!this.#decodes) yield* this.#move(true);
+    if (this.enabled) yield* this.#move(false);
   }
 
-  #move(revoked: boolean): void {
+  /** In the order in which they were made: those behind one that is held stay as they are meanwhile. */
+  *#move(revoked: boolean): Steps {
     this.onMove(revoked);
-    for (const buffer of this.#buffers) buffer.move(revoked);
+    for (const buffer of this.#buffers) yield* buffer.move(revoked);
   }
 }
 
@@ -423,8 +500,15 @@ export class SimDeviceFile implements SimFile {
   ) {
     device.fileOpened();
   }
+  /** While its last close waits for who holds a buffer. */
+  closing: Promise<void> | undefined;
   release(): void {
-    if (this.bound) this.device.closed();
+    const closed = this.bound ? this.device.closed() : undefined;
+    if (closed === undefined) this.#released();
+    else this.closing = closed.then(() => this.#released());
+  }
+  #released(): void {
+    this.closing = undefined;
     this.device.fileClosed();
     this.onRelease();
   }

@@ -6,6 +6,7 @@ import { LinuxKernel } from "../../ffi/linux_kernel.ts";
 import type { LabDevice } from "../machine/topology.ts";
 import { join } from "../path.ts";
 import type { GuestContext } from "./case.ts";
+import { holdBuffer } from "./held_buffer.ts";
 import { bind, boundDriver, vfioNode } from "./setup.ts";
 import { until } from "./until.ts";
 import { makeVfs, preparePf } from "./virtual_functions.ts";
@@ -42,6 +43,7 @@ export class KernelWorld implements World {
   readonly #trace: RevokeTrace;
   #context: GuestContext | undefined;
   #virtual: string | undefined;
+  readonly #beside = new Map<string, Lane>();
 
   /** @param lane what calls are made on; absent: one of its own */
   constructor(lane?: Lane) {
@@ -60,6 +62,7 @@ export class KernelWorld implements World {
   async close(): Promise<void> {
     this.#trace.close();
     await this.lane.end();
+    for (const lane of this.#beside.values()) await lane.end();
   }
 
   get #guest(): GuestContext {
@@ -164,6 +167,17 @@ export class KernelWorld implements World {
       }
     }
     return moves;
+  }
+
+  hold(buffer: Fd): Promise<() => void> {
+    return holdBuffer(this.kernel, this.beside("working"), buffer);
+  }
+
+  beside(which: "working" | "waiting"): Lane {
+    const known = this.#beside.get(which) ??
+      this.kernel.openLane(`conformance, ${which}`, "shared");
+    this.#beside.set(which, known);
+    return known;
   }
 
   async raw(row: string): Promise<string> {

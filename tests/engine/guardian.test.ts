@@ -96,6 +96,25 @@ Deno.test("Guardian reports an end that does not return, and does not hang", asy
   scene.kernel.table.close(kept);
 });
 
+Deno.test("a device whose importer does not let go keeps no other one, and is reported", async () => {
+  const scene = new Scene([{}, { address: "0000:02:00.0", name: "other" }]);
+  await scene.start();
+  const stuck = scene.buffer("data");
+  const other = scene.kernel.functionAt("0000:02:00.0");
+  const kept = scene.kernel.table.duplicate(scene.child.fds.get("data") ?? -1);
+  const letGo = stuck.hold();
+  const end = await scene.finish();
+  assert.equal(end.trouble, true);
+  assert.ok(stuck.revoked && !stuck.dead, "revoked, and waiting");
+  assert.ok(!other.isOpen);
+  const late = scene.events.flatMap(({ type, cause }) => type === "late" ? cause?.detail : []);
+  assert.match(late.join("; "), /has not returned after 1000 ms/);
+  letGo();
+  await scene.clock.advance(1000);
+  assert.ok(stuck.dead);
+  scene.kernel.table.close(kept);
+});
+
 Deno.test("Guardian does not have a device any more that it has closed", async () => {
   const other = "0000:02:00.0";
   const scene = new Scene([{}, { name: "other", address: other }]);

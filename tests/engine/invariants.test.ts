@@ -95,12 +95,7 @@ class History {
       ),
     );
     for (const device of this.scene.kernel.devices.values()) {
-      const made = device.export.bind(device);
-      device.export = (...args) => {
-        const buffer = made(...args);
-        this.buffers.push(buffer);
-        return buffer;
-      };
+      device.onExport = (buffer) => this.buffers.push(buffer);
     }
   }
 

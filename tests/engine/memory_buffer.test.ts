@@ -277,9 +277,9 @@ Deno.test("what is made again after a reset that nothing is held over finds the 
   await made.start();
   const { kernel } = made;
   const device = kernel.functionAt(SSD);
-  const bounce = device.bounce.bind(device);
-  device.bounce = () => {
-    bounce();
+  const reset = device.reset.bind(device);
+  device.reset = () => {
+    reset();
     registers(made).control = 0;
   };
   const outcome = await made.guardian.reset(SSD, "function", "test");

@@ -71,28 +71,28 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "a reset leaves buffers revoked",
     file: "sim/vfio.ts",
-    text: `if (this.isOpen && this.enabled) this.#move(false);`,
+    text: `if (this.isOpen && this.enabled) yield* this.#move(false);`,
     instead: ``,
   },
   {
     what: "a reset restores what is held",
     file: "sim/vfio.ts",
-    text: `if (this.isOpen && this.enabled) this.#move(false);`,
-    instead: `this.#move(false);`,
+    text: `if (this.isOpen && this.enabled) yield* this.#move(false);`,
+    instead: `yield* this.#move(false);`,
   },
   {
     what: "a reset does not revoke",
     file: "sim/vfio.ts",
-    text: `    this.#move(true);
-    this.#powerState = D0;`,
-    instead: `    this.#powerState = D0;`,
+    text: `    yield* this.#move(true);
+    yield* this.#afterReset();`,
+    instead: `    yield* this.#afterReset();`,
   },
   {
     what: "a reset leaves the device in D3hot",
     file: "sim/vfio.ts",
-    text: `    this.#move(true);
-    this.#powerState = D0;`,
-    instead: `    this.#move(true);`,
+    text: `    this.#powerState = D0;
+    if (this.isOpen && this.enabled) yield*`,
+    instead: `    if (this.isOpen && this.enabled) yield*`,
   },
   {
     what: "a device without a reset is reset",
@@ -115,21 +115,21 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "memory decode off does not revoke",
     file: "sim/vfio.ts",
-    text: `if (!this.#decodes) this.#move(true);`,
+    text: `if (!this.#decodes) yield* this.#move(true);`,
     instead: ``,
   },
   {
     what: "memory decode on does not restore",
     file: "sim/vfio.ts",
-    text: `    if (!this.#decodes) this.#move(true);
-    if (this.enabled) this.#move(false);`,
-    instead: `    if (!this.#decodes) this.#move(true);`,
+    text: `    if (!this.#decodes) yield* this.#move(true);
+    if (this.enabled) yield* this.#move(false);`,
+    instead: `    if (!this.#decodes) yield* this.#move(true);`,
   },
   {
     what: "any write of config space is one of the command register",
     file: "sim/vfio.ts",
-    text: `if (write.at === PCI_COMMAND) this`,
-    instead: `if (write.at === PCI_COMMAND || write.at === PCI_COMMAND + 1) this`,
+    text: `if (at === PCI_COMMAND) return`,
+    instead: `if (at === PCI_COMMAND || at === PCI_COMMAND + 1) return`,
   },
   {
     what: "a write across the command register's start misses it",
@@ -158,7 +158,7 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "D3hot does not revoke",
     file: "sim/vfio.ts",
-    text: `if (state === D3HOT) this.#move(true);`,
+    text: `if (state === D3HOT) yield* this.#move(true);`,
     instead: ``,
   },
   {
@@ -191,9 +191,9 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "low power does not revoke",
     file: "sim/vfio.ts",
-    text: `  enterLowPower(): void {
-    this.#move(true);`,
-    instead: `  enterLowPower(): void {`,
+    text: `  *#enterLowPower(): Steps {
+    yield* this.#move(true);`,
+    instead: `  *#enterLowPower(): Steps {`,
   },
   {
     what: "low power is entered twice",
@@ -204,17 +204,17 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "low power is over when the device is reset",
     file: "sim/vfio.ts",
-    text: `  bounce(): void {`,
-    instead: `  bounce(): void {
+    text: `  *#afterReset(): Steps {`,
+    instead: `  *#afterReset(): Steps {
     this.#lowPower = false;`,
   },
   {
     what: "low power's end restores with memory decode off",
     file: "sim/vfio.ts",
     text: `    this.#lowPower = false;
-    if (this.enabled) this.#move(false);`,
+    if (this.enabled) yield* this.#move(false);`,
     instead: `    this.#lowPower = false;
-    this.#move(false);`,
+    yield* this.#move(false);`,
   },
   {
     what: "a function level reset by config write does nothing",
@@ -239,10 +239,8 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "a close is a hold: a new opening revives what was exported",
     file: "sim/dma_buf.ts",
-    text: `    this.#dead = true;
-    this.move(true);`,
-    instead: `    this.move(true);
-    queueMicrotask(() => this.move(false));`,
+    text: `    this.#dead = true;`,
+    instead: `    queueMicrotask(() => this.#revoked = false);`,
   },
   {
     what: "an area comes back when the buffer is restored",
@@ -371,8 +369,65 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "a hot reset hits only the function that it is asked of",
     file: "sim/lane.ts",
-    text: `for (const { device: it } of domain) it?.bounce();`,
-    instead: `vfio.bounce();`,
+    text: `return SimVfioDevice.hotReset(domain.flatMap(({ device: it }) => it ?? []));`,
+    instead: `return SimVfioDevice.hotReset([vfio]);`,
+  },
+  // ── importers that do not let go ──────────────────────────────────────────────────────────────
+  {
+    what: "a revoke waits for nobody",
+    file: "sim/dma_buf.ts",
+    text: `if (revoked) { for (const hold of this.#holds) yield hold; }`,
+    instead: ``,
+  },
+  {
+    what: "a buffer that somebody holds is revoked when they let go",
+    file: "sim/dma_buf.ts",
+    text: `    this.#revoked = revoked;
+    this.onMove();
+    if (revoked) { for (const hold of this.#holds) yield hold; }`,
+    instead: `    if (revoked) { for (const hold of this.#holds) yield hold; }
+    this.#revoked = revoked;
+    this.onMove();`,
+  },
+  {
+    what: "all buffers are revoked before the first is waited for",
+    file: "sim/vfio.ts",
+    text: `for (const buffer of this.#buffers) yield* buffer.move(revoked);`,
+    instead: `for (const step of [...this.#buffers].map((it) => it.move(revoked))) {
+      const { value } = step.next();
+      if (value instanceof Promise) yield value;
+    }`,
+  },
+  {
+    what: "an export waits for no revoke",
+    file: "sim/vfio.ts",
+    text: `return this.#lock.do(() => this.#make(region, ranges));`,
+    instead: `return this.#make(region, ranges);`,
+  },
+  {
+    what: "a BAR is read during a revoke",
+    file: "sim/vfio.ts",
+    text: `return this.#lock.do(() => this.#readBar(region, offset, length));`,
+    instead: `return this.#readBar(region, offset, length);`,
+  },
+  {
+    what: "config space is read only when no revoke waits",
+    file: "sim/vfio.ts",
+    text: `if (region === CONFIG_REGION) return this.readConfig(offset, length);`,
+    instead:
+      `if (region === CONFIG_REGION) return this.#lock.do(() => this.readConfig(offset, length));`,
+  },
+  {
+    what: "a hot reset waits for a reset that waits",
+    file: "sim/vfio.ts",
+    text: `if (busy !== undefined) throw`,
+    instead: `if (false) throw`,
+  },
+  {
+    what: "a device whose close waits is opened",
+    file: "sim/lane.ts",
+    text: `return device?.closing === undefined ? work() : device.closing.then(work);`,
+    instead: `return work();`,
   },
   // ── iommufd ───────────────────────────────────────────────────────────────────────────────────
   {

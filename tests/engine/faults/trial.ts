@@ -67,13 +67,10 @@ export class Trial {
     };
     this.#devices = [...scene.kernel.devices.values()];
     for (const device of this.#devices) {
-      const made = device.export.bind(device);
-      device.export = (...args) => {
-        const buffer = made(...args);
+      device.onExport = (buffer) => {
         this.#buffers.push(buffer);
         const grant = this.#beingMade(device);
         if (grant !== undefined) this.#bufferOf.set(grant, buffer);
-        return buffer;
       };
     }
     for (const { number } of scene.kernel.table.open()) this.#foreign.add(number);
