@@ -18,6 +18,7 @@ import { explainWord, type Step, STEPS, wordOf } from "./explain_word.ts";
 import { loadFiles, showProblems, textsOf } from "./load_valid.ts";
 import { type Explained, humanDecision, jsonDecision } from "./output/decision.ts";
 import { pathArgument } from "./path_argument.ts";
+import { SIM_FLAG } from "./plan_flags.ts";
 import { jsonText } from "./output/json_text.ts";
 import { humanRegion, jsonRegion } from "./output/region_decision.ts";
 
@@ -32,6 +33,7 @@ interface Flags {
   readonly format: "human" | "json";
   readonly at?: Step;
   readonly inventory?: string;
+  readonly sim?: string;
 }
 
 function parseBytes(text: string): bigint {
@@ -51,10 +53,26 @@ function parseBar(text: string): number {
   );
 }
 
+/** A simulated host is what its file says, and here no more is asked of it. */
+function hostFile({ inventory, sim }: Flags): string | undefined {
+  if (inventory === undefined || sim === undefined) return inventory ?? sim;
+  throw new CommandError(
+    `Cannot look at two hosts: give --inventory or --sim (received ${inventory} and ${sim})`,
+    ExitStatus.usage,
+  );
+}
+
 async function explain(this: Context, flags: Flags, ...args: string[]): Promise<void> {
   const word = flags.importer === undefined ? wordOf(args[0] ?? "") : undefined;
-  if (word !== undefined && flags.inventory !== undefined) {
-    return await errnoOnHost(this, flags, word, args.slice(1), flags.inventory);
+  const inventory = hostFile(flags);
+  if (word !== undefined && inventory !== undefined) {
+    return await errnoOnHost(this, flags, word, args.slice(1), inventory);
+  }
+  if (inventory !== undefined) {
+    throw new CommandError(
+      `Cannot explain a request on a host: give an errno to run the kernel's checks on it, or plan (received ${inventory})`,
+      ExitStatus.usage,
+    );
   }
   if (word !== undefined) return wordMeaning(this, flags, args, word);
   if (flags.region !== undefined) return await aboutRegion(this, flags, flags.region, args);
@@ -307,6 +325,7 @@ export const command = buildCommand<Flags, string[], Context>({
         placeholder: "file",
         brief: "Run the checks of an export again on the host that this file describes",
       },
+      sim: SIM_FLAG,
     },
     positional: {
       kind: "array",

@@ -787,6 +787,16 @@ Deno.test("explain: an errno on a host names the check that decides, in the kern
   assert.match(inside.stdout, /\nEINVAL is decided by: \[0x800/);
 });
 
+Deno.test("explain: a simulated host is what its file says", async () => {
+  const asked = errnoArgs("EINVAL", 2, "0x800", "4KiB");
+  const read = await bargate(asked, { stdin: LAB_POLICY });
+  const simulated = await bargate(
+    asked.map((word) => word === "--inventory" ? "--sim" : word),
+    { stdin: LAB_POLICY },
+  );
+  assert.deepEqual(simulated, read);
+});
+
 Deno.test("explain: an errno that a host does not come to is told, with what it comes to", async () => {
   const other = await bargate(errnoArgs("EINVAL", 1, "0x800", "4KiB"), { stdin: LAB_POLICY });
   assert.match(other.stdout, /\nEINVAL is not what .*: the kernel would answer ENODEV here: BAR 1/);
@@ -808,6 +818,8 @@ Deno.test("explain: what an errno on a host cannot be asked of is a usage error"
     [["explain", "EINVAL", "--inventory", HOST, "-"], LAB_POLICY, /without --device, --bar/],
     [errnoArgs("EINVAL", 2, "0", "4KiB", "--at", "map"), LAB_POLICY, /those of export only/],
     [errnoArgs("EINVAL", 2, "0", "4KiB"), POLICY, /not one function/],
+    [errnoArgs("EINVAL", 2, "0", "4KiB", "--sim", HOST), LAB_POLICY, /Cannot look at two hosts/],
+    [["explain", "--inventory", HOST, "-"], LAB_POLICY, /Cannot explain a request on a host/],
     [
       errnoArgs("EINVAL", 2, "0", "4KiB"),
       LAB_POLICY.replace("1b36:0010", "ffff:0010"),
