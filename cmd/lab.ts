@@ -22,6 +22,8 @@ import { cacheFolder, checkoutFolder } from "../lab/places.ts";
 import type { CaseResult } from "../lab/protocol/message.ts";
 import { caseLines, countLine, countStates, storyText } from "../lab/report.ts";
 import { runCases } from "../lab/run_cases.ts";
+import { readCommands } from "./lab_commands.ts";
+import { runCommands } from "../lab/run_commands.ts";
 import { runShell } from "../lab/run_shell.ts";
 import { runStory, storyNames } from "../lab/run_story.ts";
 import type { Context } from "./context.ts";
@@ -48,11 +50,10 @@ export interface LabFlags {
 async function lab(this: Context, flags: LabFlags, story?: string): Promise<void> {
   refuseContradictions(flags, story);
   // what a person follows goes to standard output, the preparations to standard error
-  const { stdout, stderr } = this.process;
-  const progress = new LabOutput(stderr, this.colours);
-  const results = new LabOutput(stdout, this.colours);
+  const progress = new LabOutput(this.process.stderr, this.colours);
+  const results = new LabOutput(this.process.stdout, this.colours);
   try {
-    this.exitWith(await run(flags, story ?? DEFAULT_STORY, progress, results));
+    this.exitWith(await run(flags, story ?? DEFAULT_STORY, this.process, progress, results));
   } catch (error) {
     if (!(error instanceof LabError)) throw error;
     throw new CommandError(describeLabError(error), ExitStatus.hostNotReady, {
@@ -76,12 +77,15 @@ function refuseContradictions(flags: LabFlags, story: string | undefined): void 
 async function run(
   flags: LabFlags,
   story: string,
+  process: Context["process"],
   progress: LabOutput,
   results: LabOutput,
 ): Promise<number> {
   const tells = !flags.test && !flags.shell && !flags.updateLayouts && !flags.updateConformance;
   if (tells) await requireStory(story);
-  if (flags.shell) requireTerminal();
+  const commands = flags.shell && !Deno.stdin.isTerminal()
+    ? await readCommands(progress)
+    : undefined;
   await ensurePackages(MACHINE_NEEDS, progress);
   const kernel = await ensureKernel({
     cache: cacheFolder(),
@@ -92,17 +96,12 @@ async function run(
   const parts = await machineParts(kernel);
   if (flags.updateConformance) return await writeConformance(parts, flags, progress, results);
   if (flags.test) return await testAll(parts, kernel, flags, progress, results);
-  if (flags.shell) await runShell(parts);
-  else await tellStory(parts, story, flags, results);
+  if (commands !== undefined) {
+    return await runCommands(parts, commands, (stream, text) => process[stream].write(text));
+  }
+  if (flags.shell) return await runShell(parts);
+  await tellStory(parts, story, flags, results);
   return ExitStatus.done;
-}
-
-function requireTerminal(): void {
-  if (Deno.stdin.isTerminal()) return;
-  throw new CommandError(
-    "Cannot open a shell in the guest: standard input is no terminal",
-    ExitStatus.usage,
-  );
 }
 
 async function requireStory(story: string): Promise<void> {
@@ -237,7 +236,11 @@ export const command = buildCommand<LabFlags, [string?], Context>({
   parameters: {
     flags: {
       test: { kind: "boolean", brief: "Run the test cases, one line each", default: false },
-      shell: { kind: "boolean", brief: "Open a shell in the guest", default: false },
+      shell: {
+        kind: "boolean",
+        brief: "Open a shell in the guest, or feed it with standard input",
+        default: false,
+      },
       updateLayouts: {
         kind: "boolean",
         brief: "Write what the C compiler says of the struct layouts into the checkout",

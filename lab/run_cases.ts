@@ -206,6 +206,7 @@ class BootListener {
         break;
       case "log":
       case "story":
+      case "output":
         this.#listener.log(message.text);
         break;
       case "done":

@@ -10,6 +10,7 @@ import { MESSAGE_PORT, OTHER_PROCESSORS } from "../machine/command_line.ts";
 import { join, toFileUrl } from "../path.ts";
 import { type CaseResult, type Figures, type GuestPlan, PLAN_FILE } from "../protocol/message.ts";
 import type { CaseContext, LabCase, LabStory } from "./case.ts";
+import { runCommands } from "./commands.ts";
 import { type Guest, openContext } from "./context.ts";
 import { KernelMessages } from "./kernel_messages.ts";
 import { HostPort } from "./port.ts";
@@ -34,8 +35,9 @@ async function main(): Promise<void> {
       await Deno.readTextFile(join(GUEST_EXCHANGE, PLAN_FILE)),
     );
     if (plan.job === "cases") await runCases(port, guest, plan);
-    else await runStory(port, guest, plan.story);
-    port.send({ kind: "done", ok: true });
+    else if (plan.job === "story") await runStory(port, guest, plan.story);
+    const status = plan.job === "commands" ? { status: await runCommands(port) } : {};
+    port.send({ kind: "done", ok: true, ...status });
   } catch (error) {
     port.send({ kind: "done", ok: false, message: inspect(error) });
   }

@@ -1,6 +1,9 @@
 /** Prepares the guest and gives the terminal to a shell. @module */
+import { MESSAGE_PORT } from "../machine/command_line.ts";
 import { GUEST_EXCHANGE } from "../machine/init_script.ts";
 import { join } from "../path.ts";
+import { shellEnvironment } from "./commands.ts";
+import { HostPort } from "./port.ts";
 import { PROGRAMS, setUp, vfioNode } from "./setup.ts";
 
 const devices = await setUp(join(GUEST_EXCHANGE, "bin"));
@@ -15,10 +18,12 @@ console.log(`\nLinux ${Deno.osRelease()}, the laboratory's machine:\n${lines.joi
 The files are the host's; changes stay in the guest. Programs: ${PROGRAMS}
 Leave with "exit" (or Ctrl-a x, should the guest hang).
 `);
-await new Deno.Command("/bin/sh", {
+using port = new HostPort(MESSAGE_PORT);
+const { code } = await new Deno.Command("/bin/sh", {
   args: ["-i"],
   stdin: "inherit",
   stdout: "inherit",
   stderr: "inherit",
-  env: { PS1: "guest# ", PATH: `${PROGRAMS}:${Deno.env.get("PATH") ?? ""}` },
+  env: { PS1: "guest# ", ...shellEnvironment() },
 }).spawn().status;
+port.send({ kind: "done", ok: true, status: code });

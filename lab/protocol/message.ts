@@ -16,6 +16,9 @@ export type Figures = Readonly<Record<string, number | string>>;
 /** How a line of a story is shown. */
 export type StoryStyle = "title" | "step" | "say" | "done" | "warn" | "data";
 
+/** A standard stream of what runs in the guest. */
+export type OutputStream = "stdout" | "stderr";
+
 /** A message of the guest. */
 export type GuestMessage =
   | {
@@ -34,8 +37,21 @@ export type GuestMessage =
   | { readonly kind: "case-start"; readonly name: string; readonly limitMs: number }
   | CaseResult
   | { readonly kind: "story"; readonly style: StoryStyle; readonly text: string }
+  | {
+    readonly kind: "output";
+    /** Where the shell's commands wrote it. */
+    readonly stream: OutputStream;
+    /** Not necessarily whole lines. */
+    readonly text: string;
+  }
   | { readonly kind: "log"; readonly text: string }
-  | { readonly kind: "done"; readonly ok: boolean; readonly message?: string };
+  | {
+    readonly kind: "done";
+    readonly ok: boolean;
+    readonly message?: string;
+    /** What the shell exited with. */
+    readonly status?: number;
+  };
 
 /** The end of a case. */
 export interface CaseResult {
@@ -65,7 +81,12 @@ export type GuestPlan =
     /** Run the cases that take long, too: with random histories from this seed on. */
     readonly long?: { readonly seed: number };
   }
-  | { readonly job: "story"; readonly story: string };
+  | { readonly job: "story"; readonly story: string }
+  /** Feed a shell with the file `commands` of the exchange folder. */
+  | { readonly job: "commands" };
+
+/** Name of the file with a shell's commands. */
+export const COMMANDS_FILE = "commands";
 
 /** Name of the file with the {@linkcode GuestPlan}. */
 export const PLAN_FILE = "plan.json";
@@ -76,6 +97,7 @@ const KINDS: ReadonlySet<string> = new Set<GuestMessage["kind"]>([
   "case-start",
   "case",
   "story",
+  "output",
   "log",
   "done",
 ]);
