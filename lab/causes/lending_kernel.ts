@@ -3,6 +3,7 @@ import type { HostSnapshot } from "../../host/snapshot.ts";
 import type { Lane } from "../../engine/kernel.ts";
 import { LaneEndedError } from "../../engine/kernel_error.ts";
 import { LinuxKernel } from "../../ffi/linux_kernel.ts";
+import { openInAllTables } from "../guest/descriptor_tables.ts";
 import { Snapshots } from "./snapshots.ts";
 
 /**
@@ -76,40 +77,10 @@ function lent(lane: Lane, name: string, giveBack: () => void): Lane {
 const OWN = /^\/dmabuf:|^\/dev\/vfio\/|^\/dev\/iommu$|inotify|pidfd|^socket:/;
 
 /**
- * Descriptors of the kinds that Bargate uses. Lanes have tables of their own; all other threads share
- * one, which counts once.
+ * Descriptors of the kinds that Bargate uses, in the tables of all threads.
  *
  * @returns their names without numbers, sorted
  */
 export function ownDescriptors(): readonly string[] {
-  const threads = [...Deno.readDirSync("/proc/self/task")].map(({ name }) => name);
-  const tables = new Set(threads.map((thread) => tableOf(`/proc/self/task/${thread}/fd`)));
-  return [...tables].flatMap((table) => table.split("\n"))
-    .map((line) => line.replace(/^\d+ /, "")).filter((target) => OWN.test(target))
-    .map((target) => target.replaceAll(/\d+/g, "N")).toSorted();
-}
-
-/** One line a descriptor. */
-function tableOf(folder: string): string {
-  return listed(folder).map(({ name }) => `${name} ${linkOf(`${folder}/${name}`)}`)
-    .filter((line) => !line.includes("/proc/")).toSorted().join("\n");
-}
-
-/** Threads come and go. */
-function listed(folder: string): readonly Deno.DirEntry[] {
-  try {
-    return [...Deno.readDirSync(folder)];
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-}
-
-function linkOf(path: string): string | undefined {
-  try {
-    return Deno.readLinkSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  return openInAllTables().filter((target) => OWN.test(target));
 }

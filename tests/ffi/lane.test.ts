@@ -40,6 +40,25 @@ function linkOf(number: string): string {
 /** A call, so that the compiler does not take the property for a constant. */
 const waiting = (lane: LinuxLane) => lane.waiting;
 
+/** What is open in the table of the thread that has this file open, without the file itself. */
+function tableWith(path: string): readonly string[] {
+  for (const { name: thread } of Deno.readDirSync("/proc/self/task")) {
+    const links = linksIn(`/proc/self/task/${thread}/fd`);
+    if (links.includes(path)) return links.toSorted();
+  }
+  fail(`No thread has ${path} open`);
+}
+
+/** Threads come and go, and so do descriptors. */
+function linksIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => Deno.readLinkSync(`${folder}/${name}`));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
 async function withLane(step: (lane: LinuxLane) => Promise<void>): Promise<void> {
   const lane = new LinuxLane("0000:01:00.0");
   try {
@@ -107,6 +126,29 @@ Deno.test("a lane that shares the process's table closes there, and no copy is m
   await rejects(lane.close(file), { name: "LaneEndedError" });
   closeDescriptor(file);
   closeDescriptor(here);
+});
+
+Deno.test("a lane's table is as before after calls that carried descriptors", async () => {
+  const marker = await Deno.makeTempFile();
+  const [here, there] = socketPair("carried");
+  const file = openPath("/dev/zero", C.O_RDWR);
+  await withLane(async (lane) => {
+    const kept = await lane.openNode(marker);
+    const before = tableWith(marker);
+    for (let round = 0; round < 3; round++) {
+      equal(await lane.isIommufd(file), false);
+      equal(await lane.fileTarget(file), "/dev/zero");
+      await rejects(lane.bindIommufd(kept, file), { errnoName: "ENOTTY" });
+      const map = { iommufd: file, ioas: 1, dmaBuf: here, start: 0n, length: 1n, writeable: false };
+      await rejects(lane.ioasMapFile(map), { errnoName: "ENOTTY" });
+      await rejects(lane.armInterrupt(kept, "error", there), { errnoName: "ENOTTY" });
+      await lane.close(await lane.openShared("/dev/full"));
+    }
+    deepEqual(tableWith(marker), before);
+    await lane.close(kept);
+  });
+  [here, there, file].forEach(closeDescriptor);
+  await Deno.remove(marker);
 });
 
 Deno.test("a lane's descriptor is no other lane's", async () => {
