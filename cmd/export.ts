@@ -7,6 +7,7 @@
 import { buildCommand } from "@stricli/core";
 import { systemClock } from "../engine/clock.ts";
 import { ControlServer } from "../engine/control.ts";
+import { InterruptedError } from "../engine/errors.ts";
 import { EventLog } from "../engine/event.ts";
 import { ConnectedPeer } from "../engine/connected_peer.ts";
 import { Guardian } from "../engine/guardian.ts";
@@ -21,7 +22,7 @@ import { askingBy } from "./ask_controllers.ts";
 import { askingForExport, onlyImporter } from "./ask_for_export.ts";
 import { type AskedVariable, childEnvironment, parseVariable } from "./child_environment.ts";
 import type { Context } from "./context.ts";
-import { CommandError, SIGNALLED } from "./errors.ts";
+import { CommandError, exitStatusOf, SIGNALLED } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { findProgram } from "./find_program.ts";
 import { operatorHandler } from "./operator_handler.ts";
@@ -208,13 +209,27 @@ function shutdownSignals(
     shutdown: (signal) => guardian.shutdown(signal),
     failed: (error) => report.problem(error),
     again: (signal) => {
-      const why =
-        `bargate: ended by a second signal (${signal}) before all grants had ended; the ` +
-        "kernel takes back what is left";
+      const found = guardian.insist(signal);
+      // The program's end is the guardian's, which says the rest.
+      if (found === "killed") return;
+      const { why, status } = lastWords(signal, found === "grants");
       // `lastWord` never rejects, and takes no longer than it is told.
-      void report.lastWord(why).then(() => context.exitNow(ExitStatus.revokeFailed));
+      void report.lastWord(why).then(() => context.exitNow(status));
     },
   }, () => performance.now());
+}
+
+/** What a signal that ends Bargate at once ends with. */
+function lastWords(
+  signal: string,
+  grantsStand: boolean,
+): { readonly why: string; readonly status: number } {
+  const ended = `bargate: ended by a second signal (${signal})`;
+  if (!grantsStand) {
+    return { why: `${ended}; no grant stands`, status: exitStatusOf(new InterruptedError(signal)) };
+  }
+  const why = `${ended} before all grants had ended; the kernel takes back what is left`;
+  return { why, status: ExitStatus.revokeFailed };
 }
 
 /** The program is one importer, to whom all grants go. */

@@ -27,6 +27,8 @@ export type EventType =
   | "importer-started"
   | "importer-connected"
   | "importer-refused"
+  | "importer-asked"
+  | "importer-killed"
   | "importer-ended";
 
 /** Where Bargate learned of the cause. */

@@ -13,6 +13,7 @@ import { messageOf } from "./guard_context.ts";
 import { GuardedDevices } from "./guarded_devices.ts";
 import type { GuardianContext } from "./guardian_context.ts";
 import { ImporterLink } from "./importer_link.ts";
+import { ImporterParting } from "./importer_parting.ts";
 import type { ImporterEnd, ImporterSource } from "./importer_process.ts";
 import type { ChildEnd } from "./kernel.ts";
 import { ObservationDesk } from "./observation_desk.ts";
@@ -44,6 +45,7 @@ export class Guardian {
   readonly #operators: OperatorDesk;
   readonly #desk: ObservationDesk;
   readonly #post: ObservationPost;
+  readonly #parting: ImporterParting;
   /** Name of the signal that asked for the end. */
   #stopping: string | undefined;
   readonly #stop = Promise.withResolvers<void>();
@@ -63,6 +65,7 @@ export class Guardian {
     const supervision = this.#supervision = new Supervision(context.clock, context.log);
     const devices = this.#devices = new GuardedDevices(supervision);
     const link = this.#link = new ImporterLink(context, devices, supervision);
+    this.#parting = new ImporterParting(context, (work) => supervision.guarded(work));
     this.#operators = new OperatorDesk(devices, context.files);
     this.#desk = new ObservationDesk({
       guards: () => devices.all,
@@ -185,7 +188,23 @@ export class Guardian {
     const cause = { source: "signal", detail: signal };
     const ends = this.#devices.endAll("shutdown", cause, "graceful");
     await this.#supervision.within(grace + this.context.limitMs, ends);
-    this.#supervision.guarded(() => this.#link.askToEnd());
+    this.#supervision.guarded(() => this.#parting.begin(this.#link.askToEnd()));
+  }
+
+  /**
+   * A further signal asks for the end: a program that was asked to end, and whose grants have all
+   * ended, is killed.
+   *
+   * @param signal what asked for it
+   * @returns `killed`: the end goes its way, and soon; `grants`: some stand, or are being made;
+   * `nothing`: none does, and there was nobody to kill
+   */
+  insist(signal: string): "killed" | "grants" | "nothing" {
+    const { renewing, standing } = this.#devices;
+    if (renewing || standing.length > 0) return "grants";
+    let killed = false;
+    this.#supervision.guarded(() => killed = this.#parting.insist(signal));
+    return killed ? "killed" : "nothing";
   }
 
   // ── what operators ask ──────────────────────────────────────────────────────────────────────────
@@ -309,6 +328,7 @@ export class Guardian {
   /** Stops listening and watching: what needs no device. */
   #hangUp(): void {
     this.#callOffReconcile?.();
+    this.#parting.stop();
     this.#link.close();
     this.#supervision.guarded(() => this.#post.stop());
     this.#opening.stop();

@@ -13,7 +13,12 @@ import type { GuardedDevices } from "./guarded_devices.ts";
 import type { GuardianContext } from "./guardian_context.ts";
 import type { HeldGrant } from "./held_grant.ts";
 import { ImporterDesk } from "./importer_desk.ts";
-import type { ImporterContext, ImporterProcess, ImporterSource } from "./importer_process.ts";
+import type {
+  AskedProcess,
+  ImporterContext,
+  ImporterProcess,
+  ImporterSource,
+} from "./importer_process.ts";
 import type { Lane } from "./kernel.ts";
 import type { Supervision } from "./supervision.ts";
 
@@ -131,9 +136,9 @@ export class ImporterLink {
     this.#importer?.nothingLeft();
   }
 
-  /** It has been told of all ends: time for it to go. */
-  askToEnd(): void {
-    this.#importer?.askToEnd();
+  /** It has been told of all ends: time for it to go. @returns whose end is waited for */
+  askToEnd(): AskedProcess | undefined {
+    return this.#importer?.askToEnd();
   }
 
   /** What whoever comes by the importer needs. */

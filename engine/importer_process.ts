@@ -31,10 +31,24 @@ export interface ImporterProcess {
   hungUp(): void;
   /** Nothing that it was granted stands any more. */
   nothingLeft(): void;
-  /** It has been told of all ends: time for it to go. */
-  askToEnd(): void;
+  /**
+   * It has been told of all ends: time for it to go.
+   *
+   * @returns whose end is waited for, if anybody's is
+   */
+  askToEnd(): AskedProcess | undefined;
   /** Gives back what Bargate holds of it. */
   close(): void;
+}
+
+/** A process that was asked to end, and may not do so. */
+export interface AskedProcess {
+  /** Name of the importer. */
+  readonly name: string;
+  /** For messages: `process 1234`. */
+  readonly who: string;
+  /** Ends it whether it wants to or not. @returns false if it had gone */
+  kill(): boolean;
 }
 
 /** A buffer for a program to be started with. */

@@ -58,7 +58,8 @@ export class PeerProcess implements ImporterProcess {
     this.#over("engine", "all its grants have ended");
   }
 
-  askToEnd(): void {
+  /** It is not Bargate's to end, and nobody waits for it. */
+  askToEnd(): undefined {
     this.#over("engine", "Bargate ends");
   }
 

@@ -8,6 +8,7 @@ import { ImporterChannel } from "./channel.ts";
 import { RefusedError } from "./errors.ts";
 import type { Fd } from "./fd.ts";
 import type {
+  AskedProcess,
   GivenBuffer,
   ImporterContext,
   ImporterEnd,
@@ -144,9 +145,16 @@ class ChildProcess implements ImporterProcess {
   /** A program goes on when it has nothing any more. */
   nothingLeft(): void {}
 
-  askToEnd(): void {
+  askToEnd(): AskedProcess | undefined {
+    if (!this.#signal(SIGTERM)) return undefined;
+    const { name } = this;
+    return { name, who: `process ${this.#child.pid}`, kill: () => this.#signal(SIGKILL) };
+  }
+
+  /** @returns false if it has gone */
+  #signal(signal: number): boolean {
     const { pidfd } = this.#child;
-    if (pidfd.open) this.kernel.signal(pidfd, SIGTERM);
+    return pidfd.open && this.kernel.signal(pidfd, signal);
   }
 
   close(): void {

@@ -28,6 +28,8 @@ const SAYS: Readonly<Record<Event["type"], string>> = {
   "importer-started": "importer started",
   "importer-connected": "importer connected, and seen to be the one that is named",
   "importer-refused": "importer refused",
+  "importer-asked": "importer asked to end",
+  "importer-killed": "importer killed",
   "importer-ended": "importer ended",
 };
 

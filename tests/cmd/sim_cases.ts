@@ -207,6 +207,31 @@ Deno.test("export --sim gives a real process its slice, and reset --sim takes it
   });
 });
 
+Deno.test("a second signal kills a program that ignores the first, once its grants have ended", async () => {
+  await withFolder(async (folder) => {
+    const line = "trap '' TERM INT; echo ready >&2; while :; do sleep 1; done";
+    const guardian = bargate(
+      folder,
+      ...["export", "--sim", HOST, await policyIn(folder), "--allow-same-user"],
+      ...["--exec", "--", "/bin/sh", "-c", line],
+    );
+    const words = new Lines(guardian.stderr);
+    await words.until((text) => text === "ready");
+    guardian.kill("SIGTERM");
+    await words.until((text) => text.includes("importer asked to end"));
+    // What follows at once counts as an echo of the first.
+    const again = setInterval(() => guardian.kill("SIGTERM"), 300);
+    await words.until((text) => text.includes("importer killed (signal: SIGTERM)"));
+    clearInterval(again);
+    const said = await words.end();
+    assert.ok(!said.some((text) => text.includes("before all grants had ended")));
+    assert.equal((await guardian.status).code, 128 + 9);
+    await guardian.stdout.cancel();
+    const left = [...Deno.readDirSync(folder)].filter(({ name }) => name.endsWith(".sock"));
+    assert.deepEqual(left, [], "no socket is left");
+  });
+});
+
 /** Somebody who has used it keeps it. */
 const FALLBACK = `/tmp/bargate-${Deno.uid()}`;
 

@@ -175,3 +175,55 @@ Deno.test("Guardian calls nothing late when all ends while the device is locked"
   assert.ok(!scene.story().some((step) => step.startsWith("late")));
   assertAllOver(scene);
 });
+
+/** A child that SIGTERM does not end. */
+async function stubborn(): Promise<Scene> {
+  const scene = new Scene([{ graceMs: 100 }]);
+  const { kernel } = scene;
+  const signal = kernel.signal.bind(kernel);
+  kernel.signal = (pidfd, number) => number === SIGTERM || signal(pidfd, number);
+  await scene.start();
+  return scene;
+}
+
+const SIGTERM = 15;
+const KILLED = { how: "signalled", signal: 9 } as const;
+
+function told(scene: Scene, type: string): readonly (string | undefined)[] {
+  return scene.events.filter((event) => event.type === type).map(({ cause }) => cause?.detail);
+}
+
+Deno.test("Guardian says whose end it waits for, and kills a program that ignores SIGTERM", async () => {
+  const scene = await stubborn();
+  const shutdown = scene.guardian.shutdown("SIGTERM");
+  await scene.clock.advance(200);
+  await shutdown;
+  const { pid } = scene.child;
+  assert.deepEqual(told(scene, "importer-asked"), [
+    `process ${pid}, by SIGTERM; it is killed unless it has ended within 30 s`,
+  ]);
+  await scene.clock.advance(29_800);
+  assert.equal(scene.child.end, undefined);
+  await scene.clock.advance(200);
+  assert.deepEqual(scene.child.end, KILLED);
+  assert.deepEqual(told(scene, "importer-killed"), [`process ${pid} has not ended within 30 s`]);
+  const { child, trouble } = await scene.finish();
+  assert.deepEqual([child, trouble], [KILLED, false]);
+  assertAllOver(scene);
+});
+
+Deno.test("Guardian.insist kills the program once its grants have ended, and not before", async () => {
+  const scene = await stubborn();
+  const shutdown = scene.guardian.shutdown("SIGTERM");
+  await scene.clock.advance(50);
+  assert.equal(scene.guardian.insist("SIGINT"), "grants");
+  assert.equal(scene.child.end, undefined);
+  await scene.clock.advance(150);
+  await shutdown;
+  assert.equal(scene.guardian.insist("SIGINT"), "killed");
+  assert.deepEqual(scene.child.end, KILLED);
+  assert.equal(scene.guardian.insist("SIGINT"), "nothing", "each is killed once");
+  assert.deepEqual(told(scene, "importer-killed"), ["SIGINT"]);
+  await scene.finish();
+  assertAllOver(scene);
+});
