@@ -1,8 +1,6 @@
 /** From a policy to DMA between two devices, and its end. @module */
 import assert from "node:assert/strict";
 import type { LabCase } from "../guest/case.ts";
-import { IMPORTER_ACCOUNT } from "../guest/setup.ts";
-import { join } from "../path.ts";
 import { endOf, IOVA, LabExport, SLICE } from "./support.ts";
 
 /** A reset as an operator asks for it. */
@@ -23,38 +21,6 @@ const METHODS_BY_ROUTE = METHODS.flatMap((method) =>
 
 /** Bargate is started twice, on a processor that others use too. */
 const RESET_LIMIT_MS = 180_000;
-
-/** A descriptor of another process. */
-interface Descriptor {
-  readonly number: number;
-  readonly target: string;
-  readonly info: string;
-}
-
-/** The table of the process, and those of its threads that have one of their own. */
-async function descriptorsOf(
-  pid: number,
-): Promise<{ own: readonly Descriptor[]; threads: readonly Descriptor[] }> {
-  const own = await tableOf(`/proc/${pid}`);
-  const tasks = await Array.fromAsync(Deno.readDir(`/proc/${pid}/task`), ({ name }) => name);
-  const tables = await Promise.all(tasks.map((task) => tableOf(`/proc/${pid}/task/${task}`)));
-  return { own, threads: tables.flat() };
-}
-
-async function tableOf(folder: string): Promise<readonly Descriptor[]> {
-  const table: Descriptor[] = [];
-  for await (const { name } of Deno.readDir(`${folder}/fd`)) {
-    try {
-      const target = await Deno.readLink(`${folder}/fd/${name}`);
-      const info = await Deno.readTextFile(`${folder}/fdinfo/${name}`);
-      table.push({ number: Number(name), target, info });
-    } catch (error) {
-      // It was closed while this looked.
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  return table;
-}
 
 /** Cases of the whole road. */
 export const cases: readonly LabCase[] = [
@@ -108,8 +74,7 @@ export const cases: readonly LabCase[] = [
       const revoked = await lab.packetOf("revoked");
       assert.equal(revoked["reason"], reason);
       await lab.mark();
-      assert.equal(await lab.oldMappingLands(), false);
-      await context.kernelLog.waitForFault(context.logStart);
+      await lab.assertOldMappingDead();
       const again = await lab.importer.ask(`map data ${IOVA + 0x100000}`);
       assert.equal(again.error, "ENODEV");
       const end = endOf(lab.events);
@@ -134,7 +99,7 @@ export const cases: readonly LabCase[] = [
       const restored = await lab.packetOf("restored");
       assert.equal(restored["after"], "dead");
       await lab.mark();
-      assert.equal(await lab.oldMappingLands(), false);
+      await lab.assertOldMappingDead();
       await lab.importer.must(`unmap ${IOVA} ${SLICE.length}`);
       await lab.map();
       assert.equal(await lab.dmaLands(), true);
@@ -165,7 +130,7 @@ export const cases: readonly LabCase[] = [
       lab.bargate.kill("SIGTERM");
       assert.equal((await lab.packetOf("revoking"))["reason"], "shutdown");
       assert.equal((await lab.packetOf("revoked"))["reason"], "shutdown");
-      assert.equal(await lab.oldMappingLands(), false);
+      await lab.assertOldMappingDead();
       assert.equal((await lab.importer.ask(`map data ${IOVA + 0x100000}`)).error, "ENODEV");
       const end = await lab.event("ended");
       assert.deepEqual([end.reason, end.means], ["shutdown", "close"]);
@@ -182,7 +147,7 @@ export const cases: readonly LabCase[] = [
       lab.bargate.kill("SIGKILL");
       await lab.bargate.exited();
       await lab.channelEnds();
-      assert.equal(await lab.oldMappingLands(), false);
+      await lab.assertOldMappingDead();
       const again = await lab.importer.ask(`map data ${IOVA + 0x100000}`);
       assert.equal(again.error, "ENODEV");
       await lab.importer.send("exit 0");
@@ -196,7 +161,7 @@ export const cases: readonly LabCase[] = [
       assert.equal(await lab.dmaLands(), true);
       await lab.mark();
       assert.equal((await lab.packetOf("revoked"))["reason"], "expired");
-      assert.equal(await lab.oldMappingLands(), false);
+      await lab.assertOldMappingDead();
       assert.equal((await lab.importer.ask(`map data ${IOVA + 0x100000}`)).error, "ENODEV");
       assert.equal(endOf(lab.events).means, "close");
       assert.equal(await lab.finish(), 0);
@@ -214,7 +179,7 @@ export const cases: readonly LabCase[] = [
       await lab.mark();
       await lab.importer.must(`channel-send ${JSON.stringify({ type: "release", grant })}`);
       assert.equal((await lab.packetOf("revoked"))["reason"], "released");
-      assert.equal(await lab.oldMappingLands(copy), false);
+      await lab.assertOldMappingDead(copy);
       const insufficient = await lab.event("means-insufficient");
       assert.equal(insufficient.means, "unmap");
       assert.deepEqual([endOf(lab.events).reason, endOf(lab.events).means], ["released", "close"]);
@@ -248,61 +213,6 @@ export const cases: readonly LabCase[] = [
       assert.equal((await lab.packetOf("revoked"))["reason"], "device-removed");
       assert.equal((await lab.importer.ask(`map data ${IOVA + 0x100000}`)).error, "ENODEV");
       assert.equal(endOf(lab.events).reason, "device-removed");
-      assert.equal(await lab.finish(), 0);
-    },
-  },
-  {
-    name: "boundary: the child cannot take a descriptor of Bargate",
-    about:
-      "The device is in the table of a thread of its own; nothing of the process's is to be had.",
-    async run(context) {
-      const lab = await LabExport.start(context);
-      const { pid } = lab.bargate;
-      const { own, threads } = await descriptorsOf(pid);
-      const isDevice = ({ target }: Descriptor) => target.startsWith("/dev/vfio/devices/");
-      assert.ok(threads.some(isDevice), "a thread of Bargate has the device open");
-      assert.ok(!own.some(isDevice), "the process's own table does not have it");
-      for (const { number } of [...own, ...threads]) {
-        assert.equal((await lab.importer.ask(`getfd ${pid} ${number}`)).error, "EPERM");
-      }
-      assert.equal(await lab.finish(), 0);
-    },
-  },
-  {
-    name: "boundary: not even a process of the same account gets a descriptor of Bargate's kind",
-    about: "Both hold a file as nobody; only one has made itself not dumpable, as Bargate does.",
-    async run(context) {
-      const { uid, gid } = IMPORTER_ACCOUNT;
-      const thief = context.importer();
-      context.start([context.program("importer"), thief.socketPath], { uid, gid });
-      // Deno itself may lie where nobody cannot reach it.
-      const deno = join(context.scratch, "deno");
-      await Deno.copyFile(Deno.execPath(), deno);
-      await Deno.chmod(deno, 0o755);
-      const taken: (string | undefined)[] = [];
-      for (const how of ["dumpable", "guarded"]) {
-        const script = join(context.checkout, "lab/guest/holder.ts");
-        const holder = context.start(
-          [deno, "run", "-A", "--no-config", "--no-lock", "--no-npm", script, how],
-          { uid, gid, environment: { DENO_DIR: join(context.scratch, "cache") } },
-        );
-        const fd = await holder.line("stdout", (line) => /^\d+$/.test(line));
-        taken.push((await thief.ask(`getfd ${holder.pid} ${fd}`)).error);
-      }
-      assert.deepEqual(taken, [undefined, "EPERM"]);
-    },
-  },
-  {
-    name: "boundary: every descriptor of Bargate is close-on-exec",
-    async run(context) {
-      const lab = await LabExport.start(context);
-      const O_CLOEXEC = 0o2000000;
-      const { own, threads } = await descriptorsOf(lab.bargate.pid);
-      for (const { number, target, info } of [...own, ...threads]) {
-        if (number <= 2) continue;
-        const flags = Number.parseInt(/^flags:\s+([0-7]+)$/m.exec(info)?.[1] ?? "0", 8);
-        assert.ok((flags & O_CLOEXEC) !== 0, `${number} (${target}) is inheritable`);
-      }
       assert.equal(await lab.finish(), 0);
     },
   },

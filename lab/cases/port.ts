@@ -20,6 +20,7 @@ import { readSnapshot } from "../../host/read_snapshot.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import type { CaseContext, GuestContext, LabCase } from "../guest/case.ts";
 import { openInAllTables } from "../guest/descriptor_tables.ts";
+import { IoctlTrace, isExport } from "../guest/ioctl_trace.ts";
 import { until } from "../guest/until.ts";
 import { policyText } from "./support.ts";
 
@@ -126,6 +127,12 @@ function perGrant(started: number): number {
   return Math.round(performance.now() - started);
 }
 
+/** Those of the whole system, by the kernel's own count. */
+async function dmaBufs(): Promise<string> {
+  const info = await Deno.readTextFile("/sys/kernel/debug/dma_buf/bufinfo");
+  return /^Total \d+ objects.*$/m.exec(info)?.[0] ?? info;
+}
+
 /** How often the comparison is made before it counts as failed: noise only ever adds. */
 const TRIES = 3;
 
@@ -205,12 +212,21 @@ export const cases: readonly LabCase[] = [
     name: "refused: a buffer that is born revoked, because memory decode is off",
     async run(context) {
       const plan = planned(context);
-      const { session } = await openSession(context, new MeddlingKernel(), plan.device);
+      const kernel = new MeddlingKernel();
+      const { session } = await openSession(context, kernel, plan.device);
+      const before = await dmaBufs();
+      const trace = await IoctlTrace.start();
+      context.defer(() => trace.stop());
       await assert.rejects(
         session.export(plan.export, plan.bar, plan.ranges),
         (error: Error) =>
           error instanceof RefusedError && /memory decode of .* is off/.test(error.message),
       );
+      await kernel.idle();
+      assert.equal((await trace.read()).filter(isExport).length, 1, "the kernel has made one");
+      // The device is still open: that the buffer has gone is not the close's doing.
+      assert.ok(session.isOpen);
+      assert.equal(await dmaBufs(), before);
       await session.close();
     },
   },

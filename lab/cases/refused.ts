@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { CaseContext, LabCase } from "../guest/case.ts";
 import { ExitStatus } from "../../cmd/exit_status.ts";
+import { IoctlTrace, isExport } from "../guest/ioctl_trace.ts";
 import { preflightHere } from "./preflight_support.ts";
 import { type PolicySpec, policyText, writePolicy } from "./support.ts";
 
@@ -142,12 +143,6 @@ const REFUSALS: readonly Refusal[] = [
   },
 ];
 
-/** dma-bufs of the whole system, by the kernel's own count. */
-async function dmaBufs(): Promise<string> {
-  const info = await Deno.readTextFile("/sys/kernel/debug/dma_buf/bufinfo");
-  return /^Total \d+ objects.*$/m.exec(info)?.[0] ?? info;
-}
-
 /** Of an invalid policy nothing is to be said of a host. */
 async function saysBeforehand(
   text: string,
@@ -161,7 +156,8 @@ async function saysBeforehand(
 }
 
 async function refuse(context: CaseContext, refusal: Refusal): Promise<void> {
-  const before = await dmaBufs();
+  const trace = await IoctlTrace.start();
+  context.defer(() => trace.stop());
   const text = refusal.policy(context);
   const path = await writePolicy(context, text);
   await saysBeforehand(text, refusal);
@@ -178,7 +174,17 @@ async function refuse(context: CaseContext, refusal: Refusal): Promise<void> {
   if (refusal.at !== undefined) assert.deepEqual([first.line, first.column], refusal.at);
   assert.ok(first.fix, "says what to do");
   await assert.rejects(Deno.stat(marker), Deno.errors.NotFound, "the importer was started");
-  assert.equal(await dmaBufs(), before);
+  assert.equal((await trace.read()).filter(isExport).length, 0, "the kernel was asked to export");
+}
+
+/** What the refusals rely on: that an export would have been seen. */
+async function seesAnExport(context: CaseContext): Promise<void> {
+  const path = await writePolicy(context, policyText(context));
+  const trace = await IoctlTrace.start();
+  context.defer(() => trace.stop());
+  const ran = await context.bargate(["export", path, "--exec", "--", "/bin/true"]);
+  assert.equal(ran.status, 0, ran.stderr);
+  assert.equal((await trace.read()).filter(isExport).length, 1);
 }
 
 /** A name that no importer has is a mistake of the command line, and no denial. */
@@ -199,5 +205,9 @@ export const cases: readonly LabCase[] = [
     name: `refused: ${refusal.what}`,
     run: (context) => refuse(context, refusal),
   })),
+  {
+    name: "refused: an export that is allowed is seen where the refused must not be",
+    run: seesAnExport,
+  },
   { name: "refused: an importer that the policy doesn't name", run: refuseStranger },
 ];

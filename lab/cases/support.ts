@@ -22,6 +22,9 @@ const DMA_TRIES = 3;
 /** How long Bargate may take to start an importer, on a machine that others use too. */
 const CONNECT_LIMIT_MS = 90_000;
 
+/** The kernel logs a fault from a thread of its own, on a machine that others use too. */
+const FAULT_LIMIT_MS = 20_000;
+
 /** What a case changes about the policy. */
 export interface PolicySpec {
   readonly address?: string;
@@ -92,8 +95,12 @@ export class LabExport {
   ) {}
 
   /** Starts it and waits until the importer can be talked to. */
-  static async start(context: GuestContext, spec: PolicySpec = {}): Promise<LabExport> {
-    return await LabExport.startWith(context, policyText(context, spec), spec.flags);
+  static async start(
+    context: GuestContext,
+    spec: PolicySpec = {},
+    start?: StartBargate,
+  ): Promise<LabExport> {
+    return await LabExport.startWith(context, policyText(context, spec), spec.flags, start);
   }
 
   /** The same with a policy of the case's own. */
@@ -101,11 +108,12 @@ export class LabExport {
     context: GuestContext,
     policy: string,
     flags: readonly string[] = [],
+    start: StartBargate = (args) => context.startBargate(args),
   ): Promise<LabExport> {
     const path = await writePolicy(context, policy);
     await assertNoFalseAlarm(policy, flags);
     const importer = context.importer();
-    const bargate = context.startBargate([
+    const bargate = start([
       "export",
       path,
       ...flags,
@@ -199,7 +207,7 @@ export class LabExport {
 
   /**
    * The DMA engine reads the slice's first page and writes what it read to the second one. A transfer
-   * that is lost is told and tried again: a mapping that was revoked never comes back, so that a
+   * that is lost is told, counted as a figure of the case, and tried again: a mapping that was revoked never comes back, so that a
    * second one can land only where nothing was taken away.
    *
    * @returns whether the bytes arrived
@@ -213,6 +221,7 @@ export class LabExport {
       await this.importer.must(`dma-write ${iova + SECOND_PAGE} ${CHUNK}`);
       const arrived = await this.#read(address, SECOND_PAGE);
       if (equal(arrived, pattern)) return true;
+      this.context.figure?.("transfers lost", ++this.#lost);
       await this.#logWhatIsKnown(arrived, equal(await this.#read(address, 0), pattern));
     }
     return false;
@@ -242,6 +251,21 @@ export class LabExport {
     return !equal(await this.#read(address, SECOND_PAGE), this.#marker);
   }
 
+  /**
+   * After an end: what is written through the old mapping does not arrive, and it is the IOMMU that
+   * refuses it. An engine that did nothing would leave the page as it is, too.
+   */
+  async assertOldMappingDead(
+    iova = IOVA,
+    address = this.context.devices.nvme.address,
+  ): Promise<void> {
+    const { kernelLog } = this.context;
+    const before = await kernelLog.mark();
+    assert.equal(await this.oldMappingLands(iova, address), false, "the old mapping is alive");
+    await kernelLog.waitForFault(before, FAULT_LIMIT_MS);
+  }
+
+  #lost = 0;
   readonly #marker = crypto.getRandomValues(new Uint8Array(CHUNK));
 
   /** Puts something into the second page that DMA would overwrite. */

@@ -62,13 +62,14 @@ export interface GuestContext {
   defer(what: () => void | Promise<void>): void;
   /** Cases that take long are to be run, random ones from this seed on; absent: they are not. */
   readonly long?: { readonly seed: number };
+  /** Records a measurement for the summary; a story has none. */
+  figure?(name: string, value: number | string): void;
   /** A line for the log of the run. */
   log(text: string): void;
 }
 
 /** What a case is given. */
 export interface CaseContext extends GuestContext {
-  /** Records a measurement for the summary. */
   figure(name: string, value: number | string): void;
   /** Ends the case as skipped. */
   skip(why: string): never;

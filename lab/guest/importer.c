@@ -29,7 +29,7 @@
  *   channel-send-fd NAME JSON  sends a packet with a descriptor; "iommufd" is the engine's
  *   channel-send-two NAME NAME PADDING JSON   the same with two, after so many blanks
  *   channel-recv MS            waits for a packet; its descriptors are kept as received0, …
- *   getfd PID FD               pidfd_getfd
+ *   getfd TID FD               pidfd_getfd, from the table of that thread
  *   open NAME PATH             opens a file
  *   pipe                       makes a pipe; its end to read from is known as "pipe"
  *   close NAME                 closes a descriptor
@@ -423,11 +423,16 @@ static void receive_packet(void)
 	answer_end();
 }
 
+/* <linux/pidfd.h>, which older C libraries' <fcntl.h> contradicts: by thread, not by process. */
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
 static void steal_fd(void)
 {
 	pid_t pid = number();
 	int wanted = number();
-	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	int pidfd = syscall(SYS_pidfd_open, pid, PIDFD_THREAD);
 
 	if (pidfd < 0)
 		return answer_errno("pidfd_open", errno);

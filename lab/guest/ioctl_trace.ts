@@ -32,6 +32,17 @@ export interface TracedIoctl {
   readonly bytes: Uint8Array;
 }
 
+const DEVICE_FEATURE = 0x3b75;
+/** VFIO_DEVICE_FEATURE_GET of VFIO_DEVICE_FEATURE_DMA_BUF, in `struct vfio_device_feature`. */
+const [FLAGS_AT, GET_DMA_BUF] = [4, 0x1000b];
+
+/** @returns whether it asks for a dma-buf, and not only whether there could be one */
+export function isExport({ request, bytes }: TracedIoctl): boolean {
+  if (request !== DEVICE_FEATURE || bytes.length < FLAGS_AT + 4) return false;
+  const { buffer, byteOffset } = bytes;
+  return new DataView(buffer, byteOffset).getUint32(FLAGS_AT, true) === GET_DMA_BUF;
+}
+
 /** Records from now on. */
 export class IoctlTrace {
   /** @returns the trace; `stop` must be called, for probes outlive processes */
