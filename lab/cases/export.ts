@@ -19,8 +19,8 @@ const METHODS_BY_ROUTE = METHODS.flatMap((method) =>
   ROUTES.map((route) => ({ ...method, ...route }))
 );
 
-/** Bargate is started twice, on a processor that others use too. */
-const RESET_LIMIT_MS = 180_000;
+/** Bargate is started, and often twice, on a processor that others use too. */
+const LIMIT_MS = 180_000;
 
 /** Cases of the whole road. */
 export const cases: readonly LabCase[] = [
@@ -59,7 +59,7 @@ export const cases: readonly LabCase[] = [
   },
   ...METHODS_BY_ROUTE.map(({ method, reason, what, flags, by }): LabCase => ({
     name: `end: ${what} with onReset: revoke is for good${by}`,
-    limitMs: RESET_LIMIT_MS,
+    limitMs: LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context, { onReset: "revoke", flags });
       await lab.map();
@@ -84,7 +84,7 @@ export const cases: readonly LabCase[] = [
   })),
   ...METHODS_BY_ROUTE.map(({ method, what, flags, by }): LabCase => ({
     name: `end: ${what} with onReset: restore ends nothing, and the importer maps again${by}`,
-    limitMs: RESET_LIMIT_MS,
+    limitMs: LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context, { onReset: "restore", flags });
       await lab.map();
@@ -109,6 +109,7 @@ export const cases: readonly LabCase[] = [
   })),
   {
     name: "end: Bargate maps again after a reset with onReset: restore",
+    limitMs: LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context, { mapping: "bargate", onReset: "restore" });
       await lab.request();
@@ -121,6 +122,7 @@ export const cases: readonly LabCase[] = [
   },
   {
     name: "end: the last close (Bargate is asked to end) is for good",
+    limitMs: LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context);
       await lab.map();
@@ -139,6 +141,7 @@ export const cases: readonly LabCase[] = [
   },
   ...ROUTES.map(({ flags, by }): LabCase => ({
     name: `end: SIGKILL of Bargate ends the grant at once, and the child reads EOF${by}`,
+    limitMs: LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context, { flags });
       await lab.map();
@@ -155,6 +158,7 @@ export const cases: readonly LabCase[] = [
   })),
   {
     name: "end: an expired grant is dead, and its importer lives on",
+    limitMs: LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context, { expires: "8s", grace: "100ms" });
       await lab.map();
@@ -169,6 +173,7 @@ export const cases: readonly LabCase[] = [
   },
   ...ROUTES.map(({ flags, by }): LabCase => ({
     name: `end: a copy of the area makes the unmap insufficient, and the next means is taken${by}`,
+    limitMs: LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context, { mapping: "bargate", grace: "100ms", flags });
       const grant = await lab.request();
@@ -188,6 +193,7 @@ export const cases: readonly LabCase[] = [
   })),
   {
     name: "end: an importer that lets go is seen to have let go",
+    limitMs: LIMIT_MS,
     async run(context) {
       const lab = await LabExport.start(context);
       await lab.map();
@@ -203,6 +209,7 @@ export const cases: readonly LabCase[] = [
   },
   {
     name: "end: an unbind asks for the device, and gets it when the grant has ended",
+    limitMs: LIMIT_MS,
     async run(context) {
       const { address } = context.devices.nvme;
       const lab = await LabExport.start(context);

@@ -6,6 +6,9 @@ import { IoctlTrace, isExport } from "../guest/ioctl_trace.ts";
 import { preflightHere } from "./preflight_support.ts";
 import { type PolicySpec, policyText, writePolicy } from "./support.ts";
 
+/** Bargate is started on a processor that others use too. */
+const LIMIT_MS = 180_000;
+
 interface Refusal {
   readonly what: string;
   readonly policy: (context: CaseContext) => string;
@@ -203,10 +206,12 @@ async function refuseStranger(context: CaseContext): Promise<void> {
 export const cases: readonly LabCase[] = [
   ...REFUSALS.map((refusal): LabCase => ({
     name: `refused: ${refusal.what}`,
+    limitMs: LIMIT_MS,
     run: (context) => refuse(context, refusal),
   })),
   {
     name: "refused: an export that is allowed is seen where the refused must not be",
+    limitMs: LIMIT_MS,
     run: seesAnExport,
   },
   { name: "refused: an importer that the policy doesn't name", run: refuseStranger },
