@@ -6,6 +6,7 @@
 import { HOST_CODES, type HostCode } from "../policy/host_codes.ts";
 import type { Diagnostic, Related } from "../policy/diagnostic.ts";
 import type { Span } from "../policy/position.ts";
+import { withWritten } from "../policy/report.ts";
 
 /** A diagnostic, and whether it is a refusal by policy (exit status 1) or a fact of the host (4). */
 export interface Finding {
@@ -35,13 +36,14 @@ export function hostFinding(
   about?: string,
 ): Finding {
   const entry = HOST_CODES[code];
+  const places = withWritten(at, related);
   return {
     diagnostic: {
       code,
       severity: entry.severity,
       message,
       ...at,
-      ...(related.length === 0 ? {} : { related }),
+      ...(places === undefined ? {} : { related: places }),
       fix: entry.fix,
       help: `docs/diagnostics.md#${code}`,
     },

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Span } from "./position.ts";
+import type { Span, WRITTEN } from "./position.ts";
 
 /** How bad it is. Errors make a policy invalid, or a host not ready. */
 export type Severity = "error" | "warning" | "note";
@@ -30,6 +30,8 @@ export interface Diagnostic {
   readonly column?: number;
   readonly endLine?: number;
   readonly endColumn?: number;
+  /** See {@link Span}. */
+  readonly [WRITTEN]?: Span;
   /** JSON pointer (RFC 6901) of the value, in a file that is JSON. */
   readonly pointer?: string;
   readonly related?: readonly Related[];

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Span } from "./position.ts";
+import type { Range } from "./node.ts";
+import { type Span, WRITTEN } from "./position.ts";
 
 /** Knows where each line of one text starts. LF and CRLF each end a line, as in editors. */
 export class LineMap {
@@ -41,6 +42,14 @@ export class LineMap {
       endLine: to.line,
       endColumn: to.column,
     };
+  }
+
+  /** Where a node stands, and where its text is if it stands there by an alias. */
+  spanOf({ start, end, written }: Range): Span {
+    const here = this.span(start, end);
+    return written === undefined
+      ? here
+      : { ...here, [WRITTEN]: this.span(written.start, written.end) };
   }
 
   #place(offset: number): { readonly line: number; readonly column: number } {

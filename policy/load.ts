@@ -203,7 +203,7 @@ function readDocument(root: Node, distinct: boolean, take: Take): Document {
   if (root.kind === "scalar" && root.type === "null") {
     report(
       "BG1013",
-      lines.span(root.start, root.end),
+      lines.spanOf(root),
       "Cannot find a policy in the document: it is empty",
     );
     return { file };
@@ -211,7 +211,7 @@ function readDocument(root: Node, distinct: boolean, take: Take): Document {
   const strange = foreignDocument(root);
   if (strange !== undefined) {
     const { at, message, fix } = strange;
-    report("BG1105", lines.span(at.start, at.end), message, { fix });
+    report("BG1105", lines.spanOf(at), message, { fix });
     return { file, foreign: true };
   }
   const kind = kindOf(root);

@@ -53,7 +53,7 @@ export function readManifest(root: Node, lines: LineMap, faulty: ReadonlySet<Nod
   const text = (node: Node | undefined): Placed<string> | undefined => {
     const scalar = asScalar(node);
     if (scalar?.type !== "string" || faulty.has(scalar)) return undefined;
-    return { value: scalar.text, at: lines.span(scalar.start, scalar.end) };
+    return { value: scalar.text, at: lines.spanOf(scalar) };
   };
   const items = itemsOf(get(root, "files"));
   const files = items.flatMap((item) => {
@@ -64,7 +64,7 @@ export function readManifest(root: Node, lines: LineMap, faulty: ReadonlySet<Nod
   });
   const kind = get(root, "kind") ?? root;
   const readable = items.length > 0 && files.length === items.length;
-  return { files, readable, at: lines.span(kind.start, kind.end) };
+  return { files, readable, at: lines.spanOf(kind) };
 }
 
 /**

@@ -5,9 +5,11 @@
  */
 
 /** `[start, end)` in the text. */
-interface Range {
+export interface Range {
   readonly start: number;
   readonly end: number;
+  /** Where the text is, of what stands here by an alias. */
+  readonly written?: { readonly start: number; readonly end: number };
 }
 
 /** How the YAML 1.2 core schema reads a scalar. */

@@ -79,7 +79,7 @@ class TestReader {
   }
 
   span(node: Node): Span {
-    return this.#lines.span(node.start, node.end);
+    return this.#lines.spanOf(node);
   }
 
   case(node: Node): readonly TestCase[] {

@@ -466,7 +466,7 @@ export class DraftReader {
   }
 
   #span(node: Node): Span {
-    return this.#lines.span(node.start, node.end);
+    return this.#lines.spanOf(node);
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { type Code, CODES } from "./codes.ts";
 import type { Diagnostic, Related, Severity } from "./diagnostic.ts";
-import type { Span } from "./position.ts";
+import { type Span, WRITTEN } from "./position.ts";
 
 /** What may go with a message. */
 export interface Details {
@@ -39,7 +39,7 @@ export function diagnostic(
   details: Details = {},
 ): Diagnostic {
   const entry = CODES[code];
-  const { related } = details;
+  const related = withWritten(at, details.related);
   return {
     code,
     severity: entry.severity,
@@ -49,6 +49,24 @@ export function diagnostic(
     fix: details.fix ?? entry.fix,
     help: `docs/diagnostics.md#${code}`,
   };
+}
+
+/**
+ * The other places of a diagnostic, and where the text is of what stands at its own by an alias.
+ *
+ * @param at the diagnostic's own place
+ * @param others its other places
+ * @returns absent when there are none
+ */
+export function withWritten(
+  at: Span | undefined,
+  others: readonly Related[] = [],
+): readonly Related[] | undefined {
+  const written = at?.[WRITTEN];
+  const all = written === undefined
+    ? others
+    : [...others, related(written, "the alias stands for this")];
+  return all.length === 0 ? undefined : all;
 }
 
 /** Makes the other place of a diagnostic. */
@@ -86,10 +104,13 @@ export class DiagnosticSink {
     this.#fileOrder = new Map(files.map((file, index) => [file, index]));
   }
 
-  /** Takes one. The same code at the same place with the same message counts once. */
+  /**
+   * Takes one. The same code at the same place with the same message counts once, and what is wrong
+   * with a value wherever it stands is told at its anchor, not again at each alias.
+   */
   add(found: Diagnostic): void {
-    const key = JSON.stringify([found.code, found.file, found.line, found.column, found.message]);
-    if (this.#kept.has(key)) return;
+    const key = keyOf(found, found);
+    if (this.#kept.has(key) || this.#isToldAtAnchor(found)) return;
     this.#errors ||= found.severity === "error";
     const file = this.#of(found.file ?? "");
     if (file.keptErrors.length + file.keptOthers.length >= MAX_PER_FILE) {
@@ -100,6 +121,11 @@ export class DiagnosticSink {
     }
     this.#kept.set(key, found);
     (found.severity === "error" ? file.keptErrors : file.keptOthers).push(key);
+  }
+
+  #isToldAtAnchor(found: Diagnostic): boolean {
+    const written = found[WRITTEN];
+    return written !== undefined && this.#kept.has(keyOf(found, written));
   }
 
   #of(name: string): PerFile {
@@ -129,8 +155,8 @@ export class DiagnosticSink {
 
   /** All that are kept, files in order, places ascending. */
   sorted(): readonly Diagnostic[] {
-    const all = [...this.#kept.values(), ...this.#omissions()];
-    return all.sort((a, b) =>
+    const kept = [...this.#kept.values()].filter((found) => !this.#isToldAtAnchor(found));
+    return [...kept, ...this.#omissions()].sort((a, b) =>
       this.#order(a) - this.#order(b) || (a.line ?? 0) - (b.line ?? 0) ||
       (a.column ?? 0) - (b.column ?? 0) || RANK[a.severity] - RANK[b.severity] ||
       compareText(a.code, b.code) ||
@@ -167,6 +193,10 @@ export class DiagnosticSink {
 function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
+}
+
+function keyOf({ code, message }: Diagnostic, at: Partial<Span>): string {
+  return JSON.stringify([code, at.file, at.line, at.column, message]);
 }
 
 function omit(file: PerFile, key: string, severity: Severity): void {

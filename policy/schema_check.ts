@@ -191,18 +191,14 @@ function hasOwnParser({ general, node }: Violation): boolean {
   return node.kind === "scalar" && PARSED.test(general);
 }
 
-function spanOf(node: Node, lines: LineMap): Span {
-  return lines.span(node.start, node.end);
-}
-
 /** Where a mapping begins for a reader: the key that holds it, or its first own key. */
 function headOf({ node, path, root, lines }: Violation): Span {
   const name = path.at(-1) ?? "";
   const holder = asMapping(nodeAt(root, path.slice(0, -1)))?.entries.get(name);
-  if (holder !== undefined && path.length > 0) return spanOf(holder.key, lines);
+  if (holder !== undefined && path.length > 0) return lines.spanOf(holder.key);
   const flow = node.kind !== "mapping" || node.flow;
   const first = flow ? undefined : node.entries.values().next().value;
-  return spanOf(first?.key ?? node, lines);
+  return lines.spanOf(first?.key ?? node);
 }
 
 /** Characters. */
@@ -225,7 +221,7 @@ function unknownKey(violation: Violation): Diagnostic {
   const fix = meant === undefined
     ? `use one of ${shape?.keys.join(", ") ?? "the keys of docs/policy.md"}`
     : `did you mean ${text(meant)}?`;
-  return diagnostic("BG1101", lines.span(at.start, at.end), message, { fix });
+  return diagnostic("BG1101", lines.spanOf(at), message, { fix });
 }
 
 function keySpan(mapping: MappingNode | undefined, key: string, violation: Violation): Node {
@@ -262,7 +258,7 @@ function wrongType(violation: Violation): Diagnostic {
   const expected = types.map((type) => TYPE_NAMES[type] ?? type).join(" or ");
   const message = `Cannot accept this value: expected ${expected} (received ${describe(node)})`;
   const fix = typeFix(types, node) ?? `write ${expected}`;
-  const at = node.kind === "scalar" ? spanOf(node, lines) : headOf(violation);
+  const at = node.kind === "scalar" ? lines.spanOf(node) : headOf(violation);
   return diagnostic("BG1104", at, message, { fix });
 }
 
@@ -302,7 +298,7 @@ function notAllowed({ error, general, node, lines }: Violation): Diagnostic {
   // The schema of each kind knows its own name only.
   const allowed = general === "/kind" ? Object.keys(SHAPES) : allowedBy(error);
   const value = node.kind === "scalar" ? node.text : "";
-  const at = spanOf(node, lines);
+  const at = lines.spanOf(node);
   const meant = suggest(value, allowed);
   const message = `Cannot accept this value: expected ${allowed.join(" or ")} (received ${
     text(value)
@@ -377,13 +373,13 @@ function wrongForm(violation: Violation): Diagnostic {
       `Cannot accept the path: it is not a plain path below this file's folder (received ${
         text(value)
       })`;
-    return diagnostic("BG1110", spanOf(node, lines), message, { fix: "write it as in a/b.yaml" });
+    return diagnostic("BG1110", lines.spanOf(node), message, { fix: "write it as in a/b.yaml" });
   }
   if (key === "diagnostic") {
     const message = `Cannot expect the diagnostic: it is no code of a policy (received ${
       text(value)
     })`;
-    return diagnostic("BG1105", spanOf(node, lines), message, {
+    return diagnostic("BG1105", lines.spanOf(node), message, {
       fix: "write a code of docs/diagnostics.md",
     });
   }
@@ -393,20 +389,20 @@ function wrongForm(violation: Violation): Diagnostic {
       text(value)
     })`;
     const fix = `write the path from the root, as in ${path[1]}`;
-    return diagnostic("BG1110", spanOf(node, lines), message, { fix });
+    return diagnostic("BG1110", lines.spanOf(node), message, { fix });
   }
-  if (key === "unit" || key === "sha256") return wrongIdentity(key, value, spanOf(node, lines));
+  if (key === "unit" || key === "sha256") return wrongIdentity(key, value, lines.spanOf(node));
   if (/\/(?:identity|owner)\/(?:user|group)$/.test(general)) {
     const message = `Cannot accept the account: it is neither a name nor a decimal id (received ${
       text(value)
     })`;
-    return diagnostic("BG1111", spanOf(node, lines), message);
+    return diagnostic("BG1111", lines.spanOf(node), message);
   }
   const form = FORMS.find(([path]) => path.test(general));
-  if (form === undefined) return wrongName(value, spanOf(node, lines));
+  if (form === undefined) return wrongName(value, lines.spanOf(node));
   const [, what, shape] = form;
   const message = `Cannot accept the value: it is not ${what} (received ${text(value)})`;
-  return diagnostic("BG1108", spanOf(node, lines), message, { fix: formFix(value, shape, error) });
+  return diagnostic("BG1108", lines.spanOf(node), message, { fix: formFix(value, shape, error) });
 }
 
 /**
@@ -423,7 +419,7 @@ function formFix(value: string, shape: string, error: SchemaError): string {
 
 function wrongKeyName({ node, lines }: Violation, name: string): Diagnostic {
   const key = asMapping(node)?.entries.get(name)?.key ?? node;
-  return wrongName(name, spanOf(key, lines));
+  return wrongName(name, lines.spanOf(key));
 }
 
 function wrongName(name: string, at: Span): Diagnostic {
@@ -456,7 +452,7 @@ function outOfLimits(violation: Violation): Diagnostic {
   const value = node.kind === "scalar" && error.keyword !== "maxLength"
     ? ` (received ${describe(node)})`
     : "";
-  const at = node.kind === "scalar" || isEmptyFlow(node) ? spanOf(node, lines) : headOf(violation);
+  const at = node.kind === "scalar" || isEmptyFlow(node) ? lines.spanOf(node) : headOf(violation);
   return diagnostic("BG1106", at, `Cannot accept this value: ${why}${value}`, { fix });
 }
 

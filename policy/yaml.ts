@@ -16,6 +16,7 @@ import {
   type SequenceEvent,
   YAMLException,
 } from "./yaml_events.js";
+import { aliased } from "./alias.ts";
 import type { Code } from "./codes.ts";
 import type { Diagnostic } from "./diagnostic.ts";
 import type { LineMap } from "./lines.ts";
@@ -411,7 +412,8 @@ class TreeBuilder {
     } else {
       this.#aliased += target.weight;
       if (this.#aliased <= MAX_ALIASED_NODES) {
-        this.#add(target.node, event.anchorEnd, target.weight, undefined);
+        const place = { start: event.anchorStart - 1, end: event.anchorEnd };
+        this.#add(aliased(target.node, place), event.anchorEnd, target.weight, undefined);
         return;
       }
       this.#report(
@@ -470,11 +472,11 @@ class TreeBuilder {
   }
 
   #reportKey(code: Code, key: Node, message: string, details?: Details): void {
-    this.#report(code, this.#lines.span(key.start, key.end), message, details);
+    this.#report(code, this.#lines.spanOf(key), message, details);
   }
 
   #reportTwice(key: ScalarNode, first: ScalarNode): void {
-    const place = related(this.#lines.span(first.start, first.end), "first here");
+    const place = related(this.#lines.spanOf(first), "first here");
     const message = `Cannot accept the key twice (received ${key.text})`;
     this.#reportKey("BG1006", key, message, { related: [place] });
   }

@@ -9,7 +9,7 @@ import type { Policy } from "../../policy/model.ts";
 /** With every field that the model knows: one that it learns must be added below. */
 type Whole<T> = T extends ReadonlyMap<infer K, infer V> ? ReadonlyMap<K, Whole<V>>
   : T extends readonly (infer Item)[] ? readonly Whole<Item>[]
-  : T extends object ? { readonly [Key in keyof T]-?: Whole<T[Key]> }
+  : T extends object ? { readonly [Key in keyof T as Exclude<Key, symbol>]-?: Whole<T[Key]> }
   : T;
 
 const AT = { file: "x", line: 1, column: 1, endLine: 1, endColumn: 1 };
