@@ -4,14 +4,14 @@
  * @module
  */
 import { buildCommand } from "@stricli/core";
-import { checkLayouts, LAYOUTS_CASE, updateLayouts } from "../lab/check_layouts.ts";
+import { checkLayouts, LAYOUTS_CASE, skippedLayouts, updateLayouts } from "../lab/check_layouts.ts";
 import {
   CONFORMANCE_PREFIX,
   HISTORIES_PREFIX,
   updateConformance,
   updateHistories,
 } from "../lab/update_conformance.ts";
-import { compileGuestPrograms, requireHeaders } from "../lab/guest_programs.ts";
+import { compileGuestPrograms } from "../lab/guest_programs.ts";
 import { ensureKernel } from "../lab/kernel/ensure_kernel.ts";
 import type { Kernel } from "../lab/kernel/cache.ts";
 import { describeLabError, LabError } from "../lab/lab_error.ts";
@@ -29,23 +29,10 @@ import { runStory, storyNames } from "../lab/run_story.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
+import { fileTrouble } from "./file_trouble.ts";
+import { type LabFlags, refuseContradictions } from "./lab_flags.ts";
 
 const DEFAULT_STORY = "cmb-to-edu";
-
-/** The verb's options. */
-export interface LabFlags {
-  readonly test: boolean;
-  readonly shell: boolean;
-  readonly updateLayouts: boolean;
-  readonly updateConformance: boolean;
-  readonly long: boolean;
-  readonly seed?: number;
-  readonly only?: string;
-  readonly repeat: number;
-  readonly kernel?: string;
-  readonly headers?: string;
-  readonly format: "human" | "json";
-}
 
 async function lab(this: Context, flags: LabFlags, story?: string): Promise<void> {
   refuseContradictions(flags, story);
@@ -55,23 +42,27 @@ async function lab(this: Context, flags: LabFlags, story?: string): Promise<void
   try {
     this.exitWith(await run(flags, story ?? DEFAULT_STORY, this.process, progress, results));
   } catch (error) {
-    if (!(error instanceof LabError)) throw error;
-    throw new CommandError(describeLabError(error), ExitStatus.hostNotReady, {
-      cause: error.cause,
-    });
+    throw labTrouble(error);
   }
 }
 
-function refuseContradictions(flags: LabFlags, story: string | undefined): void {
-  const updates = [flags.updateLayouts, flags.updateConformance];
-  const modes = [flags.test, flags.shell, ...updates, story !== undefined];
-  if (modes.filter(Boolean).length > 1) {
-    throw new CommandError(
-      "Cannot run the laboratory: --test, --shell, --update-layouts, --update-conformance and a story " +
-        "exclude each other",
-      ExitStatus.usage,
-    );
+/** What ended the verb, with what a person can do about it. */
+function labTrouble(error: unknown): unknown {
+  if (error instanceof LabError) {
+    const status = error.named ? ExitStatus.usage : ExitStatus.hostNotReady;
+    return new CommandError(describeLabError(error), status, { cause: error.cause });
   }
+  if (!isFileError(error)) return error;
+  const [, at = ""] = /\(os error \d+\)[:,]? *(.*)$/s.exec(error.message) ?? [];
+  return new CommandError(
+    `Cannot run the laboratory${at === "" ? "" : ` (${at})`}: ${fileTrouble(error, "write")}`,
+    ExitStatus.hostNotReady,
+  );
+}
+
+/** What the system answers about files and folders has its number in its text. */
+function isFileError(error: unknown): error is Error {
+  return error instanceof Error && /\(os error \d+\)/.test(error.message);
 }
 
 async function run(
@@ -114,7 +105,12 @@ async function requireStory(story: string): Promise<void> {
 }
 
 async function writeLayouts(kernel: Kernel, progress: LabOutput): Promise<number> {
-  progress.line(`Wrote ${await updateLayouts(requireHeaders(kernel.headers))}`);
+  if (kernel.foreignHeaders) {
+    throw new LabError("Cannot write layouts: the headers of this kernel are not known", {
+      fix: "name the folder that `make headers_install` made, with --headers DIR",
+    });
+  }
+  progress.line(`Wrote ${await updateLayouts(kernel.headers)}`);
   return ExitStatus.done;
 }
 
@@ -174,7 +170,7 @@ async function testAll(
   onHost.forEach(show);
   const inGuest = await runCases(parts, {
     only: flags.only,
-    rounds: flags.repeat,
+    rounds: flags.repeat ?? 1,
     ...(flags.long && { seed: flags.seed ?? freshSeed() }),
   }, {
     boot: (number) => progress.line(`Booting the guest${number === 1 ? "" : ` again (${number})`}`),
@@ -197,7 +193,8 @@ async function testAll(
 
 async function hostCases(kernel: Kernel, only: string | undefined): Promise<CaseResult[]> {
   if (only !== undefined && !LAYOUTS_CASE.includes(only)) return [];
-  return [await checkLayouts(requireHeaders(kernel.headers))];
+  if (kernel.foreignHeaders) return [skippedLayouts("the headers of this kernel are not known")];
+  return [await checkLayouts(kernel.headers)];
 }
 
 async function tellStory(
@@ -270,7 +267,7 @@ export const command = buildCommand<LabFlags, [string?], Context>({
       repeat: {
         kind: "parsed",
         parse: parseRounds,
-        default: "1",
+        optional: true,
         brief: "How often to run each case, to find one that fails now and then",
         placeholder: "times",
       },

@@ -1,6 +1,7 @@
 /** Compares Bargate's struct layouts with what the C compiler makes of the kernel's headers. @module */
 import { checkedLayoutsFile, layoutProbeSource } from "../ffi/generate_layout_probe.ts";
 import { exec } from "./exec.ts";
+import { temporaryFolder } from "./folders.ts";
 import { compileC } from "./guest_programs.ts";
 import { join } from "./path.ts";
 import { checkoutFolder } from "./places.ts";
@@ -21,7 +22,7 @@ function checkedFile(): string {
  * @throws LabError when the program cannot be compiled or run
  */
 async function compilerSays(headers: string): Promise<string> {
-  const folder = await Deno.makeTempDir({ prefix: "bargate-lab-layouts-" });
+  const folder = await temporaryFolder("bargate-lab-layouts-");
   try {
     const [source, program] = [join(folder, "probe.c"), join(folder, "probe")];
     await Deno.writeTextFile(source, layoutProbeSource());
@@ -63,6 +64,14 @@ export async function checkLayouts(headers: string): Promise<CaseResult> {
       `${differences.length} lines differ; if the kernel is right, run with --update-layouts`,
     detail: differences.slice(0, 40).join("\n"),
   };
+}
+
+/**
+ * @param why it cannot be run
+ * @returns the case's result
+ */
+export function skippedLayouts(why: string): CaseResult {
+  return { kind: "case", name: LAYOUTS_CASE, ms: 0, state: "skipped", message: why };
 }
 
 /**

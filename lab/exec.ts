@@ -67,7 +67,10 @@ function start(
       ...(options.folder !== undefined && { cwd: options.folder }),
     }).spawn();
   } catch (cause) {
-    throw new LabError(`Cannot ${doing}: cannot start ${command[0]}`, { cause });
+    throw new LabError(`Cannot ${doing}: cannot start setpriv, which starts ${command[0]}`, {
+      fix: "install the package util-linux",
+      cause,
+    });
   }
 }
 

@@ -1,7 +1,8 @@
 /** Compiles the C programs that run in the guest. @module */
+import { requireSpace } from "./disk_space.ts";
 import { exec } from "./exec.ts";
 import { textHash } from "./file_hash.ts";
-import { LabError } from "./lab_error.ts";
+import { usableFolder } from "./folders.ts";
 import { join } from "./path.ts";
 import { checkoutFolder } from "./places.ts";
 
@@ -25,6 +26,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const FLAGS = ["-O2", "-Wall", "-Wextra", "-static"];
+/** They are linked statically. */
+const PROGRAMS_BYTES = 64 * 2 ** 20;
 const COMPILE_LIMIT_MS = 5 * 60_000;
 
 /**
@@ -33,31 +36,25 @@ const COMPILE_LIMIT_MS = 5 * 60_000;
  * @param headers the kernel's user-space headers
  * @param cache the laboratory's cache folder
  * @returns paths of the programs
- * @throws LabError when the headers are not known or the compiler fails
+ * @throws LabError when there is no place for them or the compiler fails
  */
 export async function compileGuestPrograms(
-  headers: string | undefined,
+  headers: string,
   cache: string,
 ): Promise<readonly string[]> {
-  const known = requireHeaders(headers);
-  const folder = join(cache, "programs", await key(known));
-  await Deno.mkdir(folder, { recursive: true });
-  for (const [name, sources] of Object.entries(PROGRAMS)) {
-    await compileOnce(join(folder, name), sources.map(sourcePath), known);
+  const folder = join(cache, "programs", await key(headers));
+  const missing = await missingPrograms(folder);
+  if (missing.length > 0) await prepareFolder(folder);
+  for (const [name, sources] of missing) {
+    await compileC(join(folder, name), sources.map(sourcePath), headers);
   }
   return Object.keys(PROGRAMS).map((name) => join(folder, name));
 }
 
-/**
- * @param headers the kernel's user-space headers, where they are known
- * @returns them
- * @throws LabError when they are not
- */
-export function requireHeaders(headers: string | undefined): string {
-  if (headers !== undefined) return headers;
-  throw new LabError("Cannot compile the guest's programs: no headers of the kernel are known", {
-    fix: "name the folder that `make headers_install` made, with --headers DIR",
-  });
+async function prepareFolder(folder: string): Promise<void> {
+  const what = "compile the guest's programs";
+  await usableFolder(folder, what);
+  requireSpace(folder, PROGRAMS_BYTES, what);
 }
 
 function sourcePath(name: string): string {
@@ -76,13 +73,12 @@ async function key(headers: string): Promise<string> {
   return textHash(...FLAGS, ...texts).slice(0, 16);
 }
 
-async function compileOnce(
-  program: string,
-  sources: readonly string[],
-  headers: string,
-): Promise<void> {
-  if (await isThere(program)) return;
-  await compileC(program, sources, headers);
+async function missingPrograms(
+  folder: string,
+): Promise<readonly (readonly [string, readonly string[]])[]> {
+  const all = Object.entries(PROGRAMS);
+  const there = await Promise.all(all.map(([name]) => isThere(join(folder, name))));
+  return all.filter((_, index) => there[index] !== true);
 }
 
 /**
@@ -108,7 +104,9 @@ async function isThere(path: string): Promise<boolean> {
   try {
     return (await Deno.stat(path)).isFile;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return false;
+    }
     throw error;
   }
 }

@@ -7,6 +7,8 @@ export interface LabErrorDetail {
   /** The last lines of the log that shows the cause. */
   readonly tail?: readonly string[];
   readonly cause?: unknown;
+  /** It is about something that the person named on the command line. */
+  readonly named?: boolean;
 }
 
 /** The laboratory cannot go on: something is missing, failed, or did not come in time. */
@@ -16,6 +18,8 @@ export class LabError extends Error {
   readonly fix: string | undefined;
   /** The last lines of the log that shows the cause. */
   readonly tail: readonly string[];
+  /** It is about something that the person named on the command line. */
+  readonly named: boolean;
 
   /**
    * @param message what cannot be done and why
@@ -25,6 +29,7 @@ export class LabError extends Error {
     super(message, { cause: detail.cause });
     this.fix = detail.fix;
     this.tail = detail.tail ?? [];
+    this.named = detail.named ?? false;
   }
 }
 

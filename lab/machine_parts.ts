@@ -1,4 +1,7 @@
 /** What a boot needs, found and ready. @module */
+import { requireSpace, ROOM_FOR_TEMPORARY } from "./disk_space.ts";
+import { exec } from "./exec.ts";
+import { temporaryFolder } from "./folders.ts";
 import { LabError } from "./lab_error.ts";
 import { dirname, join } from "./path.ts";
 import { checkoutFolder } from "./places.ts";
@@ -18,6 +21,13 @@ export interface MachineParts {
   readonly denoDir: string;
 }
 
+/** The first time, modules are fetched. */
+const CACHE_LIMIT_MS = 10 * 60_000;
+const INFO_LIMIT_MS = 60_000;
+
+/** The guest's programs, two logs, and what cases leave behind. */
+const EXCHANGE_BYTES = 64 * 2 ** 20;
+
 /** Folders that the guest mounts something of its own over. */
 const HIDDEN_IN_GUEST = ["/run/", "/dev/", "/proc/", "/sys/"];
 
@@ -25,7 +35,7 @@ const HIDDEN_IN_GUEST = ["/run/", "/dev/", "/proc/", "/sys/"];
  * Loads the checkout's modules and their dependencies into Deno's cache: the guest has no network.
  *
  * @returns the cache's folder
- * @throws LabError when Deno fails
+ * @throws LabError when Deno fails, or does not end in time
  */
 export async function warmDenoCache(): Promise<string> {
   const checkout = checkoutFolder();
@@ -33,8 +43,8 @@ export async function warmDenoCache(): Promise<string> {
   const dynamic = await Promise.all(
     ["cmd", "lab/cases", "lab/stories"].map((folder) => modulesIn(join(checkout, folder))),
   );
-  await deno(["cache", "--quiet", ...modules, ...dynamic.flat()]);
-  const info: { denoDir: string } = JSON.parse(await deno(["info", "--json"]));
+  await deno(["cache", "--quiet", ...modules, ...dynamic.flat()], CACHE_LIMIT_MS);
+  const info: { denoDir: string } = JSON.parse(await deno(["info", "--json"], INFO_LIMIT_MS));
   return info.denoDir;
 }
 
@@ -44,16 +54,11 @@ async function modulesIn(folder: string): Promise<readonly string[]> {
     .map((entry) => join(folder, entry.name)).sort();
 }
 
-async function deno(args: readonly string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd: checkoutFolder(),
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  if (success) return decoder.decode(stdout);
-  throw new LabError(`Cannot prepare the guest's modules: deno ${args[0]} failed`, {
-    tail: decoder.decode(stderr).trimEnd().split("\n").slice(-15),
+async function deno(args: readonly string[], limitMs: number): Promise<string> {
+  return await exec(`prepare the guest's modules (deno ${args[0]})`, [Deno.execPath(), ...args], {
+    limitMs,
+    folder: checkoutFolder(),
+    environment: { NO_COLOR: "1" },
   });
 }
 
@@ -61,12 +66,19 @@ async function deno(args: readonly string[]): Promise<string> {
  * @param plan what the guest shall do
  * @param programs compiled programs for the guest
  * @returns a fresh exchange folder
+ * @throws LabError when there is no place or no space for one
  */
 export async function prepareExchange(
   plan: GuestPlan,
   programs: readonly string[],
 ): Promise<string> {
-  const exchange = await Deno.makeTempDir({ prefix: "bargate-lab-run-" });
+  const exchange = await temporaryFolder("bargate-lab-run-");
+  try {
+    requireSpace(exchange, EXCHANGE_BYTES, "run the guest", ROOM_FOR_TEMPORARY);
+  } catch (error) {
+    await Deno.remove(exchange);
+    throw error;
+  }
   await Deno.writeTextFile(join(exchange, PLAN_FILE), JSON.stringify(plan));
   await Deno.mkdir(join(exchange, "bin"));
   for (const program of programs) {

@@ -12,7 +12,7 @@ import { lostOptions, parseOptions } from "./fragment.ts";
 import { exists } from "../exists.ts";
 
 /** The unpacked source with its objects, and some air. */
-const TREE_BYTES = 3 * 2 ** 30;
+export const TREE_BYTES = 3 * 2 ** 30;
 
 const UNPACK_LIMIT_MS = 15 * 60_000;
 const CONFIG_LIMIT_MS = 10 * 60_000;

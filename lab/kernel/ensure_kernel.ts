@@ -3,9 +3,16 @@ import { LabError } from "../lab_error.ts";
 import { BUILD_NEEDS, ensurePackages } from "../packages.ts";
 import { join } from "../path.ts";
 import type { LabOutput } from "../output.ts";
+import { requireSpace } from "../disk_space.ts";
+import { exists } from "../exists.ts";
+import { usableFolder } from "../folders.ts";
 import { fetchSource } from "./apt_source.ts";
-import { buildKernel } from "./build.ts";
+import { buildKernel, TREE_BYTES } from "./build.ts";
+import { givenKernel } from "./given_kernel.ts";
 import { cacheKey, findCached, type Kernel } from "./cache.ts";
+
+/** The source package, and the lists that lead to it. */
+const SOURCE_BYTES = 2 ** 29;
 
 /** Which kernel to take. */
 export interface KernelChoice {
@@ -27,13 +34,12 @@ export async function ensureKernel(choice: KernelChoice, output: LabOutput): Pro
   const fragment = await readFragment();
   const kernels = join(choice.cache, "kernels");
   if (choice.image !== undefined) {
-    const cached = await findCached(kernels, fragment);
-    return { image: await givenImage(choice.image), headers: choice.headers ?? cached?.headers };
+    return await givenKernel(choice.image, choice.headers, kernels, output);
   }
   const cached = await findCached(kernels, fragment);
   if (cached !== undefined) return cached;
   await ensurePackages(BUILD_NEEDS, output);
-  await Deno.mkdir(choice.cache, { recursive: true });
+  await usableFolder(choice.cache, "fetch and build the kernel");
   using lock = await Deno.open(join(choice.cache, "lock"), { create: true, write: true });
   if (!lock.tryLockSync(true)) {
     throw new LabError("Cannot build the kernel: another run of the laboratory is building it", {
@@ -47,21 +53,13 @@ function readFragment(): Promise<string> {
   return Deno.readTextFile(new URL("config.fragment", import.meta.url));
 }
 
-async function givenImage(path: string): Promise<string> {
-  try {
-    if ((await Deno.stat(path)).isFile) return await Deno.realPath(path);
-  } catch (cause) {
-    throw new LabError(`Cannot use the kernel ${path}: it cannot be read`, { cause });
-  }
-  throw new LabError(`Cannot use the kernel ${path}: it is no file`);
-}
-
 async function build(
   cache: string,
   kernels: string,
   fragment: string,
   output: LabOutput,
 ): Promise<Kernel> {
+  await requireRoom(cache);
   const source = await fetchSource(join(cache, "sources"), output);
   const key = cacheKey(source.version, fragment);
   await buildKernel({
@@ -74,4 +72,12 @@ async function build(
   if (kernel === undefined) throw new LabError("Cannot find the kernel that was just built");
   output.line(`The kernel ${source.version} is ready: ${kernel.image}`);
   return kernel;
+}
+
+/** Asked before anything is fetched. What an interrupted build goes on with is there already. */
+async function requireRoom(cache: string): Promise<void> {
+  const work = join(cache, "work");
+  const begun = await exists(work) && (await Array.fromAsync(Deno.readDir(work))).length > 0;
+  const bytes = SOURCE_BYTES + (begun ? 0 : TREE_BYTES);
+  requireSpace(cache, bytes, "fetch and build the kernel");
 }

@@ -1,4 +1,5 @@
 /** Starts QEMU, listens to the guest, and always ends QEMU. @module */
+import { temporaryFolder } from "../folders.ts";
 import { LabError } from "../lab_error.ts";
 import { withLimit } from "../limit.ts";
 import { dirname, join } from "../path.ts";
@@ -31,6 +32,9 @@ export type VmEvent =
   | { readonly kind: "trouble"; readonly trouble: Trouble }
   | { readonly kind: "end"; readonly status: number };
 
+/** A process that was killed ends at once, unless a call of the host's kernel holds it. */
+const END_LIMIT_MS = 60_000;
+
 /** A running machine. */
 export interface Vm {
   /** Folder with `kernel.log` and `qemu.log`. */
@@ -58,7 +62,7 @@ export interface Vm {
  */
 export async function withVm<T>(options: VmOptions, use: (vm: Vm) => Promise<T>): Promise<T> {
   // Unix socket paths are short (107 bytes), so they don't live in the exchange folder
-  const sockets = await Deno.makeTempDir({ prefix: "bargate-lab-" });
+  const sockets = await temporaryFolder("bargate-lab-");
   try {
     return await runVm(options, sockets, use);
   } finally {
@@ -73,6 +77,7 @@ async function runVm<T>(
 ): Promise<T> {
   const logSocket = join(sockets, "log");
   const messageSocket = join(sockets, "messages");
+  refuseLong(messageSocket);
   const initramfs = join(sockets, "initramfs");
   await Deno.writeFile(
     initramfs,
@@ -87,10 +92,20 @@ async function runVm<T>(
     return await use(listening.vm);
   } finally {
     kill(child);
-    await child.status;
-    await listening.finished;
+    await withLimit(listening.finished, END_LIMIT_MS, "QEMU to end, which was killed");
     endWithSignal.stop();
   }
+}
+
+/** Without the zero byte at its end. */
+const SOCKET_PATH_BYTES = 107;
+
+function refuseLong(path: string): void {
+  if (new TextEncoder().encode(path).length <= SOCKET_PATH_BYTES) return;
+  throw new LabError(
+    `Cannot run the guest: ${path} is too long for a socket's path (${SOCKET_PATH_BYTES} bytes)`,
+    { fix: "name a shorter folder with TMPDIR" },
+  );
 }
 
 function startQemu(

@@ -35,6 +35,7 @@ Deno.test("findProgram() gives an absolute path", () => {
 Deno.test("cacheFolder() follows XDG_CACHE_HOME, then HOME", () => {
   assert.equal(cacheFolder({ XDG_CACHE_HOME: "/c", HOME: "/h" }), "/c/bargate/lab");
   assert.equal(cacheFolder({ XDG_CACHE_HOME: "", HOME: "/h" }), "/h/.cache/bargate/lab");
+  assert.throws(() => cacheFolder({ XDG_CACHE_HOME: "c", HOME: "/h" }), /no absolute path \(c\)/);
 });
 
 Deno.test("exec() gives the output, and each line as it comes", async () => {

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { fileHash, textHash } from "../../lab/file_hash.ts";
-import { type BuiltRecord, cacheKey, findCached } from "../../lab/kernel/cache.ts";
+import {
+  type BuiltRecord,
+  cacheKey,
+  findAnyHeaders,
+  findCached,
+  headersOf,
+} from "../../lab/kernel/cache.ts";
 
 const FRAGMENT = "CONFIG_PCI=y\n";
 
@@ -15,7 +21,10 @@ async function withCache(use: (cache: string) => Promise<void>): Promise<void> {
 
 async function addKernel(cache: string, version: string, fragment = FRAGMENT): Promise<string> {
   const folder = `${cache}/${cacheKey(version, fragment)}`;
-  await Deno.mkdir(folder);
+  await Deno.mkdir(`${folder}/headers/linux`, { recursive: true });
+  for (const name of ["vfio.h", "iommufd.h"]) {
+    await Deno.writeTextFile(`${folder}/headers/linux/${name}`, "");
+  }
   await Deno.writeTextFile(`${folder}/bzImage`, `kernel ${version}`);
   await Deno.writeTextFile(`${folder}/config`, fragment);
   const record: BuiltRecord = {
@@ -57,6 +66,35 @@ Deno.test("findCached() takes the newest kernel with these options", () =>
       image: `${newest}/bzImage`,
       headers: `${newest}/headers`,
     });
+  }));
+
+Deno.test("headersOf() finds what was built with an image, by its content", () =>
+  withCache(async (cache) => {
+    const folder = await addKernel(cache, "7.3.4-1", "CONFIG_NET=y\n");
+    await addKernel(cache, "7.3.5-1");
+    await Deno.copyFile(`${folder}/bzImage`, `${cache}/elsewhere`);
+    assert.equal(await headersOf(cache, `${cache}/elsewhere`), `${folder}/headers`);
+    await Deno.writeTextFile(`${cache}/elsewhere`, "another");
+    assert.equal(await headersOf(cache, `${cache}/elsewhere`), undefined);
+    assert.match(await findAnyHeaders(cache) ?? "", /\/7\.3\.5-1-\w+\/headers$/);
+  }));
+
+Deno.test("findCached() passes over a kernel whose headers are gone", () =>
+  withCache(async (cache) => {
+    const folder = await addKernel(cache, "7.3.4-1");
+    await Deno.remove(`${folder}/headers/linux/vfio.h`);
+    assert.equal(await findCached(cache, FRAGMENT), undefined);
+    assert.equal(await findAnyHeaders(cache), undefined);
+  }));
+
+Deno.test("findCached() takes no notice of what is no kernel", () =>
+  withCache(async (cache) => {
+    await Deno.writeTextFile(`${cache}/a-${textHash(FRAGMENT).slice(0, 12)}`, "");
+    assert.equal(await findCached(cache, FRAGMENT), undefined);
+    assert.equal(
+      await findCached(`${cache}/a-${textHash(FRAGMENT).slice(0, 12)}`, FRAGMENT),
+      undefined,
+    );
   }));
 
 for (const file of ["bzImage", "config", "built.json"]) {

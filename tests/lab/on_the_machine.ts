@@ -20,9 +20,7 @@ const LAB = [Deno.execPath(), "run", "-A", `${checkoutFolder()}/cmd/main.ts`, "l
 async function readyKernel() {
   const write = (text: string) => Deno.stderr.writeSync(new TextEncoder().encode(text));
   const progress = new LabOutput({ isTerminal: false, write }, false);
-  const { image, headers } = await ensureKernel({ cache: cacheFolder() }, progress);
-  assert.ok(headers !== undefined);
-  return { image, headers };
+  return await ensureKernel({ cache: cacheFolder() }, progress);
 }
 
 interface Ended {
