@@ -59,12 +59,7 @@ export const NOT_PRODUCED: readonly NotProduced[] = [
     how: "a case with a boot of its own; unbind, which takes the same way, is shown",
   },
   {
-    what: "Revokes that wait for an importer that does not let go",
-    why: "iommufd, the only importer here, lets go at once",
-    how: "a GPU driver that defers its unmap (xe); the stalls of SimKernel stand for it",
-  },
-  {
-    what: "RDMA, GPU and virtio-gpu importers, and static importers (EOPNOTSUPP)",
+    what: "What the simulation says of RDMA, GPU, virtio-gpu and static importers, on a kernel",
     why: "QEMU emulates none that attaches with peer-to-peer",
     how: "hardware; a static importer by a module that calls dma_buf_attach",
   },

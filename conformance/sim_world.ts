@@ -5,6 +5,7 @@
  */
 import type { Fd } from "../engine/fd.ts";
 import type { Kernel, Lane, RevokeTrace } from "../engine/kernel.ts";
+import { SIM_IMPORTERS, SimImporter, type SimImporterDriver } from "../sim/importer.ts";
 import { SimKernel } from "../sim/sim_kernel.ts";
 import { SimDeviceFile, SimDmaBuf, type SimFunction } from "../sim/vfio.ts";
 import type { Device, Outside, Role, World } from "./world.ts";
@@ -88,6 +89,10 @@ const FUNCTIONS: Readonly<Record<Role, SimFunction>> = {
 /** All devices of the machine. */
 export const MACHINE: readonly SimFunction[] = Object.values(FUNCTIONS);
 
+function isDriver(name: string): name is SimImporterDriver {
+  return Object.hasOwn(SIM_IMPORTERS, name);
+}
+
 /** Either simulation. */
 type Simulation = Kernel & Pick<SimKernel, "functionAt" | "unbind" | "bind" | "file">;
 
@@ -153,6 +158,11 @@ export class SimWorld implements World {
 
   hold(buffer: Fd): Promise<() => void> {
     return Promise.resolve(this.kernel.file(buffer, SimDmaBuf).hold());
+  }
+
+  importBy(driver: string, buffer: Fd, reachable?: boolean): SimImporter {
+    if (!isDriver(driver)) throw new RangeError(`no simulated host has ${driver}`);
+    return new SimImporter(driver, this.kernel.file(buffer, SimDmaBuf), reachable);
   }
 
   beside(which: "working" | "waiting"): Lane {

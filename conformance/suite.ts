@@ -11,6 +11,7 @@ import { subject as exporting } from "./cases/export.ts";
 import { subject as group } from "./cases/group.ts";
 import { subject as hotReset } from "./cases/hot_reset.ts";
 import { subject as importer } from "./cases/importer.ts";
+import { subject as importerKinds } from "./cases/importer_kinds.ts";
 import { subject as info } from "./cases/info.ts";
 import { subject as interrupts } from "./cases/interrupts.ts";
 import { subject as raw } from "./cases/raw.ts";
@@ -29,6 +30,7 @@ export const SUBJECTS: readonly Subject[] = [
   virtual,
   hotReset,
   importer,
+  importerKinds,
   stuck,
   closing,
   interrupts,

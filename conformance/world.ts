@@ -49,6 +49,14 @@ export interface Outside {
   bind(address: string): Promise<void>;
 }
 
+/** An import by a driver that the laboratory has not. */
+export interface Importer {
+  /** Its device uses the memory. @returns whether that lands */
+  lands(): boolean;
+  /** Its user gives the memory up. */
+  leave(): void;
+}
+
 /** One of the two sides: the simulation, or a real kernel. */
 export interface World {
   readonly side: Side;
@@ -74,6 +82,13 @@ export interface World {
    * @returns signals it
    */
   hold(buffer: Fd): Promise<() => void>;
+  /**
+   * A driver imports a buffer; only on the simulation.
+   *
+   * @param driver as policies call it
+   * @param reachable whether the PCI topology lets its device reach the exporter's
+   */
+  importBy(driver: string, buffer: Fd, reachable?: boolean): Importer;
   /** A lane beside `lane`, which sees the descriptors of the process's own table. The world ends it. */
   beside(which: "working" | "waiting"): Lane;
   /** What a raw call answers that the port does not offer, by name; only on a real kernel. */

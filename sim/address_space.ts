@@ -37,6 +37,11 @@ export class SimPages {
     if (file instanceof SimDmaBuf) file.attach(this);
   }
 
+  /** What is unmapped does not come back. */
+  invalidate(): undefined {
+    this.live = false;
+  }
+
   /** One more area has them. */
   share(): this {
     this.#areas++;

@@ -8,10 +8,10 @@ import { refusal } from "./errno.ts";
 import type { SimFile } from "./file_table.ts";
 import type { Steps } from "./memory_lock.ts";
 
-/** An import of a buffer. */
+/** An import of a buffer, as the exporter sees it. */
 export interface SimImport {
-  /** Whether DMA through it lands. */
-  live: boolean;
+  /** Told to unmap. @returns resolves when it has; absent: it has at once */
+  invalidate(): Promise<void> | undefined;
 }
 
 /** Bytes of a dma-buf's name. */
@@ -70,10 +70,9 @@ export class SimDmaBuf implements SimFile {
   }
 
   /**
-   * Puts a fence on it (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`), or stands for an importer that does not let
-   * go: a revoke waits for it.
+   * Puts a fence on it (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`): a revoke waits for it.
    *
-   * @returns signals the fence, or lets go
+   * @returns signals the fence
    */
   hold(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -85,14 +84,19 @@ export class SimDmaBuf implements SimFile {
   }
 
   /**
-   * A revoke empties iommufd's areas, which do not come back when it is undone, and then waits until
+   * Importers are told to unmap, also when a revoke is undone. A revoke then waits until they have and
    * nothing holds the buffer: without a limit, and with the buffer revoked already.
    */
   *move(revoked: boolean): Steps {
-    if (revoked) { for (const each of this.#imports) each.live = false; }
-    this.#revoked = revoked;
+    if (revoked) this.#revoked = true;
+    const lingering = [...this.#imports].flatMap((each) => each.invalidate() ?? []);
+    if (!revoked) this.#revoked = false;
     this.onMove();
-    if (revoked) { for (const hold of this.#holds) yield hold; }
+    if (revoked) yield* this.#allGone(lingering);
+  }
+
+  *#allGone(lingering: readonly Promise<void>[]): Steps {
+    for (const hold of [...this.#holds, ...lingering]) yield hold;
   }
 
   /** It was revoked, and nobody can validate it any more. */

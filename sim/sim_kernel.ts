@@ -32,6 +32,7 @@ import { SimEventQueue, SimInotify, SimTrace, SimUevents } from "./event_queue.t
 import { SimFileWatches } from "./file_watches.ts";
 import { SimGate, SimHeldOpen } from "./gate.ts";
 import type { SimGroup } from "./group.ts";
+import { SimImporter, type SimImporterDriver } from "./importer.ts";
 import { SimIommufd } from "./iommufd.ts";
 import { SimLane } from "./lane.ts";
 import { SimPidfd, SimProcess, type SimProcessFacts } from "./process.ts";
@@ -301,6 +302,19 @@ export class SimKernel implements Kernel {
       ...(buffer.name === undefined ? {} : { name: buffer.name }),
       closeOnExec: true,
     };
+  }
+
+  /**
+   * Somebody's driver imports a buffer.
+   *
+   * @param driver whose device does the DMA
+   * @param descriptor of the buffer, whoever has it
+   * @param reachable whether the PCI topology lets that device reach the exporter's
+   */
+  importBuffer(driver: SimImporterDriver, descriptor: number, reachable?: boolean): SimImporter {
+    const file = this.table.get(descriptor);
+    if (file instanceof SimDmaBuf) return new SimImporter(driver, file, reachable);
+    throw refusal("dma_buf_get", file === undefined ? "EBADF" : "EINVAL", driver);
   }
 
   setDmaBufName(dmaBuf: Fd, name: string): void {

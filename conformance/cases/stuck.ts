@@ -4,15 +4,11 @@ import type { Fd } from "../../engine/fd.ts";
 import type { Lane } from "../../engine/kernel.ts";
 import { type Bench, COMMAND, CONFIG, errnoOf, MEMORY, PAGE, SLICE } from "../bench.ts";
 import type { ConformanceCase, Subject } from "../case.ts";
+import { begun, waits } from "../waiting.ts";
 
 const MEMORY_BAR = 2;
 /** In config space: nobody minds what it says. */
 const INTERRUPT_LINE = 0x3cn;
-/** Calls that are answered meanwhile, until a call counts for one that waits. */
-const ROUND_TRIPS = 100;
-/** The same, until something that must happen counts for missing. */
-const MOST_TRIPS = 100_000;
-
 /** A device whose reset waits for its first buffer. */
 interface Stuck {
   readonly device: Fd;
@@ -31,36 +27,6 @@ async function tried(lane: Lane, bench: Bench, buffer: Fd): Promise<string> {
     const ioas = await lane.ioasAlloc(iommufd);
     const request = { iommufd, ioas, dmaBuf: buffer, start: 0n, length: PAGE, writeable: true };
     return await errnoOf(lane.ioasMapFile(request));
-  } finally {
-    bench.kernel.close(iommufd);
-  }
-}
-
-/** Whether a call is still unanswered after others have been answered. */
-async function waits(bench: Bench, call: Promise<unknown>): Promise<boolean> {
-  const lane = bench.world.beside("working");
-  const iommufd = bench.kernel.openIommufd();
-  let answered = false;
-  const settled = Promise.allSettled([call]).then(() => answered = true);
-  try {
-    for (let trip = 0; trip < ROUND_TRIPS && !answered; trip++) await lane.ioasAlloc(iommufd);
-    return !answered;
-  } finally {
-    bench.kernel.close(iommufd);
-    void settled;
-  }
-}
-
-/** Until the driver has begun to revoke. */
-async function begun(bench: Bench, address: string): Promise<void> {
-  const lane = bench.world.beside("working");
-  const iommufd = bench.kernel.openIommufd();
-  try {
-    for (let trip = 0; trip < MOST_TRIPS; trip++) {
-      if (bench.world.moves(address).includes(true)) return;
-      await lane.ioasAlloc(iommufd);
-    }
-    assert.fail("the driver does not begin to revoke");
   } finally {
     bench.kernel.close(iommufd);
   }

@@ -173,6 +173,10 @@ export class KernelWorld implements World {
     return holdBuffer(this.kernel, this.beside("working"), buffer);
   }
 
+  importBy(driver: string): never {
+    throw new RangeError(`the laboratory has no ${driver}`);
+  }
+
   beside(which: "working" | "waiting"): Lane {
     const known = this.#beside.get(which) ??
       this.kernel.openLane(`conformance, ${which}`, "shared");

@@ -231,10 +231,9 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "a bounce ends a buffer for good",
     file: "sim/dma_buf.ts",
-    text: `    this.#revoked = revoked;
-    this.onMove();`,
-    instead: `    this.#revoked = this.#revoked || revoked;
-    this.onMove();`,
+    text: `    if (!revoked) this.#revoked = false;
+`,
+    instead: ``,
   },
   {
     what: "a close is a hold: a new opening revives what was exported",
@@ -244,14 +243,14 @@ export const WRONG_RULES: readonly WrongRule[] = [
   },
   {
     what: "an area comes back when the buffer is restored",
-    file: "sim/dma_buf.ts",
-    text: `if (revoked) { for (const each of this.#imports) each.live = false; }`,
-    instead: `for (const each of this.#imports) each.live = !revoked;`,
+    file: "sim/address_space.ts",
+    text: `pages.live && writeable`,
+    instead: `!(pages.file as SimDmaBuf).revoked && writeable`,
   },
   {
     what: "a revoke leaves areas alive",
-    file: "sim/dma_buf.ts",
-    text: `if (revoked) { for (const each of this.#imports) each.live = false; }`,
+    file: "sim/address_space.ts",
+    text: `    this.live = false;`,
     instead: ``,
   },
   // ── files and copies ──────────────────────────────────────────────────────────────────────────
@@ -376,18 +375,49 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "a revoke waits for nobody",
     file: "sim/dma_buf.ts",
-    text: `if (revoked) { for (const hold of this.#holds) yield hold; }`,
+    text: `if (revoked) yield* this.#allGone(lingering);`,
     instead: ``,
   },
   {
     what: "a buffer that somebody holds is revoked when they let go",
     file: "sim/dma_buf.ts",
-    text: `    this.#revoked = revoked;
-    this.onMove();
-    if (revoked) { for (const hold of this.#holds) yield hold; }`,
-    instead: `    if (revoked) { for (const hold of this.#holds) yield hold; }
-    this.#revoked = revoked;
-    this.onMove();`,
+    text: `    if (revoked) this.#revoked = true;
+`,
+    instead: `    if (revoked) yield* this.#allGone([]);
+    if (revoked) this.#revoked = true;
+`,
+  },
+  {
+    what: "an importer that lets go late keeps no revoke waiting",
+    file: "sim/importer.ts",
+    text: `if (this.#mapped && !this.#kind.letsGo)`,
+    instead: `if (false)`,
+  },
+  {
+    what: "a one-shot importer comes back",
+    file: "sim/importer.ts",
+    text: `const again = this.#kind.comesBack &&`,
+    instead: `const again =`,
+  },
+  {
+    what: "a resumable importer comes back to what is revoked",
+    file: "sim/importer.ts",
+    text: `!this.#left && !this.buffer.revoked;`,
+    instead: `!this.#left;`,
+  },
+  {
+    what: "an importer without an invalidate callback is refused before it is seen to be revoked",
+    file: "sim/importer.ts",
+    text: `if (!this.#kind.dynamic) throw`,
+    instead: `if (!this.#kind.dynamic || !this.#kind.invalidates) throw`,
+  },
+  {
+    what: "a static importer is told that the buffer is revoked",
+    file: "sim/importer.ts",
+    text: `    if (!this.#kind.dynamic) throw refusal("dma_buf_attach", "EOPNOTSUPP", driver);
+    if (buffer.revoked) throw refusal("dma_buf_attach", "ENODEV", driver);`,
+    instead: `    if (buffer.revoked) throw refusal("dma_buf_attach", "ENODEV", driver);
+    if (!this.#kind.dynamic) throw refusal("dma_buf_attach", "EOPNOTSUPP", driver);`,
   },
   {
     what: "all buffers are revoked before the first is waited for",
