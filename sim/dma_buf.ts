@@ -84,19 +84,22 @@ export class SimDmaBuf implements SimFile {
   }
 
   /**
-   * Importers are told to unmap, also when a revoke is undone. A revoke then waits until they have and
-   * nothing holds the buffer: without a limit, and with the buffer revoked already.
+   * Importers are told to unmap, also when a revoke is undone, and fences are waited for; a revoke then
+   * waits until all have unmapped. It does so without a limit, and with the buffer revoked already; one
+   * that is undone has it revoked still. What is as it should be already is left alone.
    */
   *move(revoked: boolean): Steps {
-    if (revoked) this.#revoked = true;
+    if (revoked === this.#revoked) return;
+    if (revoked) this.#moved(true);
     const lingering = [...this.#imports].flatMap((each) => each.invalidate() ?? []);
-    if (!revoked) this.#revoked = false;
-    this.onMove();
-    if (revoked) yield* this.#allGone(lingering);
+    yield* all(this.#holds);
+    if (revoked) yield* all(lingering);
+    else this.#moved(false);
   }
 
-  *#allGone(lingering: readonly Promise<void>[]): Steps {
-    for (const hold of [...this.#holds, ...lingering]) yield hold;
+  #moved(revoked: boolean): void {
+    this.#revoked = revoked;
+    this.onMove();
   }
 
   /** It was revoked, and nobody can validate it any more. */
@@ -108,4 +111,9 @@ export class SimDmaBuf implements SimFile {
   release(): void {
     this.onRelease(this);
   }
+}
+
+/** Waits for all that there are now. */
+function* all(waits: Iterable<Promise<void>>): Steps {
+  for (const each of [...waits]) yield each;
 }

@@ -477,6 +477,10 @@ const transfers: readonly ConformanceCase[] = [
       assert.ok(await lands());
     },
   ),
+  dma("a restore of what is not revoked leaves an area alive", async (bench, { lands, ...at }) => {
+    await bench.writeCommand(at.device, MEMORY);
+    assert.ok(await lands());
+  }),
   dma("a device's end of low power revives no area", async (bench, { lands, ...at }) => {
     await bench.lane.enterLowPower(at.device);
     await bench.lane.exitLowPower(at.device);

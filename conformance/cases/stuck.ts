@@ -66,17 +66,18 @@ function stuck(
   };
 }
 
-/** What waits behind a reset that waits. */
-function waitsBehind(
-  what: string,
+/** A call that waits, and is answered when the buffer is let go of; until then the case is not over. */
+function answeredLater(
+  name: string,
   call: (stuck: Stuck, bench: Bench) => Promise<unknown>,
+  revoke?: (lane: Lane, device: Fd) => Promise<unknown>,
 ): ConformanceCase {
   const answered: Promise<string>[] = [];
-  const it = stuck(`${what} waits behind a reset that waits`, async (bench, stuck) => {
+  const it = stuck(name, async (bench, stuck) => {
     const made = errnoOf(call(stuck, bench));
     answered.push(made);
     assert.ok(await waits(bench, made), "it was answered");
-  });
+  }, revoke);
   return {
     ...it,
     async run(bench) {
@@ -84,6 +85,14 @@ function waitsBehind(
       assert.equal(await answered.pop(), "done");
     },
   };
+}
+
+/** What waits behind a reset that waits. */
+function waitsBehind(
+  what: string,
+  call: (stuck: Stuck, bench: Bench) => Promise<unknown>,
+): ConformanceCase {
+  return answeredLater(`${what} waits behind a reset that waits`, call);
 }
 
 /** What does not. */
@@ -152,16 +161,33 @@ const cases: readonly ConformanceCase[] = [
     await lane.bindIommufd(device, bench.iommufd());
     await lane.resetDevice(device);
   }),
-  stuck(
+  answeredLater(
     "A close waits for who holds a buffer, and the next open for the close",
-    async (bench, { lane, waiting }) => {
+    async ({ lane, waiting }, bench) => {
       const { node } = await bench.device("memory");
       const again = bench.keep(await lane.openShared(node));
-      const bound = errnoOf(waiting.bindIommufd(again, bench.iommufd()));
-      assert.ok(await waits(bench, bound), "it was bound");
+      await waiting.bindIommufd(again, bench.iommufd());
     },
     (lane, device) => lane.close(device),
   ),
+  {
+    name: "A restore waits for who holds a buffer, too",
+    needs: ["memory"],
+    async run(bench) {
+      const { device } = await bench.bound("memory", bench.iommufd(), true);
+      const buffer = await bench.export(device);
+      await bench.writeCommand(device, 0);
+      const letGo = await bench.world.hold(buffer);
+      const restored = bench.writeCommand(device, MEMORY);
+      try {
+        assert.ok(await waits(bench, restored), "the restore has returned");
+      } finally {
+        letGo();
+        await restored;
+      }
+      assert.ok(await bench.alive(buffer));
+    },
+  },
 ];
 
 /** Cases of importers that do not let go. */

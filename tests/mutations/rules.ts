@@ -153,7 +153,7 @@ export const WRONG_RULES: readonly WrongRule[] = [
     this.#command = command;`,
     instead: `  writeCommandOutside(command: number): void {
     this.#command = command;
-    this.#move(true);`,
+    drive(this.#move(true));`,
   },
   {
     what: "D3hot does not revoke",
@@ -231,8 +231,7 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "a bounce ends a buffer for good",
     file: "sim/dma_buf.ts",
-    text: `    if (!revoked) this.#revoked = false;
-`,
+    text: `    else this.#moved(false);`,
     instead: ``,
   },
   {
@@ -375,16 +374,31 @@ export const WRONG_RULES: readonly WrongRule[] = [
   {
     what: "a revoke waits for nobody",
     file: "sim/dma_buf.ts",
-    text: `if (revoked) yield* this.#allGone(lingering);`,
+    text: `    yield* all(this.#holds);
+    if (revoked) yield* all(lingering);
+    else`,
+    instead: `    if (!revoked)`,
+  },
+  {
+    what: "a restore waits for nobody",
+    file: "sim/dma_buf.ts",
+    text: `    yield* all(this.#holds);`,
+    instead: `    if (revoked) yield* all(this.#holds);`,
+  },
+  {
+    what: "importers of what is alive are told to unmap by a restore",
+    file: "sim/dma_buf.ts",
+    text: `    if (revoked === this.#revoked) return;
+`,
     instead: ``,
   },
   {
     what: "a buffer that somebody holds is revoked when they let go",
     file: "sim/dma_buf.ts",
-    text: `    if (revoked) this.#revoked = true;
+    text: `    if (revoked) this.#moved(true);
 `,
-    instead: `    if (revoked) yield* this.#allGone([]);
-    if (revoked) this.#revoked = true;
+    instead: `    if (revoked) yield* all(this.#holds);
+    if (revoked) this.#moved(true);
 `,
   },
   {
@@ -423,9 +437,10 @@ export const WRONG_RULES: readonly WrongRule[] = [
     what: "all buffers are revoked before the first is waited for",
     file: "sim/vfio.ts",
     text: `for (const buffer of this.#buffers) yield* buffer.move(revoked);`,
-    instead: `for (const step of [...this.#buffers].map((it) => it.move(revoked))) {
-      const { value } = step.next();
-      if (value instanceof Promise) yield value;
+    instead: `const all = [...this.#buffers].map((it) => it.move(revoked));
+    for (const { steps, first } of all.map((steps) => ({ steps, first: steps.next() }))) {
+      if (first.done !== true) yield first.value;
+      yield* steps;
     }`,
   },
   {
