@@ -17,6 +17,7 @@ import {
 } from "./reset_outcome.ts";
 import type { HitTogether } from "./reset_domain.ts";
 import type { Fd } from "./fd.ts";
+import { refusedBy } from "./refusal.ts";
 import { StrangersFiles } from "./strangers_files.ts";
 import type { Credentials, Kernel, Packet, Watch } from "./kernel.ts";
 
@@ -234,6 +235,7 @@ export class ControlServer {
    * @param listener of the socket; the server owns it
    * @param handler does what is asked
    * @param onError is told of what fails apart from the handler
+   * @throws {RefusedError} if the socket cannot be watched; it is closed then
    */
   constructor(
     private readonly kernel: Kernel,
@@ -242,13 +244,23 @@ export class ControlServer {
     private readonly onError: (error: unknown) => void = () => {},
   ) {
     this.#files = new StrangersFiles(kernel, "operators");
-    this.#watch = kernel.watch(listener, () => this.#guarded(() => this.#accept()));
+    this.#watch = this.#listen();
+  }
+
+  #listen(): Watch {
+    const { kernel, listener } = this;
+    try {
+      return kernel.watch(listener, () => this.#guarded(() => this.#accept()));
+    } catch (error) {
+      this.#guarded(() => kernel.close(listener));
+      throw refusedBy("listen for operators", error);
+    }
   }
 
   /** Closes the socket and all connections. */
   close(): void {
     this.#watch.stop();
-    this.kernel.close(this.listener);
+    this.#guarded(() => this.kernel.close(this.listener));
     for (const socket of [...this.#connections.keys()]) this.#guarded(() => this.#hangUp(socket));
     this.#files.end();
   }
@@ -256,6 +268,16 @@ export class ControlServer {
   #accept(): void {
     const socket = this.kernel.accept(this.listener);
     if (socket === undefined) return;
+    try {
+      this.#attend(socket);
+    } catch (error) {
+      this.#files.hangUp(socket);
+      throw error;
+    }
+  }
+
+  /** Listens to an operator; whoever is none learns that, and no more. */
+  #attend(socket: Fd): void {
     const peer = this.kernel.peerCredentials(socket);
     if (peer.uid !== ROOT && peer.uid !== this.kernel.uid) {
       this.kernel.send(socket, this.#encode(stranger(peer)));

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { closeAll } from "./close_all.ts";
 import { closeOnLane } from "./close_on_lane.ts";
 import type { Fd } from "./fd.ts";
 import type { Kernel, Lane } from "./kernel.ts";
@@ -68,19 +69,20 @@ export class GroupAccess {
         ? await this.#openBound(lane, target)
         : await this.#openByGroup(lane, target);
     } catch (error) {
-      this.deviceClosed();
-      throw error;
+      return await undo(error, () => Promise.try(() => this.deviceClosed()));
     }
   }
 
-  /** A device that was opened here is closed. With the last one the group is given back. */
+  /**
+   * A device that was opened here is closed. With the last one the group is given back.
+   *
+   * @throws {KernelError} if a close is refused; all of it is given up
+   */
   deviceClosed(): void {
     if (--this.#devices > 0) return;
-    for (const fd of [this.#group, this.#container]) {
-      if (fd?.open) this.kernel.close(fd);
-    }
-    this.#group = undefined;
-    this.#container = undefined;
+    const given = [this.#group, this.#container];
+    this.#group = this.#container = undefined;
+    closeAll(this.kernel, given);
   }
 
   async #openBound(lane: Lane, target: RouteTarget): Promise<Fd> {

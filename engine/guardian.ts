@@ -21,7 +21,7 @@ import { ObservationPost } from "./observation_post.ts";
 import type { Observation } from "./observers/observation.ts";
 import { OperatorDesk } from "./operator_desk.ts";
 import type { Plan } from "./plan.ts";
-import { refusedBy } from "./refusal.ts";
+import { ready, refusedBy } from "./refusal.ts";
 import type { GrantHit, ResetMethod, ResetOutcome, ResetReach } from "./reset_outcome.ts";
 import { Supervision } from "./supervision.ts";
 
@@ -113,8 +113,9 @@ export class Guardian {
    * @throws {InterruptedError} if {@linkcode shutdown} was called meanwhile
    */
   async open(): Promise<void> {
-    this.context.kernel.makeNonDumpable();
+    const { kernel } = this.context;
     try {
+      await ready("make this process non-dumpable", () => kernel.makeNonDumpable());
       await this.#post.open();
       for (const [, grants] of Map.groupBy(this.plan.grants, ({ device }) => device.address)) {
         this.#goOn();

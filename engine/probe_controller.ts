@@ -42,17 +42,29 @@ export interface ProbeOptions {
  * @param options how
  * @throws {HostNotReadyError} if it cannot be opened, or its registers make no sense
  * @throws {IdentityDriftError} if its node is another function's
- * @throws {RefusedError} if the kernel refuses an access to its registers
+ * @throws {RefusedError} if the kernel refuses an access to its registers, or a close
  */
 export async function probeController(
   kernel: Kernel,
   entry: SnapshotFunction,
-  { mayEnable = false, vfTokenFor }: ProbeOptions = {},
+  options: ProbeOptions = {},
 ): Promise<ControllerAnswer> {
   const target = targetOf(entry);
+  // Each step says what it could not do; what is left are those that give back what was taken.
+  return await explained(
+    `ask ${entry.address} for its memory`,
+    () => openAndAsk(kernel, target, options),
+  );
+}
+
+async function openAndAsk(
+  kernel: Kernel,
+  target: RouteTarget,
+  { mayEnable = false, vfTokenFor }: ProbeOptions,
+): Promise<ControllerAnswer> {
   kernel.makeNonDumpable();
   const shared = new SharedIommufd(kernel);
-  const lane = kernel.openLane(entry.address);
+  const lane = kernel.openLane(target.address);
   try {
     const access = new GroupAccess(kernel, shared, vfTokenFor);
     const device = await access.openDevice(lane, target);

@@ -55,8 +55,9 @@ export class StrangersFiles {
       if (packet === "end") ends++;
       if (typeof packet === "string") continue;
       ends = 0;
-      if (packet.pidfd !== undefined) this.kernel.close(packet.pidfd);
+      // On the lane first: a close that is refused here keeps none of them.
       for (const fd of packet.fds) this.discard(fd);
+      if (packet.pidfd !== undefined) this.kernel.close(packet.pidfd);
     }
     return ends === 2;
   }

@@ -75,8 +75,10 @@ export class OperatorResets {
       return asked.make(held);
     };
     const { active } = this.grants;
-    const victims = active.filter(({ grant }) => grant.plan.rule.onReset === "revoke");
-    const keepers = active.filter(({ grant }) => grant.plan.rule.onReset === "restore");
+    // An end that has begun, and waits for its turn or for a grace, must be over before the reset too.
+    const victims = this.grants.standing.filter(endsByReset);
+    const ending = active.filter(endsByReset);
+    const keepers = active.filter((held) => !endsByReset(held));
     const hit: Hit = { act: { reason: asked.reason, make }, victims, keepers, cause };
     const loss = await this.#reset(hit);
     if (!made) throw this.#notMade(loss);
@@ -85,7 +87,7 @@ export class OperatorResets {
       !standing.some(({ grant }) => grant.plan === plan)
     );
     return [
-      ...[...victims, ...lost].map(endFate),
+      ...[...ending, ...lost].map(endFate),
       ...standing.map((held) => fateOf(held, "restored")),
     ];
   }
@@ -178,4 +180,8 @@ export class OperatorResets {
     if (held === undefined) return;
     record.device("device-held", { cause: { source: "hold", detail: HOLD_NAMES[held] } });
   }
+}
+
+function endsByReset({ grant }: HeldGrant): boolean {
+  return grant.plan.rule.onReset === "revoke";
 }

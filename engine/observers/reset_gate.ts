@@ -4,12 +4,14 @@
  *
  * @module
  */
+import { closeAll } from "../close_all.ts";
 import type { Clock } from "../clock.ts";
 import type { Cause } from "../event.ts";
 import type { Fd } from "../fd.ts";
 import type { GateEvent } from "../kernel.ts";
 import { KernelError } from "../kernel_error.ts";
 import type { Observer, ObserverContext } from "./observation.ts";
+import { stopAll } from "./stop_all.ts";
 import { whenReadable } from "./when_readable.ts";
 
 /** What a gate needs from around it. */
@@ -55,14 +57,17 @@ export class ResetGate implements Observer {
   }
 
   stop(): void {
-    for (const { observer } of this.#gates.values()) observer.stop();
+    const gates = [...this.#gates.values()].map(({ observer }) => observer);
+    const waiting = [...this.#waiting];
     this.#gates.clear();
-    const { kernel } = this.context;
-    for (const [waiting, callOff] of this.#waiting) {
-      callOff();
-      if (waiting.open) kernel.close(waiting);
-    }
     this.#waiting.clear();
+    try {
+      // Whoever waits passes when the gate has gone.
+      stopAll(gates);
+    } finally {
+      for (const [, callOff] of waiting) callOff();
+      closeAll(this.context.kernel, waiting.map(([fd]) => fd));
+    }
   }
 
   #open(path: string): Gate | undefined {

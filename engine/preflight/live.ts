@@ -9,6 +9,7 @@ import type { Clock } from "../clock.ts";
 import type { DeviceTarget } from "../device_target.ts";
 import { HostNotReadyError, RefusedError } from "../errors.ts";
 import { GroupAccess } from "../group_access.ts";
+import { ready, refusedBy } from "../refusal.ts";
 import { type Finding, hostFinding } from "../host_findings.ts";
 import { inTime } from "../in_time.ts";
 import type { Kernel, Lane } from "../kernel.ts";
@@ -34,18 +35,21 @@ export interface LiveContext {
 }
 
 /**
- * Opens the devices of grants, one after the other. Not one that any of the grants would borrow: it is
+ * Opens the devices of grants, one after the other; this process is made non-dumpable, for it will hold
+ * their descriptors. Not one that any of the grants would borrow: it is
  * another process's, whatever the others call it.
  *
  * @param context what it takes
  * @param grants that would be made
  * @param leave PCI addresses of devices that are not to be opened besides
+ * @throws {HostNotReadyError} if others could look into this process
  */
 export async function probeLive(
   context: LiveContext,
   grants: readonly PlannedGrant[],
   leave: ReadonlyMap<string, WhyLeft> = new Map(),
 ): Promise<LiveFindings> {
+  await ready("make this process non-dumpable", () => context.kernel.makeNonDumpable());
   const borrowed = borrowedAmong(grants);
   const first = new Map<string, PlannedGrant>();
   for (const grant of grants) {
@@ -81,8 +85,10 @@ async function troubleWith(
     await inTime(clock, device.address, probe(kernel, device, vfTokenFor));
     return undefined;
   } catch (error) {
-    if (!isAnswer(error)) throw error;
-    return error.message;
+    // What could not be given back is told too: the device stays open then until this process ends.
+    const answer = refusedBy(`ask ${device.address} whether it can export`, error);
+    if (!isAnswer(answer)) throw answer;
+    return answer.message;
   }
 }
 

@@ -29,6 +29,21 @@ for (const method of ["function", "decode"] as const) {
     assertAllOver(scene);
   });
 
+  Deno.test("a reset in the grace of an end is the end: nothing of it is valid again", async () => {
+    const scene = new Scene([{ expiresMs: 1_000, graceMs: 20_000 }]);
+    await scene.start();
+    const buffer = scene.buffer();
+    const moves: boolean[] = [];
+    buffer.onMove = () => moves.push(buffer.revoked);
+    await scene.clock.advance(1_100);
+    assert.ok(scene.story().includes("revoking expired"));
+    await scene.guardian.reset(SSD, "function", "test");
+    assert.ok(moves.length > 0 && moves.every((revoked) => revoked), "never valid again");
+    assert.ok(scene.story().includes("ended expired hold"), scene.story().join("\n"));
+    await scene.finish();
+    assertAllOver(scene);
+  });
+
   Deno.test(`Guardian.reset (${method}) restores a grant with onReset: restore`, async () => {
     const scene = new Scene([{ onReset: "restore" }]);
     await scene.start();

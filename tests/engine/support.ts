@@ -95,6 +95,7 @@ export interface GrantSpec {
   readonly memory?: PlannedMemory;
   /** It is of BAR 0 all the same, and so not of the buffer. */
   readonly doorbells?: true;
+  readonly access?: ExportRule["access"];
 }
 
 export function planned(spec: GrantSpec = {}): PlannedGrant {
@@ -114,7 +115,7 @@ export function planned(spec: GrantSpec = {}): PlannedGrant {
     bar: { value: bar, at: AT },
     slices: [{ offset: 0x1000n, length: 0x2000n, at: AT }],
     importers: [{ value: "engine", at: AT }],
-    access: "read-write",
+    access: spec.access ?? "read-write",
     onReset: spec.onReset ?? "revoke",
     graceMs: spec.graceMs ?? 2000,
     ...(spec.expiresMs === undefined ? {} : { expiresMs: spec.expiresMs }),
@@ -167,6 +168,7 @@ export class Scene {
   readonly files = new MemoryFiles({});
   readonly kernel: SimKernel;
   readonly guardian: Guardian;
+  readonly plan: Plan;
   #run: ReturnType<Guardian["run"]> | undefined;
 
   constructor(
@@ -187,7 +189,7 @@ export class Scene {
         [...addresses].map(([address, virtual]) => simFunction(address, { virtual })),
       accounts: [{ uid: 65534, gid: 65534, name: "nobody" }],
     });
-    const plan: Plan = {
+    const plan: Plan = this.plan = {
       host: { release: "7.3.0-sim", pageSize: 4096 },
       policy: "sha256:test",
       grants,

@@ -6,13 +6,24 @@
 import { Fd } from "../../../engine/fd.ts";
 import type { Kernel, Lane } from "../../../engine/kernel.ts";
 import { KernelError, LaneEndedError } from "../../../engine/kernel_error.ts";
+import { SimEventQueue } from "../../../sim/event_queue.ts";
 import type { SimLane } from "../../../sim/lane.ts";
 import type { SimKernel } from "../../../sim/sim_kernel.ts";
+import { SimListener, SimSocket } from "../../../sim/sockets.ts";
+import { SimEventFd } from "../../../sim/vfio.ts";
 import { settle, SSD } from "../support.ts";
 import { callNameOf, ERRNO_NUMBERS, errnosOf, type FaultErrno, refusedAfter } from "./refusals.ts";
 
 /** What happens while a call is slow. */
-export const MEANWHILE = ["nothing", "exit", "reset", "shutdown", "unbind", "removal"] as const;
+export const MEANWHILE = [
+  "nothing",
+  "exit",
+  "reset",
+  "shutdown",
+  "unbind",
+  "removal",
+  "removal of another",
+] as const;
 export type Meanwhile = (typeof MEANWHILE)[number];
 
 /** What goes wrong with a call. */
@@ -23,10 +34,28 @@ export type Fault =
   | { readonly kind: "slow"; readonly meanwhile: Meanwhile }
   /** The device is taken away between this call and the next: asked for, or pulled out. */
   | { readonly kind: "vanish"; readonly how: "unbind" | "unplug" }
-  /** The importer ends before it. */
-  | { readonly kind: "exit" }
+  /** Somebody does something before it. */
+  | { readonly kind: "before"; readonly deed: Deed }
   /** The lane's thread dies with it. */
   | { readonly kind: "die" };
+
+/**
+ * What others do between two calls. `exit`: the importer ends; `stranger`: another process uses its
+ * connection; `become`: it becomes another account's; `copy`: a debugger copies the descriptors of devices;
+ * the others: at the device's node is another one
+ * from here on, by its id, its BAR, its MSI-X table or its address.
+ */
+export const DEEDS = [
+  "exit",
+  "stranger",
+  "become",
+  "copy",
+  "other id",
+  "other BAR",
+  "other MSI-X",
+  "other address",
+] as const;
+export type Deed = (typeof DEEDS)[number];
 
 /** A call that was made. */
 export interface Call {
@@ -38,15 +67,30 @@ export interface Call {
 
 /** What a fault does to the host beyond the call. */
 export interface FaultHooks {
-  meanwhile(what: Meanwhile): void | Promise<void>;
+  /** @param lane whose call is slow */
+  meanwhile(what: Meanwhile, lane: string): void | Promise<void>;
+  deed(what: Deed): void;
+  /** The call is answered from here on. */
+  over(what: Meanwhile, lane: string): void;
+  called(name: string, args: readonly unknown[]): void;
+  answered(name: string, args: readonly unknown[], result: unknown): void;
   /** Lets time go by. */
   pass(ms: number): Promise<void>;
   /** A program has its descriptors. */
   spawned(): void;
 }
 
-/** Calls that the kernel makes of itself, or that answer without it. */
-const UNCOUNTED = new Set<string>(["pageSize", "constructor", "makeNonDumpable"]);
+/** What answers without the kernel. */
+const UNCOUNTED = new Set<string>(["pageSize", "constructor"]);
+/** Calls by which the event loop takes what it was told of. */
+const READS = new Set<string>([
+  "receive",
+  "accept",
+  "readEventFd",
+  "readFileEvents",
+  "readGate",
+  "receiveUevent",
+]);
 /** Longer than the limit of an end, shorter than that of an open, ms. */
 const SLOW_MS = 3_000;
 
@@ -70,11 +114,11 @@ export class FaultyKernel {
 
   /** The port to give to the engine. */
   get port(): Kernel {
-    return this.#proxy<Kernel>(this.kernel, (name, _args, make) => {
+    return this.#proxy<Kernel>(this.kernel, (name, args, make) => {
       if (name === "openLane") {
         return this.#laneOf(make() as SimLane);
       }
-      return this.#sync(name as keyof Kernel, make);
+      return this.#sync(name as keyof Kernel, args, make);
     });
   }
 
@@ -111,18 +155,35 @@ export class FaultyKernel {
     const at = this.calls.push(call) - 1;
     const fault = this.faults.get(at);
     if (fault !== undefined) this.made.push(at);
-    if (fault?.kind === "exit") void this.hooks?.meanwhile("exit");
+    if (fault?.kind === "before") this.hooks?.deed(fault.deed);
     return fault;
   }
 
-  #sync(name: keyof Kernel, make: () => unknown): unknown {
+  #sync(name: keyof Kernel, args: readonly unknown[], make: () => unknown): unknown {
     const fault = this.#begin({ name });
-    if (fault?.kind === "refuse" && fault.when === "before") throw refusal(name, fault.errno);
+    if (fault?.kind === "refuse" && fault.when === "before") {
+      this.#tellAgain(name, args);
+      throw refusal(name, fault.errno);
+    }
+    this.hooks?.called(name, args);
     const result = make();
+    // What becomes of a promise is looked at when it is answered.
+    if (result instanceof Promise) {
+      void result.then((answer) => this.hooks?.answered(name, args, answer), () => {});
+    } else this.hooks?.answered(name, args, result);
     if (name === "spawn") this.hooks?.spawned();
     this.#after(fault);
     if (fault?.kind === "refuse" && fault.when === "after") throw refusal(name, fault.errno);
     return result;
+  }
+
+  /** What is watched stays readable when it could not be read, and that is told again. */
+  #tellAgain(name: keyof Kernel, [fd]: readonly unknown[]): void {
+    if (!READS.has(name) || !(fd instanceof Fd)) return;
+    const file = this.kernel.table.get(fd.number);
+    if (file instanceof SimEventFd) file.onSignal();
+    if (file instanceof SimSocket || file instanceof SimEventQueue) file.onReadable();
+    if (file instanceof SimListener) file.onReadable();
   }
 
   async #async(
@@ -143,7 +204,9 @@ export class FaultyKernel {
     if (this.#unplugged && isOnDevice(name, args)) {
       throw refusal(name, name.endsWith("Region") ? "EIO" : "ENODEV");
     }
+    this.hooks?.called(name, args);
     const result = await make();
+    this.hooks?.answered(name, args, result);
     this.#after(fault);
     if (fault?.kind === "refuse" && fault.when === "after") throw refusal(name, fault.errno);
     return result;
@@ -155,8 +218,9 @@ export class FaultyKernel {
     lane.delay(promise);
     const pass = async () => {
       await settle();
-      await this.hooks?.meanwhile(meanwhile);
+      await this.hooks?.meanwhile(meanwhile, lane.name);
       await this.hooks?.pass(SLOW_MS);
+      this.hooks?.over(meanwhile, lane.name);
       resolve();
     };
     this.#waits.push(Promise.resolve().then(pass));
@@ -165,7 +229,7 @@ export class FaultyKernel {
   #after(fault: Fault | undefined): void {
     if (fault?.kind !== "vanish") return;
     if (fault.how === "unplug") this.#unplugged = true;
-    void this.hooks?.meanwhile("unbind");
+    void this.hooks?.meanwhile("unbind", "");
   }
 }
 
@@ -183,10 +247,14 @@ function isOnDevice(name: string, [first]: readonly unknown[]): boolean {
   return first.what.includes(SSD) && !first.what.startsWith("dma-buf");
 }
 
+/** Calls that give a descriptor up, whatever they answer. */
+const GIVES_UP = new Set<string>(["close", "answerGate"]);
+
 /** All that can go wrong with a call. */
 export function faultsOf({ name, lane }: Call): readonly Fault[] {
-  const refusals = errnosOf(name, lane !== undefined).flatMap((errno): readonly Fault[] => {
-    if (name === "close") return [{ kind: "refuse", errno, when: "after" }];
+  const refusals = errnosOf(name).flatMap((errno): readonly Fault[] => {
+    // What these give up is given up all the same.
+    if (GIVES_UP.has(name)) return [{ kind: "refuse", errno, when: "after" }];
     const before: Fault = { kind: "refuse", errno, when: "before" };
     return refusedAfter(name) ? [before, { ...before, when: "after" }] : [before];
   });
@@ -199,6 +267,6 @@ export function faultsOf({ name, lane }: Call): readonly Fault[] {
     ...waits,
     { kind: "vanish", how: "unbind" },
     { kind: "vanish", how: "unplug" },
-    { kind: "exit" },
+    ...DEEDS.map((deed): Fault => ({ kind: "before", deed })),
   ];
 }

@@ -6,7 +6,8 @@
 import fc from "fast-check";
 import { faultsOf } from "./faulty_kernel.ts";
 import { describe, type Placed, runWith } from "./run.ts";
-import { type Scenario, SCENARIOS } from "./scenarios.ts";
+import { SCENARIOS } from "./scenarios.ts";
+import type { Scenario } from "./story.ts";
 
 /** Two picks of a fault: the second is made among the calls that follow the first fault. */
 const pair = fc.tuple(fc.nat(SCENARIOS.length - 1), fc.nat(), fc.nat(), fc.nat(), fc.nat());

@@ -3,85 +3,40 @@
 /** include/uapi/asm-generic/errno*.h */
 export const ERRNO_NUMBERS = {
   EPERM: 1,
+  ENOENT: 2,
   ESRCH: 3,
   EIO: 5,
+  ENXIO: 6,
+  EBADF: 9,
   ECHILD: 10,
   EAGAIN: 11,
   ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
   EBUSY: 16,
   ENODEV: 19,
   EINVAL: 22,
   EMFILE: 24,
   ENOTTY: 25,
   ENOSPC: 28,
+  EOVERFLOW: 75,
+  EOPNOTSUPP: 95,
   ECONNREFUSED: 111,
 } as const;
 
 export type FaultErrno = keyof typeof ERRNO_NUMBERS;
 
-/** Errnos of a call of the port; those that are not here are not refused. */
-const ERRNOS: Readonly<Record<string, readonly FaultErrno[]>> = {
-  openLane: [],
-  openNode: ["ENODEV", "EMFILE", "EBUSY"],
-  openShared: ["ENODEV", "EBUSY"],
-  receive: ["ENOMEM"],
-  fileTarget: ["ENOMEM"],
-  deviceAddress: ["EMFILE", "ENOMEM"],
-  configSpace: ["ENODEV", "EIO"],
-  close: ["EIO"],
-  bindIommufd: ["EAGAIN", "EPERM", "EINVAL"],
-  setContainer: ["EPERM", "ENODEV"],
-  groupDevice: ["EAGAIN", "ENODEV", "EMFILE"],
-  regionInfo: ["EINVAL", "ENODEV"],
-  readRegion: ["EIO", "EBUSY"],
-  writeRegion: ["EIO", "EBUSY"],
-  probeDmaBuf: ["ENOTTY", "ENODEV"],
-  exportDmaBuf: ["ENODEV", "EMFILE", "ENOMEM", "EINVAL"],
-  resetDevice: ["EAGAIN", "EIO", "EINVAL"],
-  armInterrupt: ["EINVAL", "EBUSY", "ENOMEM"],
-  hotResetInfo: ["ENODEV", "ENOMEM"],
-  hotReset: ["EAGAIN", "EINVAL", "EBUSY"],
-  enterLowPower: ["EBUSY", "ENODEV", "ENOTTY"],
-  exitLowPower: ["EBUSY", "EINVAL"],
-  isIommufd: ["ENOMEM"],
-  ioasAlloc: ["ENOMEM"],
-  iommuDestroy: ["EBUSY"],
-  ioasMapFile: ["ENOMEM", "ENODEV", "EBUSY", "ENOSPC"],
-  ioasUnmap: ["EBUSY", "EINVAL", "ENOMEM"],
-  openIommufd: ["EMFILE", "EPERM"],
-  dmaBufFacts: ["EMFILE"],
-  eventFd: ["EMFILE"],
-  readEventFd: [],
-  watch: ["ENOSPC", "ENOMEM"],
-  socketPair: ["EMFILE"],
-  connect: ["ECONNREFUSED", "EAGAIN"],
-  peerPidfd: ["EMFILE", "ESRCH"],
-  passPidfds: [],
-  peerCredentials: [],
-  send: ["ENOMEM"],
-  spawn: ["EAGAIN", "EMFILE", "ENOMEM"],
-  childEnd: ["ECHILD"],
-  signal: ["EPERM"],
-  shutdown: ["EINVAL"],
-  openProcess: ["EMFILE", "ESRCH"],
-  pidOf: ["EMFILE"],
-  hasExited: ["ENOMEM"],
-  borrow: ["EPERM", "EMFILE", "ESRCH"],
-  identifyProcess: ["EMFILE"],
-  openUevents: ["EMFILE"],
-  openInotify: ["EMFILE"],
-  addFileWatch: ["ENOSPC", "ENOMEM"],
-  removeFileWatch: ["EINVAL"],
-  identify: ["ENOMEM"],
-};
+/** Calls that no kernel refuses: a thread is begun, and a flag is set, without it. */
+const NEVER_REFUSED: ReadonlySet<string> = new Set(["openLane", "passPidfds", "stop"]);
+
+const ALL = Object.keys(ERRNO_NUMBERS) as FaultErrno[];
 
 /**
- * @param onLane whether it is a lane's: what the event loop reads is told again if it is refused, and
- *   the simulation tells once
- * @returns what the kernel can answer to a call of the port
+ * @param name of a call of the port
+ * @returns what can be answered to it: anything
  */
-export function errnosOf(name: string, onLane: boolean): readonly FaultErrno[] {
-  return name === "receive" && !onLane ? [] : ERRNOS[name] ?? [];
+export function errnosOf(name: string): readonly FaultErrno[] {
+  return NEVER_REFUSED.has(name) ? [] : ALL;
 }
 
 /** Calls that can be refused although all of it was done. */

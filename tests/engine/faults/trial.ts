@@ -4,12 +4,19 @@
  * @module
  */
 import type { GuardedEnd } from "../../../engine/guardian.ts";
+import type { Fd } from "../../../engine/fd.ts";
 import type { ImporterSource } from "../../../engine/importer_process.ts";
 import { StartedProgram } from "../../../engine/started_program.ts";
+import type { Kernel } from "../../../engine/kernel.ts";
 import { SimSocket } from "../../../sim/sockets.ts";
-import { SimDmaBuf, type SimVfioDevice } from "../../../sim/vfio.ts";
+import { SimDeviceFile, SimDmaBuf, type SimVfioDevice } from "../../../sim/vfio.ts";
 import { type Scene, settle, SSD } from "../support.ts";
-import type { FaultyKernel, Meanwhile } from "./faulty_kernel.ts";
+import { Audit, BARE_ERRNO } from "./audit.ts";
+import { Buffers } from "./buffers.ts";
+import { become, replaceDevice, speakAsStranger } from "./deeds.ts";
+import { Deliveries } from "./deliveries.ts";
+import type { Deed, FaultyKernel, Meanwhile } from "./faulty_kernel.ts";
+import { Resets } from "./resets.ts";
 
 /** Errors for people. */
 const TYPED = new Set([
@@ -20,38 +27,32 @@ const TYPED = new Set([
   "LaneEndedError",
   "RefusedError",
 ]);
-const BARE_ERRNO = /failed: E[A-Z]+\b/;
 /** Steps of the clock after which what goes on must be over, and how long each is, ms. */
 const [PATIENCE, STEP_MS] = [60, 5_000];
+/** The importer's account, and another. */
+const [IMPORTER_UID, OTHER_UID] = [65534, 1234];
 /** Turns that work may take without the clock. */
 const TURNS = 5;
-
-/** Which event may follow which, of one grant. */
-const FOLLOWS: Readonly<Record<string, readonly string[]>> = {
-  "": ["planned"],
-  planned: ["exported", "ended"],
-  exported: ["delivered", "revoking", "ended"],
-  delivered: ["suspended", "revoking", "ended"],
-  suspended: ["restored", "revoking", "ended"],
-  restored: ["suspended", "revoking", "ended"],
-  revoking: ["ended"],
-  ended: [],
-};
 
 /** What a scenario runs in. */
 export class Trial {
   /** What did not hold. */
   readonly violations: string[] = [];
-  readonly #buffers: SimDmaBuf[] = [];
-  /** By grant; of a device one is made at a time. */
-  readonly #bufferOf = new Map<string, SimDmaBuf>();
+  readonly buffers: Buffers;
+  readonly audit: Audit;
+  readonly deliveries: Deliveries;
+  readonly resets: Resets;
   /** Descriptors of others. */
   readonly #foreign = new Set<number>();
-  readonly #devices: readonly SimVfioDevice[];
+  readonly #devices: SimVfioDevice[];
   /** Whether each unbind that was asked for is over. */
   readonly #unbinds: { over: boolean }[] = [];
   #run: Promise<GuardedEnd> | undefined;
   #result: GuardedEnd | undefined;
+  #isEnding = false;
+  readonly #watched = new Set<string>();
+  readonly #copies: number[] = [];
+  readonly #atEnd: (() => void)[] = [];
   /** How the importer ends, unless it is a child. */
   onExit: (() => void) | undefined;
   /** The owner sends its descriptor on a connection. */
@@ -60,25 +61,63 @@ export class Trial {
   onOwnerEnd: (() => void) | undefined;
 
   constructor(readonly scene: Scene, private readonly faulty: FaultyKernel) {
+    const violated = (what: string) => this.violated(what);
+    const buffers = this.buffers = new Buffers(scene, violated);
+    const audit = this.audit = new Audit(scene, buffers, violated);
+    const others = (number: number) => this.#isOthers(number);
+    const deliveries = new Deliveries(scene, buffers, audit, others, violated);
+    this.deliveries = deliveries;
+    this.resets = new Resets(scene, buffers, audit, violated);
     faulty.hooks = {
-      meanwhile: (what) => this.#meanwhile(what),
+      meanwhile: (what, lane) => this.#meanwhile(what, lane),
+      deed: (what) => this.#deed(what),
+      over: (what, lane) => this.#checkOthers(what, lane),
       pass: (ms) => scene.clock.advance(ms),
       spawned: () => this.#keepAll(),
+      called: (name, args) => deliveries.called(name, args),
+      answered: (name, args, result) => {
+        deliveries.answered(name, result);
+        if (name === "addFileWatch") this.#watched.add(args[1] as string);
+        if (name === "hotReset") this.#hotReset(args[0] as Fd);
+      },
     };
     this.#devices = [...scene.kernel.devices.values()];
-    for (const device of this.#devices) {
-      device.onExport = (buffer) => {
-        this.#buffers.push(buffer);
-        const grant = this.#beingMade(device);
-        if (grant !== undefined) this.#bufferOf.set(grant, buffer);
-      };
-    }
     for (const { number } of scene.kernel.table.open()) this.#foreign.add(number);
+  }
+
+  #hotReset({ number }: Fd): void {
+    const file = this.scene.kernel.table.get(number);
+    if (file instanceof SimDeviceFile) this.resets.hot(file.device.fn.address);
+  }
+
+  /** Whether a file is watched. */
+  isWatched(path: string): boolean {
+    return this.#watched.has(path);
+  }
+
+  /** Whether the guardian has not begun to end. */
+  get isOpen(): boolean {
+    return this.#result === undefined && !this.#isEnding;
+  }
+
+  /** Looks once more when all is over. */
+  atEnd(look: () => void): void {
+    this.#atEnd.push(look);
+  }
+
+  /** Its port, for what is done without a guardian. */
+  get port(): Kernel {
+    return this.faulty.port;
   }
 
   /** Descriptors that are not Bargate's. */
   foreign(...numbers: readonly number[]): void {
     for (const number of numbers) this.#foreign.add(number);
+  }
+
+  #isOthers(number: number): boolean {
+    return this.#foreign.has(number) ||
+      this.scene.kernel.children.some(({ fds }) => [...fds.values()].includes(number));
   }
 
   get alive(): boolean {
@@ -94,7 +133,7 @@ export class Trial {
     }).finally(() => done = true);
     for (let turn = 0; turn < TURNS && !done; turn++) await settle();
     for (let step = 0; step < PATIENCE && !done; step++) await this.scene.clock.advance(STEP_MS);
-    if (!done) this.violations.push(`${what} does not end`);
+    if (!done) this.violated(`${what} does not end`);
     this.check();
     return done ? await working : undefined;
   }
@@ -102,18 +141,26 @@ export class Trial {
   #judge(what: string, error: unknown): void {
     const name = error instanceof Error ? error.name : String(error);
     const message = error instanceof Error ? error.message : "";
-    if (!TYPED.has(name)) this.violations.push(`${what} throws ${name}: ${message}`);
-    if (BARE_ERRNO.test(message)) this.violations.push(`${what} says a bare errno: ${message}`);
+    if (!TYPED.has(name)) this.violated(`${what} throws ${name}: ${message}`);
+    if (BARE_ERRNO.test(message)) this.violated(`${what} says a bare errno: ${message}`);
   }
 
   /** Opens the devices and starts the program. @returns whether it runs */
   async start(source: ImporterSource = program()): Promise<boolean> {
-    const { guardian } = this.scene;
+    const { scene } = this;
+    const { guardian } = scene;
     const opened = await this.act("open", async () => {
       await guardian.open();
       return true;
     });
-    if (opened !== true) return false;
+    if (opened !== true) {
+      this.#checkNothingLeft();
+      return false;
+    }
+    const exported = new Set(scene.events.flatMap((it) => it.type === "exported" ? it.export : []));
+    if (scene.plan.grants.some((grant) => !exported.has(grant.export))) {
+      this.violated("the open succeeds without all of the grants");
+    }
     this.#run = guardian.run(source);
     void Promise.allSettled([this.#run]);
     await settle();
@@ -126,6 +173,7 @@ export class Trial {
   async end(): Promise<void> {
     const { scene } = this;
     this.#keepPackets();
+    this.#isEnding = true;
     this.exit();
     const run = this.#run;
     if (run !== undefined) this.#result = await this.act("run", () => run);
@@ -133,6 +181,8 @@ export class Trial {
     await this.faulty.answered();
     await scene.clock.advance(PATIENCE * STEP_MS);
     this.onOwnerEnd?.();
+    this.check();
+    for (const copy of this.#copies.splice(0)) scene.kernel.table.close(copy);
     await scene.clock.advance(STEP_MS);
     this.check();
     this.#checkEnd();
@@ -140,7 +190,7 @@ export class Trial {
 
   // ── what happens ────────────────────────────────────────────────────────────────────────────────
 
-  async #meanwhile(what: Meanwhile): Promise<void> {
+  async #meanwhile(what: Meanwhile, lane: string): Promise<void> {
     const { guardian } = this.scene;
     switch (what) {
       case "nothing":
@@ -153,8 +203,46 @@ export class Trial {
         return this.#beside("shutdown meanwhile", guardian.shutdown("SIGTERM"));
       case "removal":
         return await this.scene.touch("remove", "open");
+      case "removal of another":
+        for (const address of this.#besides(lane)) {
+          await this.scene.touch("remove", "open", address);
+        }
+        return;
       case "unbind":
         return this.unbind();
+    }
+  }
+
+  /** Somebody else does something. */
+  #deed(what: Deed): void {
+    if (what === "exit") return this.exit();
+    if (what === "stranger") return speakAsStranger(this);
+    if (what === "copy") return this.#copyDevices();
+    const { kernel } = this.scene;
+    if (what === "become") {
+      for (const process of kernel.processes.values()) {
+        if (process.identity.uid === IMPORTER_UID) become(process, OTHER_UID);
+      }
+      return;
+    }
+    const device = replaceDevice(kernel, SSD, what);
+    if (device === undefined) return;
+    this.#devices.push(device);
+    this.buffers.watch(device);
+    this.resets.watch(device);
+  }
+
+  /** A debugger has a copy of each device's descriptor: no close closes it. */
+  #copyDevices(): void {
+    const { table } = this.scene.kernel;
+    // Where nobody can try whether a buffer is dead, the close alone decides.
+    if (!table.open().some(({ kind }) => kind === "iommufd")) return;
+    for (const { number, kind } of table.open()) {
+      if (kind !== "vfio-device" || this.#isOthers(number)) continue;
+      const copy = table.duplicate(number);
+      this.foreign(copy);
+      this.#copies.push(copy);
+      this.deliveries.copies.add(copy);
     }
   }
 
@@ -212,17 +300,7 @@ export class Trial {
 
   // ── what must hold ──────────────────────────────────────────────────────────────────────────────
 
-  /** The grant that was planned last, and of which no more is known. */
-  #beingMade(device: SimVfioDevice): string | undefined {
-    const { events } = this.scene;
-    const last = events.findLast((event) => event.device === device.fn.address && event.grant);
-    return last?.type === "planned" ? last.grant : undefined;
-  }
-
-  /**
-   * Whatever was told to have ended cannot be imported. What was never told to be exported nobody has
-   * got: a probe that failed can leave it in Bargate's own address space until the generation ends.
-   */
+  /** Whatever was told to have ended cannot be imported: what was never told to be exported nobody has. */
   check(): void {
     const { events } = this.scene;
     const exported = new Set(
@@ -230,62 +308,78 @@ export class Trial {
     );
     for (const { grant = "", type, reason } of events) {
       if (type !== "ended" || !exported.has(grant)) continue;
-      const buffer = this.#bufferOf.get(grant);
-      const told = reason === "failed" && events.some((event) => event.type === "late");
+      const buffer = this.buffers.made.findLast((made) => made.grant === grant)?.buffer;
+      const told = reason === "failed" && this.isLate;
       const reachable = buffer !== undefined && !buffer.revoked && buffer.references > 0;
-      if (reachable && !told) this.#violated(`a grant ended (${reason}) and can be imported`);
+      if (reachable && !told) this.violated(`a grant ended (${reason}) and can be imported`);
     }
   }
 
-  #violated(what: string): void {
+  /** A fault was made. */
+  get isDisturbed(): boolean {
+    return this.faulty.made.length > 0;
+  }
+
+  /** Something late was told. */
+  get isLate(): boolean {
+    return this.scene.events.some(({ type }) => type === "late");
+  }
+
+  /** Says once what does not hold. */
+  violated(what: string): void {
     if (!this.violations.includes(what)) this.violations.push(what);
   }
 
+  /** Devices that a stuck call of that lane must not delay. */
+  #besides(lane: string): readonly string[] {
+    const addresses = new Set(this.scene.plan.grants.map(({ device }) => device.address));
+    const apart = this.#devices.every(({ fn }) =>
+      (fn.hotResetDomain?.length ?? 1) === 1 && fn.physfn === undefined
+    );
+    return apart ? [...addresses].filter((address) => !lane.includes(address)) : [];
+  }
+
+  /** One stuck device delays no other. */
+  #checkOthers(what: Meanwhile, lane: string): void {
+    if (what !== "removal of another" && what !== "shutdown") return;
+    const besides = this.#besides(lane);
+    for (const { plan, grant } of this.buffers.made) {
+      if (!besides.includes(plan.device.address) || !this.audit.standing.includes(grant)) continue;
+      this.violated(
+        `${what}: a grant is ${this.audit.stateOf(grant)} while another device is stuck`,
+      );
+    }
+  }
+
+  /** All or nothing: what could not be opened as a whole has been given to nobody. */
+  #checkNothingLeft(): void {
+    const { events } = this.scene;
+    if (events.some(({ type }) => type === "delivered")) {
+      this.violated("the open failed, and something was delivered");
+    }
+  }
+
   #checkEnd(): void {
-    this.#checkStories();
+    for (const look of this.#atEnd) look();
+    const troubleTold = this.#result === undefined || (this.#result.trouble && this.isLate);
+    this.audit.checkEnd(troubleTold);
+    this.deliveries.checkPossession();
+    if (this.isLate && this.#result?.trouble === false) this.violated("late, and no trouble");
+    // What is borrowed ends with its importer's help, and these importers do not help.
+    const cooperative = this.scene.plan.grants.some(({ device }) => device.owner !== undefined);
+    if (this.isLate && !this.isDisturbed && !cooperative) this.violated("late without a fault");
     const { table } = this.scene.kernel;
-    const children = new Set(this.scene.kernel.children.flatMap(({ fds }) => [...fds.values()]));
     // The connection to an owner says that its copy is closed: where that failed, it stays.
     const stays = this.lends && !this.scene.events.some(({ type }) => type === "exported");
     const left = table.open().filter(({ number, kind }) =>
-      !this.#foreign.has(number) && !children.has(number) && !(stays && kind === "socket")
+      !this.#isOthers(number) && !(stays && kind === "socket")
     );
-    if (left.length > 0) this.#violated(`left open: ${left.map(({ kind }) => kind).join(", ")}`);
-    if (this.#devices.some(({ isOpen }) => isOpen)) this.#violated("the device is open");
-    if (this.#unbinds.some(({ over }) => !over)) this.#violated("the unbind waits still");
-    if (this.#buffers.some((buffer) => !buffer.revoked && buffer.references > 0)) {
-      this.#violated("a buffer can be imported after the end of all");
+    if (left.length > 0) this.violated(`left open: ${left.map(({ kind }) => kind).join(", ")}`);
+    if (this.#devices.some(({ isOpen }) => isOpen)) this.violated("the device is open");
+    if (this.#unbinds.some(({ over }) => !over)) this.violated("the unbind waits still");
+    if (this.buffers.all.some((buffer) => !buffer.revoked && buffer.references > 0)) {
+      this.violated("a buffer can be imported after the end of all");
     }
-  }
-
-  #checkStories(): void {
-    const { events } = this.scene;
-    const states = new Map<string, string>();
-    for (const { type, grant, reason, means, cause } of events) {
-      if (BARE_ERRNO.test(cause?.detail ?? "")) {
-        this.#violated(`the audit says a bare errno: ${type} ${cause?.detail}`);
-      }
-      if (grant === undefined || type === "means-insufficient") continue;
-      const before = states.get(grant) ?? "";
-      if (FOLLOWS[before]?.includes(type) !== true) this.#violated(`${before} → ${type}`);
-      if (type === "ended" && reason === undefined) this.#violated("an end without a reason");
-      // With a means it was seen, and `failed` says only why it had to be.
-      const unseen = type === "ended" && reason === "failed" && means === undefined;
-      if (unseen && before !== "planned" && !this.#troubleTold) {
-        this.#violated("an end that failed was not told");
-      }
-      states.set(grant, type);
-    }
-    for (const state of states.values()) {
-      if (state !== "ended") this.#violated(`a grant is ${state} after the end`);
-    }
-    const late = events.some(({ type }) => type === "late");
-    if (late && this.#result?.trouble === false) this.#violated("late, and no trouble");
-  }
-
-  get #troubleTold(): boolean {
-    const late = this.scene.events.some(({ type }) => type === "late");
-    return this.#result === undefined || (this.#result.trouble && late);
   }
 }
 
