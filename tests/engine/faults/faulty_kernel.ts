@@ -37,16 +37,19 @@ export type Fault =
   /** Somebody does something before it. */
   | { readonly kind: "before"; readonly deed: Deed }
   /** The lane's thread dies with it. */
-  | { readonly kind: "die" };
+  | { readonly kind: "die" }
+  /** Bargate is killed before it. */
+  | { readonly kind: "kill" };
 
 /**
- * What others do between two calls. `exit`: the importer ends; `stranger`: another process uses its
- * connection; `become`: it becomes another account's; `copy`: a debugger copies the descriptors of devices;
- * the others: at the device's node is another one
- * from here on, by its id, its BAR, its MSI-X table or its address.
+ * What others do between two calls. `exit`: the importer ends; `hold`: it lets go of no buffer that it
+ * has; `stranger`: another process uses its connection; `become`: it becomes another account's; `copy`: a
+ * debugger copies the descriptors of devices; the others: at the device's node is another one from here
+ * on, by its id, its BAR, its MSI-X table or its address.
  */
 export const DEEDS = [
   "exit",
+  "hold",
   "stranger",
   "become",
   "copy",
@@ -70,6 +73,8 @@ export interface FaultHooks {
   /** @param lane whose call is slow */
   meanwhile(what: Meanwhile, lane: string): void | Promise<void>;
   deed(what: Deed): void;
+  /** All that it has is closed. */
+  killed(): void;
   /** The call is answered from here on. */
   over(what: Meanwhile, lane: string): void;
   called(name: string, args: readonly unknown[]): void;
@@ -101,6 +106,8 @@ export class FaultyKernel {
   readonly made: number[] = [];
   hooks: FaultHooks | undefined;
   readonly #waits: Promise<void>[] = [];
+  #kept = 0;
+  #isKilled = false;
   #unplugged = false;
 
   /**
@@ -120,6 +127,11 @@ export class FaultyKernel {
       }
       return this.#sync(name as keyof Kernel, args, make);
     });
+  }
+
+  /** Whether a call is kept. */
+  get keeps(): boolean {
+    return this.#kept > 0;
   }
 
   /** Resolves when no call is kept any more. */
@@ -152,10 +164,16 @@ export class FaultyKernel {
   }
 
   #begin(call: Call): Fault | undefined {
+    if (this.#isKilled) throw new LaneEndedError(call.name, "the process was killed");
     const at = this.calls.push(call) - 1;
     const fault = this.faults.get(at);
     if (fault !== undefined) this.made.push(at);
     if (fault?.kind === "before") this.hooks?.deed(fault.deed);
+    if (fault?.kind === "kill") {
+      this.#isKilled = true;
+      this.hooks?.killed();
+      throw new LaneEndedError(call.name, "the process was killed");
+    }
     return fault;
   }
 
@@ -216,11 +234,13 @@ export class FaultyKernel {
   #keep(lane: SimLane, meanwhile: Meanwhile): void {
     const { promise, resolve } = Promise.withResolvers<void>();
     lane.delay(promise);
+    this.#kept++;
     const pass = async () => {
       await settle();
       await this.hooks?.meanwhile(meanwhile, lane.name);
       await this.hooks?.pass(SLOW_MS);
       this.hooks?.over(meanwhile, lane.name);
+      this.#kept--;
       resolve();
     };
     this.#waits.push(Promise.resolve().then(pass));
@@ -267,6 +287,7 @@ export function faultsOf({ name, lane }: Call): readonly Fault[] {
     ...waits,
     { kind: "vanish", how: "unbind" },
     { kind: "vanish", how: "unplug" },
+    { kind: "kill" },
     ...DEEDS.map((deed): Fault => ({ kind: "before", deed })),
   ];
 }

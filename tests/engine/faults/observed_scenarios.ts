@@ -26,11 +26,16 @@ async function resetByOthers(
   isSeen: boolean,
 ): Promise<void> {
   const { scene: { clock }, resets } = trial;
-  const ending = resets.ending(devices);
+  const ending = resets.ending(devices.filter((device) => !trial.isUnobserved(device)));
   await trial.act("reset by others", async () => await tell(trial));
-  if (isSeen) resets.checkBegun(ending);
+  // What it was can be known when a register was read, and not before.
+  if (isSeen && !trial.isKept) resets.checkBegun(ending);
   await trial.act("after a reset by others", () => clock.advance(LATER_MS));
   if (isSeen && !trial.isLate) resets.checkEnded(ending);
+  // What a failed call has left suspended is found by the next look.
+  if (trial.isDisturbed && resets.suspended > 0) {
+    await trial.act("a look", () => clock.advance(LATER_MS));
+  }
   if (!trial.isLate) resets.checkRestored();
 }
 

@@ -44,7 +44,8 @@ export async function runWith(scenario: Scenario, placed: readonly Placed[]): Pr
     broken.push(`the story breaks off: ${error instanceof Error ? error.stack : error}`);
   }
   await setImmediate();
-  const violations = [...trial.violations, ...broken, ...unhandled.splice(0)];
+  const lost = unhandled.splice(0);
+  const violations = trial.isKilled ? trial.violations : [...trial.violations, ...broken, ...lost];
   return { calls: faulty.calls, violations };
 }
 

@@ -1,73 +1,62 @@
 /**
- * Every single fault of every scenario, and random pairs: `deno task test:long`. Options: `--seed` and
- * `--pairs`, of the pairs; `--every` so many-th single fault; `--all` names every fault that breaks something. With a text, only the
- * scenarios whose name has it, and no pairs.
+ * Every single fault of every story, and random pairs, on all processors: `deno task faults`. Options:
+ * `--seed` and `--pairs`, of the pairs; `--every` so many-th single fault; `--all` names every fault that
+ * breaks something. With a text, only the stories whose name has it, and no pairs.
  *
  * @module
  */
-import { parseArgs } from "node:util";
-import { tryPairs } from "./pairs.ts";
-import { describe, runWith, singleFaults } from "./run.ts";
+import { availableParallelism } from "node:os";
+import { askedIn, type Broken, type PartResult } from "./part.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
-const { values, positionals: [only] } = parseArgs({
-  args: Deno.args,
-  options: {
-    pairs: { type: "string", default: "20000" },
-    seed: { type: "string", default: "1" },
-    every: { type: "string", default: "1" },
-    all: { type: "boolean", default: false },
-  },
-  allowPositionals: true,
-});
-const [PAIRS, SEED, EVERY] = [values.pairs, values.seed, values.every].map(Number) as [
-  number,
-  number,
-  number,
-];
+/** More than this the stories are not worth. */
+const MOST_PARTS = 8;
 
+const all = Deno.args.includes("--all");
+const asked = askedIn(Deno.args.filter((arg) => arg !== "--all"));
+const parts = Math.min(MOST_PARTS, availableParallelism());
 const began = performance.now();
-let [calls, runs, bad] = [0, 0, 0];
-const kinds = new Map<string, { count: number; first: string }>();
-for (const scenario of SCENARIOS) {
-  if (only !== undefined && !scenario.name.includes(only)) continue;
-  const plain = await runWith(scenario, []);
-  calls += plain.calls.length;
-  for (const violation of plain.violations) {
-    console.error(`${scenario.name}, no fault: ${violation}`);
-  }
-  bad += plain.violations.length > 0 ? 1 : 0;
-  for (const [turn, placed] of (await singleFaults(scenario)).entries()) {
-    if (turn % EVERY !== 0) continue;
-    const outcome = await runWith(scenario, [placed]);
-    runs++;
-    if (outcome.violations.length === 0) continue;
-    bad++;
-    const where = `${scenario.name}: ${describe(placed, outcome.calls)}`;
-    for (const told of outcome.violations) {
-      // One kind of violation, whatever the errno.
-      const violation = told.replaceAll(/\bE[A-Z]{2,}\b/g, "E…");
-      const kind = kinds.get(violation) ?? { count: 0, first: where };
-      kinds.set(violation, { ...kind, count: kind.count + 1 });
-      if (values.all) console.error(`${where}: ${violation}`);
-    }
-  }
+const results = await Promise.all(Array.from({ length: parts }, (_, part) => run(part)));
+
+const broken = results.flatMap((result) => result.broken);
+for (const { story, where, violation } of all ? broken : []) {
+  console.error(`${story}: ${where}: ${violation}`);
 }
-for (const [violation, { count, first }] of kinds) {
-  console.error(`${count} times ${violation}\n    first: ${first}`);
+for (const [kind, these] of Map.groupBy(broken, kindOf)) {
+  console.error(`${these.length} times ${kind}\n    first: ${these[0]?.story}: ${these[0]?.where}`);
 }
+const [calls, runs] = [sum("calls"), sum("runs")];
+const pairs = asked.only === "" ? asked.pairs : 0;
 const seconds = Math.round((performance.now() - began) / 1000);
 console.error(
-  `${SCENARIOS.length} scenarios, ${calls} calls, ${runs} runs, ${bad} bad, ${seconds} s`,
+  `${calls} calls, ${runs} single faults, ${pairs} pairs of seed ${asked.seed}, ${seconds} s`,
 );
-if (bad > 0) Deno.exit(1);
-if (only === undefined) {
-  try {
-    await tryPairs(PAIRS, SEED);
-  } catch (error) {
-    // Rejections that nobody awaits are part of what is looked for, and so are told to nobody else.
-    console.error(error instanceof Error ? `${error.message}\n${error.cause}` : error);
-    Deno.exit(1);
-  }
-  console.error(`${PAIRS} pairs of faults, seed ${SEED}`);
+const stories = SCENARIOS.filter(({ name }) => name.includes(asked.only)).length;
+const tried = stories + (pairs > 0 ? 1 : 0);
+const failed = new Set(broken.map(({ story }) => story)).size;
+console.log(`${tried - failed} passed, ${failed} failed`);
+if (failed > 0) Deno.exit(1);
+
+/** Each part takes its own singles, and its own share of the pairs with a seed of its own. */
+async function run(part: number): Promise<PartResult> {
+  const share = asked.only === "" ? Math.ceil(asked.pairs / parts) : 0;
+  const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "-A", "--quiet", "--no-check", new URL("run_part.ts", import.meta.url).pathname],
+      ...[`--part=${part}`, `--parts=${parts}`, `--every=${asked.every}`],
+      ...[`--pairs=${share}`, `--seed=${asked.seed + part}`, asked.only],
+    ],
+    stderr: "inherit",
+  }).output();
+  if (success) return JSON.parse(new TextDecoder().decode(stdout));
+  return { calls: 0, runs: 0, broken: [{ story: "", where: "", violation: `part ${part} dies` }] };
+}
+
+/** One kind of violation, whatever the errno. */
+function kindOf({ violation }: Broken): string {
+  return violation.replaceAll(/\bE[A-Z]{2,}\b/g, "E…");
+}
+
+function sum(what: "calls" | "runs"): number {
+  return results.reduce((total, result) => total + result[what], 0);
 }

@@ -38,6 +38,11 @@ export const SCENARIOS: readonly Scenario[] = [
       await reset("function")(it);
     },
   ),
+  story(
+    "mapping: bargate, of two",
+    scene([{ mapping: "bargate" }, { name: "other", mapping: "bargate" }]),
+    request,
+  ),
   story("release", scene([{ graceMs: 50 }]), (it) => say(it, "release")),
   story("expiry", scene([EXPIRING]), expire),
   story("expiry of a mapping", scene([{ ...EXPIRING, mapping: "bargate" }]), async (it) => {

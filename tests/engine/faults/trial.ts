@@ -52,6 +52,9 @@ export class Trial {
   #isEnding = false;
   readonly #watched = new Set<string>();
   readonly #copies: number[] = [];
+  /** What lets go of buffers. */
+  readonly #holds: (() => void)[] = [];
+  #isKilled = false;
   readonly #atEnd: (() => void)[] = [];
   /** How the importer ends, unless it is a child. */
   onExit: (() => void) | undefined;
@@ -71,6 +74,7 @@ export class Trial {
     faulty.hooks = {
       meanwhile: (what, lane) => this.#meanwhile(what, lane),
       deed: (what) => this.#deed(what),
+      killed: () => this.#kill(),
       over: (what, lane) => this.#checkOthers(what, lane),
       pass: (ms) => scene.clock.advance(ms),
       spawned: () => this.#keepAll(),
@@ -93,6 +97,13 @@ export class Trial {
   /** Whether a file is watched. */
   isWatched(path: string): boolean {
     return this.#watched.has(path);
+  }
+
+  /** Whether it was told that something of a device cannot be watched. */
+  isUnobserved(address: string): boolean {
+    return this.scene.events.some(({ type, device }) =>
+      type === "unobserved" && device === address
+    );
   }
 
   /** Whether the guardian has not begun to end. */
@@ -132,7 +143,16 @@ export class Trial {
       return undefined;
     }).finally(() => done = true);
     for (let turn = 0; turn < TURNS && !done; turn++) await settle();
-    for (let step = 0; step < PATIENCE && !done; step++) await this.scene.clock.advance(STEP_MS);
+    const wait = async () => {
+      for (let step = 0; step < PATIENCE && !done; step++) await this.scene.clock.advance(STEP_MS);
+    };
+    await wait();
+    // Where the kernel waits for an importer, so does everybody; that it does is told.
+    if (!done && this.#holds.length > 0) {
+      if (!this.isLate) this.violated(`${what} waits for an importer, and nobody is told`);
+      this.#letGo();
+      await wait();
+    }
     if (!done) this.violated(`${what} does not end`);
     this.check();
     return done ? await working : undefined;
@@ -178,6 +198,7 @@ export class Trial {
     const run = this.#run;
     if (run !== undefined) this.#result = await this.act("run", () => run);
     await scene.clock.advance(PATIENCE * STEP_MS);
+    this.#letGo();
     await this.faulty.answered();
     await scene.clock.advance(PATIENCE * STEP_MS);
     this.onOwnerEnd?.();
@@ -216,6 +237,7 @@ export class Trial {
   /** Somebody else does something. */
   #deed(what: Deed): void {
     if (what === "exit") return this.exit();
+    if (what === "hold") return this.#holdAll();
     if (what === "stranger") return speakAsStranger(this);
     if (what === "copy") return this.#copyDevices();
     const { kernel } = this.scene;
@@ -244,6 +266,30 @@ export class Trial {
       this.#copies.push(copy);
       this.deliveries.copies.add(copy);
     }
+  }
+
+  /** Whoever imports a buffer does not let go of it: what revokes it waits. */
+  #holdAll(): void {
+    for (const { buffer } of this.buffers.made) this.#holds.push(buffer.hold());
+  }
+
+  #letGo(): void {
+    for (const letGo of this.#holds.splice(0)) letGo();
+  }
+
+  /** The kernel closes what a process had that is killed: nothing of it stays granted (invariant 4). */
+  #kill(): void {
+    const { kernel, plan } = this.scene;
+    for (const { number } of kernel.table.open()) {
+      if (!this.#isOthers(number)) kernel.table.close(number);
+    }
+    const isBorrowed = plan.grants.some(({ device }) => device.owner !== undefined);
+    const isHeld = this.#holds.length > 0 || this.#copies.length > 0;
+    if (!isBorrowed && !isHeld) {
+      if (this.#devices.some(({ isOpen }) => isOpen)) this.violated("killed, and a device is open");
+      if (this.buffers.all.some(isReachable)) this.violated("killed, and a buffer can be imported");
+    }
+    this.#isKilled = true;
   }
 
   #beside(what: string, work: Promise<unknown>): void {
@@ -320,6 +366,16 @@ export class Trial {
     return this.faulty.made.length > 0;
   }
 
+  /** A call has not been answered yet. */
+  get isKept(): boolean {
+    return this.faulty.keeps;
+  }
+
+  /** It was killed. */
+  get isKilled(): boolean {
+    return this.#isKilled;
+  }
+
   /** Something late was told. */
   get isLate(): boolean {
     return this.scene.events.some(({ type }) => type === "late");
@@ -327,7 +383,8 @@ export class Trial {
 
   /** Says once what does not hold. */
   violated(what: string): void {
-    if (!this.violations.includes(what)) this.violations.push(what);
+    // What is killed does nothing more, and whoever waits for it here knows nothing of that.
+    if (!this.#isKilled && !this.violations.includes(what)) this.violations.push(what);
   }
 
   /** Devices that a stuck call of that lane must not delay. */
@@ -377,10 +434,14 @@ export class Trial {
     if (left.length > 0) this.violated(`left open: ${left.map(({ kind }) => kind).join(", ")}`);
     if (this.#devices.some(({ isOpen }) => isOpen)) this.violated("the device is open");
     if (this.#unbinds.some(({ over }) => !over)) this.violated("the unbind waits still");
-    if (this.buffers.all.some((buffer) => !buffer.revoked && buffer.references > 0)) {
+    if (this.buffers.all.some(isReachable)) {
       this.violated("a buffer can be imported after the end of all");
     }
   }
+}
+
+function isReachable({ revoked, references }: SimDmaBuf): boolean {
+  return !revoked && references > 0;
 }
 
 /** The importer as a child. */
