@@ -10,6 +10,8 @@ export interface ExecOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** How long at most. */
   readonly limitMs: number;
+  /** What to do if it fails or does not end in time. */
+  readonly fix?: string;
   /** Hears each line of standard output and standard error. */
   readonly onLine?: (line: string) => void;
 }
@@ -40,10 +42,11 @@ export async function exec(
     const [status] = await withLimit(
       work,
       options.limitMs,
-      `"${command.join(" ")}" to end`,
+      `${command[0]} to end, which was to ${doing}`,
       () => tail.last(),
+      options.fix,
     );
-    if (!status.success) throw failed(doing, command, status.code, tail);
+    if (!status.success) throw failed(doing, command, status.code, tail, options.fix);
     return lines.join("\n");
   } catch (error) {
     await end(child, work);
@@ -92,9 +95,10 @@ function failed(
   command: readonly string[],
   status: number,
   tail: LogTail,
+  fix: string | undefined,
 ): LabError {
   const text = `Cannot ${doing}: ${command[0]} ended with status ${status}`;
-  return new LabError(text, { tail: tail.last() });
+  return new LabError(text, { tail: tail.last(), ...(fix !== undefined && { fix }) });
 }
 
 /** How long a program may take to clean up once it was told to end. */

@@ -8,6 +8,7 @@ import { LabError } from "./lab_error.ts";
  * @param milliseconds how long at most
  * @param what what is waited for, for the message
  * @param tail lines that help to see why it did not come
+ * @param fix what to do then
  * @returns what the promise resolves to
  * @throws LabError when the limit has passed
  */
@@ -16,12 +17,16 @@ export async function withLimit<T>(
   milliseconds: number,
   what: string,
   tail: () => readonly string[] = () => [],
+  fix?: string,
 ): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
     () =>
       reject(
-        new LabError(`Waited ${seconds(milliseconds)} for ${what}, in vain`, { tail: tail() }),
+        new LabError(`Waited ${seconds(milliseconds)} for ${what}, in vain`, {
+          tail: tail(),
+          ...(fix !== undefined && { fix }),
+        }),
       ),
     milliseconds,
   );

@@ -1,5 +1,6 @@
 /** Programs and libraries of the host that the laboratory needs, and how to get them. @module */
 import { exec } from "./exec.ts";
+import { APT_HELPER } from "./kernel/download.ts";
 import { LabError } from "./lab_error.ts";
 import type { LabOutput } from "./output.ts";
 
@@ -23,6 +24,7 @@ export const MACHINE_NEEDS: readonly Need[] = [
 /** To fetch and build the kernel. */
 export const BUILD_NEEDS: readonly Need[] = [
   { package: "apt", proof: "apt-get" },
+  { package: "apt", proof: APT_HELPER },
   { package: "dpkg", proof: "dpkg-deb" },
   { package: "tar", proof: "tar" },
   { package: "xz-utils", proof: "xz" },

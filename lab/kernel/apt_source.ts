@@ -6,10 +6,10 @@
  * @module
  */
 import { exec } from "../exec.ts";
-import { fileHash } from "../file_hash.ts";
 import { LabError } from "../lab_error.ts";
 import { join } from "../path.ts";
 import type { LabOutput } from "../output.ts";
+import { download } from "./download.ts";
 
 /** Where Debian publishes newer kernels for its stable release. */
 const SUITE = "trixie-backports";
@@ -17,7 +17,6 @@ const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const PACKAGE = /^linux-source-(\d+)\.(\d+)$/;
 
 const UPDATE_LIMIT_MS = 5 * 60_000;
-const DOWNLOAD_LIMIT_MS = 30 * 60_000;
 
 /** A downloaded source package. */
 export interface SourcePackage {
@@ -56,7 +55,14 @@ export async function fetchSource(folder: string, output: LabOutput): Promise<So
       limitMs: UPDATE_LIMIT_MS,
     }),
   );
-  return await download(folder, apt, name, facts, output);
+  const uris = await exec(
+    `look up where ${name} is`,
+    ["apt-get", ...apt, "-q", "download", "--print-uris", `${name}=${facts.version}`],
+    { limitMs: UPDATE_LIMIT_MS },
+  );
+  const path = join(folder, `${name}_${facts.version.replaceAll(/[^\w.+~-]/g, "_")}_all.deb`);
+  await download({ name, path, uri: packageUri(uris), ...facts }, apt, output);
+  return { name, version: facts.version, path, sha256: facts.sha256 };
 }
 
 /**
@@ -74,10 +80,15 @@ export function newestPackage(names: string): string | undefined {
     .sort(order).at(-1);
 }
 
-interface PackageFacts {
-  readonly version: string;
-  readonly sha256: string;
-  readonly bytes: number;
+/**
+ * @param printed what `apt-get download --print-uris` prints
+ * @returns the address of the package
+ * @throws LabError when there is none
+ */
+export function packageUri(printed: string): string {
+  const uri = /^'(\S+)' \S+\.deb \d+/m.exec(printed)?.[1];
+  if (uri === undefined) throw new LabError("Cannot read the package's address from apt-get");
+  return uri;
 }
 
 /**
@@ -85,40 +96,15 @@ interface PackageFacts {
  * @returns version, hash and size
  * @throws LabError when one is not there
  */
-export function packageFacts(shown: string): PackageFacts {
+export function packageFacts(
+  shown: string,
+): { readonly version: string; readonly sha256: string; readonly bytes: number } {
   const field = (name: string): string => {
     const value = new RegExp(`^${name}: (.+)$`, "m").exec(shown)?.[1];
     if (value === undefined) throw new LabError(`Cannot read the package's ${name} from apt-cache`);
     return value;
   };
   return { version: field("Version"), sha256: field("SHA256"), bytes: Number(field("Size")) };
-}
-
-async function download(
-  folder: string,
-  apt: readonly string[],
-  name: string,
-  facts: PackageFacts,
-  output: LabOutput,
-): Promise<SourcePackage> {
-  output.line(`Fetching ${name} ${facts.version} (${Math.round(facts.bytes / 1e6)} MB)`);
-  await exec(
-    `download ${name}`,
-    ["apt-get", ...apt, "-q", "download", `${name}=${facts.version}`],
-    {
-      limitMs: DOWNLOAD_LIMIT_MS,
-      folder,
-    },
-  );
-  const prefix = `${name}_`;
-  for await (const entry of Deno.readDir(folder)) {
-    const path = join(folder, entry.name);
-    if (!entry.name.startsWith(prefix) || !entry.name.endsWith(".deb")) continue;
-    if (await fileHash(path) === facts.sha256) {
-      return { name, version: facts.version, path, sha256: facts.sha256 };
-    }
-  }
-  throw new LabError(`Cannot find the ${name} that apt-get downloaded to ${folder}`);
 }
 
 /** Options that keep apt to the laboratory's own folders and one source. */
