@@ -22,12 +22,13 @@ import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
 import { jsonDiagnostics } from "./output/json.ts";
+import { jsonlDiagnostics } from "./output/jsonl.ts";
 import { summarize } from "./output/summary.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { ioctlsOf } from "./plan_bytes.ts";
 import { PLAN_FLAGS, type PlanFlags, planOptions } from "./plan_flags.ts";
-import { planPieces } from "./plan_text.ts";
+import { planLines, planPieces } from "./plan_text.ts";
 import { planningHost } from "./planning_host.ts";
 import {
   factsOf,
@@ -41,7 +42,7 @@ import { refuseInput } from "./refuse_input.ts";
 import { writePrivate } from "./write_private.ts";
 
 interface Flags extends PlanFlags {
-  readonly format: "human" | "json";
+  readonly format: "human" | "json" | "jsonl";
   readonly inventory?: string;
   readonly out?: string;
   readonly probe: boolean;
@@ -50,17 +51,27 @@ interface Flags extends PlanFlags {
 async function plan(this: Context, flags: Flags, ...paths: string[]): Promise<void> {
   const { out, format, inventory, sim } = flags;
   refuseInput(out, "the plan", [inventory, sim, ...paths]);
+  if (format === "jsonl" && out === "-") throw twoOnOutput();
   const facts = await factsFor(this, flags);
   const prepared = await preparePlan(this, facts, paths, planOptions(flags));
   refuseInput(out, "the plan", prepared.files.map(({ file }) => file));
   const place = placeOf(flags);
-  if (format === "json" || out === "-") {
+  if (format === "jsonl") {
+    for (const line of asLines(prepared, place)) this.process.stdout.write(line);
+  } else if (format === "json" || out === "-") {
     for (const piece of asJson(prepared, place)) this.process.stdout.write(piece);
   } else forPeople(this, prepared, place);
   if (out !== undefined && out !== "-") writeOut(this, out, prepared, place);
   // A controller that does not answer keeps its thread, and would keep this process.
   if (flags.probe) return this.exitNow(prepared.status);
   this.exitWith(prepared.status);
+}
+
+function twoOnOutput(): CommandError {
+  return new CommandError(
+    "Cannot write the plan twice to standard output, as a file and in lines (received --out - and --format jsonl)",
+    ExitStatus.usage,
+  );
 }
 
 /** A plan by which nothing could be exported is none to keep. */
@@ -115,6 +126,12 @@ async function factsByAsking(context: Context): Promise<HostFacts> {
 function asJson({ loaded, plan, diagnostics }: Prepared, place: PlanPlace): readonly string[] {
   if (plan === undefined) return [jsonDiagnostics(diagnostics, summarize(diagnostics, loaded))];
   return planPieces({ ...plan, diagnostics }, place);
+}
+
+function asLines({ loaded, plan, diagnostics }: Prepared, place: PlanPlace): readonly string[] {
+  const summary = summarize(diagnostics, loaded);
+  if (plan === undefined) return [jsonlDiagnostics(diagnostics, summary)];
+  return planLines({ ...plan, diagnostics }, place, summary);
 }
 
 function forPeople(context: Context, prepared: Prepared, place: PlanPlace): void {
@@ -234,7 +251,7 @@ export const command = buildCommand<Flags, string[], Context>({
     flags: {
       format: {
         kind: "enum",
-        values: ["human", "json"],
+        values: ["human", "json", "jsonl"],
         default: "human",
         brief: "How to print the plan",
       },

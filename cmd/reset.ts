@@ -33,7 +33,7 @@ import { jsonText } from "./output/json_text.ts";
 interface Flags {
   readonly method: ResetMethod;
   readonly domain: boolean;
-  readonly format: "human" | "json";
+  readonly format: "human" | "json" | "jsonl";
   readonly sim: boolean;
 }
 
@@ -85,10 +85,7 @@ function tellDone(context: Context, flags: Flags, device: string, done: DomainOu
       `warning: a running bargate does not say whether it has ended its grants: ${visible(why)}\n`,
     );
   }
-  const text = flags.format === "json"
-    ? resultJson(device, done, kind)
-    : resultText(device, done, kind);
-  context.process.stdout.write(text);
+  context.process.stdout.write(resultIn[flags.format](device, done, kind));
   context.exitWith(done.failed > 0 ? ExitStatus.revokeFailed : ExitStatus.done);
 }
 
@@ -100,11 +97,13 @@ function tellDenied(
 ): void {
   const { format, method } = flags;
   const kind = kindOf(flags);
-  context.process.stdout.write(
-    format === "json"
-      ? `${jsonText({ device, method, denied: true, hits, ...markOf(kind) })}\n`
-      : deniedText(device, hits, kind),
-  );
+  const denied = { device, method, denied: true };
+  const text = {
+    human: () => deniedText(device, hits, kind),
+    json: () => lines({ ...denied, hits, ...markOf(kind) }),
+    jsonl: () => lines(...hits.map((hit) => ({ hit })), { ...denied, ...markOf(kind) }),
+  };
+  context.process.stdout.write(text[format]());
   context.exitWith(ExitStatus.denied);
 }
 
@@ -135,14 +134,24 @@ function deniedText(device: string, hits: readonly GrantHit[], kind: GuardianKin
   ].join("\n");
 }
 
+/** Each value in a line of its own. */
+function lines(...values: readonly unknown[]): string {
+  return values.map((value) => `${jsonText(value)}\n`).join("");
+}
+
 /** One JSON value. */
-function resultJson(
-  device: string,
-  done: ResetOutcome,
-  kind: GuardianKind,
-): string {
+function resultJson(device: string, done: ResetOutcome, kind: GuardianKind): string {
   const { ended, failed, restored, devices } = done;
-  return `${jsonText({ device, ended, failed, restored, devices, ...markOf(kind) })}\n`;
+  return lines({ device, ended, failed, restored, devices, ...markOf(kind) });
+}
+
+/** A line for what became of each grant, the counts last. */
+function resultLines(device: string, done: ResetOutcome, kind: GuardianKind): string {
+  const { ended, failed, restored, devices } = done;
+  const fates = devices.flatMap((each) =>
+    each.grants.map((grant) => ({ device: each.device, ...grant }))
+  );
+  return lines(...fates, { device, ended, failed, restored, ...markOf(kind) });
 }
 
 const FATES: Readonly<Record<GrantFate["became"], string>> = {
@@ -170,6 +179,8 @@ function resultText(
   return [`${subjectOf(device, kind)} has been reset; ${counts}`, ...grants, ""].join("\n");
 }
 
+const resultIn = { human: resultText, json: resultJson, jsonl: resultLines };
+
 /** The verb. */
 export const command = buildCommand<Flags, [string], Context>({
   func: reset,
@@ -189,7 +200,7 @@ export const command = buildCommand<Flags, [string], Context>({
       },
       format: {
         kind: "enum",
-        values: ["human", "json"],
+        values: ["human", "json", "jsonl"],
         default: "human",
         brief: "How to print the result",
       },

@@ -28,6 +28,18 @@ export interface PlanPlace {
 export const PLAN_API_VERSION = "bargate/v1";
 export const PLAN_KIND = "ExportPlan";
 
+/** Plan v1. */
+export interface PlanJson {
+  readonly [field: string]: unknown;
+  readonly grants: readonly Record<string, unknown>[];
+  /** What is called for each importer, in order. */
+  readonly runs: readonly {
+    readonly importer: string;
+    readonly steps: readonly Record<string, unknown>[];
+  }[];
+  readonly diagnostics: readonly Diagnostic[];
+}
+
 /**
  * Makes the JSON value of a plan.
  *
@@ -40,7 +52,7 @@ export function planJson(
   plan: Plan,
   encode: CallEncoder,
   { options = {}, ...place }: PlanPlace = {},
-): Record<string, unknown> {
+): PlanJson {
   const domains = new ResetDomains(plan);
   const byImporter = Map.groupBy(plan.grants, ({ importerName }) => importerName);
   return {

@@ -6,6 +6,7 @@ import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import { bargate, withFolder } from "./run_verb.ts";
 
 const CORPUS = new URL("../corpus/", import.meta.url).pathname;
+const LABORATORY = new URL("../../examples/hosts/laboratory.json", import.meta.url).pathname;
 const POLICY = new URL("../../examples/policies/cmb-to-edu.yaml", import.meta.url).pathname;
 const ALL = { rights: ["-A"] };
 
@@ -86,6 +87,37 @@ Deno.test("plan --inventory checks the policy with the file's page size", async 
     assert.equal(status, ExitStatus.invalidPolicy);
     assert.match(stdout, /65536|64 ?KiB/);
   });
+});
+
+Deno.test("plan in lines has a line for each grant and each step, and says what the plan says", async () => {
+  const args = ["plan", "--inventory", LABORATORY, POLICY, "--format"];
+  const [json, jsonl] = [await bargate([...args, "json"]), await bargate([...args, "jsonl"])];
+  assert.deepEqual([jsonl.status, jsonl.stderr], [json.status, json.stderr]);
+  const { grants, runs, diagnostics, ...rest } = JSON.parse(json.stdout);
+  const lines = jsonl.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const { summary, ...last } = lines.at(-1);
+  assert.deepEqual(last, rest);
+  assert.deepEqual(summary, { errors: 0, warnings: diagnostics.length, files: 1, exports: 1 });
+  const [run] = runs;
+  assert.ok(grants.length === 1 && run.steps.length > 5);
+  assert.deepEqual(lines.slice(0, -1), [
+    ...diagnostics,
+    { grant: grants[0] },
+    ...run.steps.map((step: unknown) => ({ importer: run.importer, step })),
+  ]);
+});
+
+Deno.test("plan in lines tells what is wrong, and is not printed twice", async () => {
+  const policy = `${CORPUS}bad/both-unaligned.yaml`;
+  const bad = await bargate(["plan", "--inventory", LABORATORY, policy, "--format", "jsonl"]);
+  assert.equal(bad.status, ExitStatus.invalidPolicy);
+  const lines = bad.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.match(lines[0].code, /^BG14/);
+  assert.ok(lines.at(-1).summary.errors >= 1);
+  const args = ["plan", "--inventory", LABORATORY, POLICY, "--format", "jsonl", "--out", "-"];
+  const twice = await bargate(args);
+  assert.deepEqual([twice.status, twice.stdout], [ExitStatus.usage, ""]);
+  assert.match(twice.stderr, /twice/);
 });
 
 Deno.test("plan --inventory tells all that is wrong with the file, status 4", async () => {

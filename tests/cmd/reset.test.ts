@@ -88,6 +88,11 @@ Deno.test("reset exits with 6 when an end could not be seen", async () => {
   assert.equal(JSON.parse(json.stdout).failed, 1);
 });
 
+function jsonLines(text: string): readonly unknown[] {
+  assert.ok(text.endsWith("\n"));
+  return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+}
+
 const HITS = [{
   export: "lab/one",
   importer: "lab/engine\x1b[2J",
@@ -151,6 +156,19 @@ Deno.test("reset with --domain says what became of the grants of each device", a
     domain: true,
   });
   assert.match(human.stdout, /1f\.7 {2}lab\/one to lab\/engine: restored, or renewed\n$/);
+  const bus = ["--method", "bus", "--format", "jsonl"];
+  const lines = await resetAs(REACH, reply, "--domain", ...bus);
+  assert.equal(lines.status, ExitStatus.done);
+  assert.deepEqual(jsonLines(lines.stdout), [
+    { device: `${DOMAIN}:ff:1f.7`, ...grants[0] },
+    { device: DEVICE, ended: 0, failed: 0, restored: 1 },
+  ]);
+  const denied = await resetAs(REACH, { type: "absent" }, ...bus);
+  assert.equal(denied.status, ExitStatus.denied);
+  assert.deepEqual(jsonLines(denied.stdout), [
+    { hit: HITS[0] },
+    { device: DEVICE, method: "bus", denied: true },
+  ]);
 });
 
 Deno.test("askAround and resetDomain go to each guardian of the account", async () => {
