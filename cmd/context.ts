@@ -36,6 +36,22 @@ export interface Context extends ApplicationContext {
   exitNow(status: number): never;
 }
 
+/** What a verb says cannot be written: the disk that it is redirected to is full, say. */
+export class OutputError extends Error {
+  override readonly name = "OutputError";
+
+  /** @param cause what the runtime threw */
+  constructor(cause: unknown) {
+    super(`Cannot write what is printed: ${withoutNumber(cause)}`, { cause });
+  }
+}
+
+/** What the runtime says, without the number of the error. */
+function withoutNumber(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/ \(os error \d+\).*$/s, "");
+}
+
 interface SyncStream {
   writeSync(bytes: Uint8Array): number;
   isTerminal(): boolean;
@@ -50,6 +66,7 @@ const RETRY_MS = 10;
  *
  * @param stream to write to
  * @param descriptor its number
+ * @returns its `write` throws {@linkcode OutputError}
  */
 export function textOutput(stream: SyncStream, descriptor?: number): TextOutput {
   let open = true;
@@ -66,7 +83,7 @@ export function textOutput(stream: SyncStream, descriptor?: number): TextOutput 
         } catch (error) {
           if (isFull(error)) pauseSync(RETRY_MS);
           else if (error instanceof Deno.errors.BrokenPipe) open = false;
-          else throw error;
+          else throw new OutputError(error);
         }
       }
     },

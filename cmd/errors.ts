@@ -59,9 +59,12 @@ export function describeError(error: unknown, withStack = false): string {
   return withStack ? [line, ...stacksOf(error)].join("\n") : line;
 }
 
-/** What the kernel answered is said where its name stands in brackets behind what it means. */
+/**
+ * What the kernel answered is said where its name stands in brackets behind what it means; the number
+ * that the runtime adds says no more.
+ */
 function saysAlready(text: string, cause: unknown): boolean {
-  if (text.includes(messageOf(cause))) return true;
+  if (text.includes(messageOf(cause).replace(/ \(os error \d+\)$/, ""))) return true;
   return cause instanceof Error && cause.name === "KernelError" && "errnoName" in cause &&
     text.includes(`(${cause.errnoName})`);
 }

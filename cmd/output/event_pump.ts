@@ -40,6 +40,7 @@ export class EventPump {
   #lost = 0;
   #pumping = false;
   #open = true;
+  #trouble: unknown;
   #onIdle: (() => void)[] = [];
 
   /**
@@ -80,6 +81,11 @@ export class EventPump {
     const written = await promise;
     callOff();
     return written;
+  }
+
+  /** Why what waits could not be written when it was last tried; absent: nobody has read it. */
+  get trouble(): unknown {
+    return this.#trouble;
   }
 
   /** `#pump` never rejects. */
@@ -123,9 +129,12 @@ export class EventPump {
    */
   async #writeSome(bytes: Uint8Array): Promise<number> {
     try {
-      return await this.stream.write(bytes);
+      const taken = await this.stream.write(bytes);
+      this.#trouble = undefined;
+      return taken;
     } catch (error) {
       if (error instanceof Deno.errors.BrokenPipe) this.#close();
+      else if (!(error instanceof Deno.errors.WouldBlock)) this.#trouble = error;
       return 0;
     }
   }

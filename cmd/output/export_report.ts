@@ -9,6 +9,7 @@ import type { Event } from "../../engine/event.ts";
 import { errorText } from "../error_text.ts";
 import { describeError, exitStatusOf } from "../errors.ts";
 import { ExitStatus } from "../exit_status.ts";
+import { fileTrouble } from "../file_trouble.ts";
 import { type AsyncStream, EventPump } from "./event_pump.ts";
 import { eventText } from "./event_text.ts";
 import type { Style } from "./style.ts";
@@ -118,8 +119,11 @@ export class ExportReport {
       this.#stderr.flush(FLUSH_MS),
     ]);
     if (written) return;
-    const seconds = FLUSH_MS / 1000;
-    await this.lastWord(`error: Cannot print everything: nobody has read it within ${seconds} s`);
+    const { trouble } = this.#stdout;
+    const why = trouble === undefined
+      ? `nobody has read it within ${FLUSH_MS / 1000} s`
+      : fileTrouble(trouble, "write");
+    await this.lastWord(`error: Cannot print everything: ${why}`);
   }
 }
 

@@ -16,11 +16,18 @@ const OVER: Pick<Clock, "after"> = {
 };
 const STILL: Pick<Clock, "after"> = { after: () => () => undefined };
 
+/** No try is made a second time, and the last limit is over at once. */
+const NO_RETRY: Pick<Clock, "after"> = {
+  after: (ms, run) => (ms < 1000 ? STILL : OVER).after(ms, run),
+};
+
 class Stream {
   text = "";
   stopped = false;
+  trouble?: Error;
   write(bytes: Uint8Array): Promise<number> {
     if (this.stopped) return Promise.withResolvers<number>().promise;
+    if (this.trouble !== undefined) return Promise.reject(this.trouble);
     this.text += new TextDecoder().decode(bytes);
     return Promise.resolve(bytes.length);
   }
@@ -112,6 +119,16 @@ Deno.test("what was late goes before an error's status, and before a program's",
   const { report } = scene("json");
   report.problem(new Error("shutdown failed"));
   assert.equal(await report.conclude(() => Promise.resolve(0)), ExitStatus.revokeFailed);
+});
+
+Deno.test("a disk that is full is not taken for a reader who does not read", async () => {
+  const { stdout, stderr, report } = scene("jsonl", NO_RETRY);
+  stdout.trouble = Object.assign(new Error("No space left on device (os error 28)"), {
+    code: "ENOSPC",
+  });
+  report.event(event("exported"));
+  assert.equal(await report.conclude(() => Promise.resolve(3)), 3);
+  assert.match(stderr.text, /^error: Cannot print everything: the disk is full; make room/);
 });
 
 Deno.test("an end does not wait for ever for who does not read, and says so", async () => {

@@ -101,3 +101,17 @@ async function runAsOrdinaryUser(
   }).output();
   return { status: code, stderr: new TextDecoder().decode(stderr) };
 }
+
+Deno.test("a verb whose output goes to a full disk says so, status 5", async () => {
+  const shell = new Deno.Command("/bin/sh", {
+    args: ["-c", 'exec "$0" "$@" >/dev/full', Deno.execPath(), "run", "-A", MAIN, "schema"],
+    stdout: "null",
+    stdin: "null",
+  });
+  const { code, stderr } = await shell.output();
+  assert.equal(
+    new TextDecoder().decode(stderr),
+    "error: Cannot write what is printed: No space left on device\n",
+  );
+  assert.equal(code, ExitStatus.refused);
+});
