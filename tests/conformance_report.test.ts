@@ -6,6 +6,7 @@ import { histories } from "../conformance/random_steps.ts";
 import { SimWorld } from "../conformance/sim_world.ts";
 import { CASES } from "../conformance/suite.ts";
 import { freshReport } from "../docs/generate_conformance.ts";
+import { runs } from "./support/runs.ts";
 
 const CHECKED = new URL("../conformance/kernel.checked.json", import.meta.url);
 const DOCUMENT = new URL("../docs/conformance.md", import.meta.url);
@@ -37,6 +38,6 @@ Deno.test("histories mean the same on two simulations", async () => {
     fc.asyncProperty(histories(20), async (steps) => {
       assert.equal(await difference(steps, [new SimWorld(), new SimWorld()]), undefined);
     }),
-    { numRuns: 100 },
+    { numRuns: runs(100) },
   );
 });

@@ -12,6 +12,7 @@ import type { Files } from "../../host/files.ts";
 import { SimDmaBuf } from "../../sim/vfio.ts";
 import { SimSocket } from "../../sim/sockets.ts";
 import { AT, countsOf, type GrantSpec, planned, Scene, settle, SSD } from "./support.ts";
+import { runs } from "../support/runs.ts";
 
 const PATH = "/run/importer.sock";
 const PEER = { pid: 500, uid: 65534, gid: 65534 };
@@ -529,7 +530,7 @@ Deno.test("send: whatever happens on the connection, only the importer moves its
       assert.ok(byImporter || !released, "a stranger released a grant");
     },
   );
-  await fc.assert(histories, { numRuns: 500 });
+  await fc.assert(histories, { numRuns: runs(500) });
 });
 
 /** Whether the importer still has its connection. */

@@ -6,6 +6,7 @@ import { KernelError } from "../../engine/kernel_error.ts";
 import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../../host/snapshot.ts";
 import { SimVfioDevice } from "../../sim/vfio.ts";
 import { SSD } from "./support.ts";
+import { runs } from "../support/runs.ts";
 
 /** Where the simulation has every BAR. */
 const START = 0xc000_0000n;
@@ -82,7 +83,7 @@ Deno.test("the check that decides answers what the simulated kernel answers", ()
       const deciding = decidingCheck(exportChecks(host(entry), entry, { bar, ranges }));
       assert.equal(deciding?.errno ?? "success", answered, deciding?.what);
     }),
-    { numRuns: 5000 },
+    { numRuns: runs(5000) },
   );
   assert.deepEqual([...seen].sort(), ["EINVAL", "ENODEV", "EOVERFLOW", "success"]);
 });

@@ -6,6 +6,7 @@ import { judgePath, type PathJudgement } from "../../host/topology/judge.ts";
 import { PciTree } from "../../host/topology/tree.ts";
 import { snapshots } from "../host/random_snapshots.ts";
 import { hostOf, type Spec } from "../host/topology/support.ts";
+import { runs } from "../support/runs.ts";
 
 /** Trees of a few bridges, of which some redirect, with everything at any depth. */
 const trees = fc.array(
@@ -53,7 +54,7 @@ Deno.test("classes of importers have the answers of their functions, all of them
         assert.equal(found[0]?.judgement.importer, nearest?.importer);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
   assert.ok(together > 0, "some are judged together");
 });

@@ -10,6 +10,7 @@ import type { SimIommufd } from "../../sim/iommufd.ts";
 import type { SimDmaBuf } from "../../sim/vfio.ts";
 import { RESET_METHODS, type ResetMethod } from "../../engine/reset_outcome.ts";
 import { BRIDGE, type GrantSpec, Scene, settle, simFunction, SSD } from "./support.ts";
+import { runs } from "../support/runs.ts";
 
 const OTHER = "0000:02:00.0";
 
@@ -254,5 +255,5 @@ Deno.test("the invariants hold over random histories", async () => {
       assert.ok(history.buffers.every((buffer) => buffer.revoked || buffer.references === 0));
     },
   );
-  await fc.assert(histories, { numRuns: 2000 });
+  await fc.assert(histories, { numRuns: runs(2000) });
 });

@@ -14,6 +14,7 @@ import type { Fd } from "../../engine/fd.ts";
 import { DomainError } from "../../engine/reset_outcome.ts";
 import { SimKernel } from "../../sim/sim_kernel.ts";
 import { settle } from "./support.ts";
+import { runs } from "../support/runs.ts";
 
 function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -69,7 +70,7 @@ Deno.test("no bytes from a peer do anything but parse or throw PacketError", () 
         assert.ok(error instanceof PacketError);
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
 });
 

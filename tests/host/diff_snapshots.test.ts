@@ -6,6 +6,7 @@ import type { HostSnapshot, SnapshotFunction } from "../../host/snapshot.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
 import { printSnapshot } from "../../host/print_snapshot.ts";
 import { snapshots } from "./random_snapshots.ts";
+import { runs } from "../support/runs.ts";
 
 const ENTRY: SnapshotFunction = {
   address: "0000:01:00.0",
@@ -154,7 +155,7 @@ Deno.test("there is no difference exactly if the files are the same byte for byt
       if (!same) sound++;
       assert.equal(diffSnapshots(snapshot, now).length === 0, same, text);
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
   assert.ok(sound > 20, `${sound} changed files were sound`);
 });

@@ -16,6 +16,7 @@ import type { HostSnapshot } from "../../host/snapshot.ts";
 import { redirectBits } from "../../host/topology/acs.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { snapshots } from "./random_snapshots.ts";
+import { runs } from "../support/runs.ts";
 
 const HOSTS = new URL("../../examples/hosts/", import.meta.url);
 const POLICIES = new URL("../../examples/policies/", import.meta.url);
@@ -297,7 +298,7 @@ Deno.test("chains of capabilities decide the same when redacted, or nothing wher
         assert.equal(slot, 0, "the number of a slot");
       }
     }),
-    { numRuns: 1000 },
+    { numRuns: runs(1000) },
   );
   assert.ok(kept.whole > 0 && kept.cut > 0, JSON.stringify(kept));
 });

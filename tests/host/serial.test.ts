@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { serialOf } from "../../host/serial.ts";
+import { runs } from "../support/runs.ts";
 
 const SERIAL = "00-1b-21-ff-ff-a0-12-34";
 
@@ -67,6 +68,6 @@ Deno.test("serialOf() ends on any bytes", () => {
       const found = serialOf({ config });
       if (found.is === "known") assert.match(found.serial, /^[0-9a-f]{2}(?:-[0-9a-f]{2}){7}$/);
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });

@@ -9,6 +9,7 @@ import schema from "../../host/snapshot.schema.json" with { type: "json" };
 import { MAX_PROBLEMS } from "../../host/snapshot_problem.ts";
 import type { HostSnapshot } from "../../host/snapshot.ts";
 import { snapshots } from "./random_snapshots.ts";
+import { runs } from "../support/runs.ts";
 
 const validate = new Ajv2020({ allErrors: false }).compile(schema);
 
@@ -86,7 +87,7 @@ Deno.test("what the schema refuses the parser refuses", () => {
         assert.ok(problems.length > 0);
       }
     }),
-    { numRuns: 400 },
+    { numRuns: runs(400) },
   );
 });
 
@@ -131,7 +132,7 @@ Deno.test("any bytes are read without a fault, and JSON is what JSON.parse takes
       }
       assert.equal(accepted, isJson(text), text);
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
     assert.equal(parseSnapshot(bytes).snapshot, undefined);

@@ -4,6 +4,7 @@ import { Decider } from "../../policy/decide.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { nearMisses } from "../../policy/near_misses.ts";
 import { anyRequest, anySet, slowDecision } from "./random_sets.ts";
+import { runs } from "../support/runs.ts";
 
 Deno.test("Decider agrees with deciding byte by byte", () => {
   fc.assert(
@@ -13,7 +14,7 @@ Deno.test("Decider agrees with deciding byte by byte", () => {
         assert.equal(decider.decide(request).outcome, slowDecision(set, request));
       }
     }),
-    { numRuns: 1500 },
+    { numRuns: runs(1500) },
   );
 });
 
@@ -51,7 +52,7 @@ Deno.test("near misses are no hits: each lacks something, those first that lack 
       assert.ok(counts.every((count) => count > 0));
       assert.deepEqual(counts, counts.toSorted((a, b) => a - b));
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });
 

@@ -15,6 +15,7 @@ import {
   isOne,
   sameMatch,
 } from "./random_sets.ts";
+import { runs } from "../support/runs.ts";
 
 /** Two sets that are often nearly the same: the second has a rule less, or a deny more or less. */
 const anyPair = fc.oneof(
@@ -81,7 +82,7 @@ Deno.test("diffPolicies() is empty exactly when no request on any host tells the
       }
       assert.deepEqual([...told].sort(), [...seen].sort());
     }),
-    { numRuns: 150 },
+    { numRuns: runs(150) },
   );
 });
 
@@ -311,7 +312,7 @@ Deno.test("diffPolicies() and diffTerms() agree with asking for each byte what i
       assert.deepEqual(pagesOf(terms, ["widened"]), pages("terms", before, after));
       assert.deepEqual(pagesOf(terms, ["narrowed"]), pages("terms", after, before));
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 
@@ -382,7 +383,7 @@ Deno.test("diffTerms() tells of each byte at each level which term it has instea
         }
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 

@@ -4,6 +4,7 @@ import { diffPolicies, diffTerms } from "../../policy/diff.ts";
 import { digestOf } from "../../policy/digest.ts";
 import type { DenyRule, DeviceMatch, Policy, PolicySet, SliceRule } from "../../policy/model.ts";
 import { anySet } from "./random_sets.ts";
+import { runs } from "../support/runs.ts";
 
 /** Reverses everything of which the order means nothing, and changes what is for people. */
 function rewritten(policy: Policy): Policy {
@@ -68,7 +69,7 @@ Deno.test("the digest does not count order, repetition, labels, descriptions and
       assert.deepEqual(differences, []);
       assert.deepEqual(diffTerms(setOf(policies), setOf(other)), []);
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { loadPolicySet } from "../../policy/load.ts";
 import { documentStretches } from "../../policy/yaml_documents.ts";
+import { runs } from "../support/runs.ts";
 
 function policy(index: number, slice: string, tail = ""): string {
   return `apiVersion: bargate/v1
@@ -74,7 +75,7 @@ Deno.test("each document of a file tells what it would tell alone, at its own pl
       }
       assert.deepEqual(told(parts.join("")), expected);
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { formatPolicy } from "../../policy/format.ts";
 import { loadPolicySet } from "../../policy/load.ts";
+import { runs } from "../support/runs.ts";
 
 const CORPUS = new URL("../corpus/", import.meta.url);
 
@@ -173,6 +174,6 @@ Deno.test("formatPolicy() never changes the meaning, and is idempotent, for any 
       assert.equal(formatted(once), once);
       assert.equal(once.split("#").length, text.split("#").length);
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { findOverlaps, type Interval, IntervalIndex, overlaps } from "../../policy/interval.ts";
+import { runs } from "../support/runs.ts";
 
 /** Small numbers, so that touching, overlapping and empty intervals are all common. */
 const anyInterval = fc.tuple(fc.bigInt(0n, 40n), fc.bigInt(0n, 12n))
@@ -89,6 +90,6 @@ Deno.test("IntervalIndex.aloneAt() finds an interval exactly when one covers all
       const exact = list.every((one) => one.start >= one.end || one.start <= LARGE) && end <= LARGE;
       if (exact && start < end) assert.ok(!list.some(covers));
     }),
-    { numRuns: 3000 },
+    { numRuns: runs(3000) },
   );
 });

@@ -4,6 +4,7 @@ import type { Diagnostic } from "../../policy/diagnostic.ts";
 import type { Severity } from "../../policy/diagnostic.ts";
 import { loadPolicySet } from "../../policy/load.ts";
 import { linesOf } from "../../cmd/output/frame.ts";
+import { runs } from "../support/runs.ts";
 
 const HEAD = `apiVersion: bargate/v1
 kind: ExportPolicy
@@ -163,7 +164,7 @@ Deno.test("loadPolicySet() survives any mutation, with places inside the text an
       const told = diagnostics.map((d) => JSON.stringify([d.code, d.line, d.column, d.message]));
       assert.equal(new Set(told).size, told.length);
     }),
-    { numRuns: 3000 },
+    { numRuns: runs(3000) },
   );
 });
 

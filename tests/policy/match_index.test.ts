@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { deviceKey } from "../../policy/device_key.ts";
 import { type IndexedMatch, MatchIndex } from "../../policy/match_index.ts";
 import { mayBeSame } from "../../policy/may_be_same.ts";
+import { runs } from "../support/runs.ts";
 
 const some = <T>(...values: readonly T[]) => fc.uniqueArray(fc.constantFrom(...values));
 
@@ -38,7 +39,7 @@ Deno.test("MatchIndex finds others exactly where a look at every pair does", () 
         assert.equal(index.hasOther(own), obvious);
       }
     }),
-    { numRuns: 1000 },
+    { numRuns: runs(1000) },
   );
 });
 

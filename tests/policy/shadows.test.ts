@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { loadPolicySet } from "../../policy/load.ts";
+import { runs } from "../support/runs.ts";
 
 interface AnyRule {
   readonly offset: number;
@@ -61,7 +62,7 @@ Deno.test("a rule is told to allow nothing new exactly when others allow it to t
       );
       assert.deepEqual(shadowed(rules), obvious);
     }),
-    { numRuns: 400 },
+    { numRuns: runs(400) },
   );
 });
 

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { implies } from "../../policy/match_implies.ts";
 import { mayBeSame } from "../../policy/may_be_same.ts";
 import { WiderMatches } from "../../policy/wider_matches.ts";
+import { runs } from "../support/runs.ts";
 
 const some = <T>(...values: readonly T[]) => fc.uniqueArray(fc.constantFrom(...values));
 
@@ -28,7 +29,7 @@ Deno.test("WiderMatches finds exactly what a look at every pair finds", () => {
       const obvious = matches.flatMap((match, at) => implies(own, match) ? [at] : []);
       assert.deepEqual(index.impliedBy(own).toSorted((a, b) => a - b), obvious);
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
 });
 
@@ -39,7 +40,7 @@ Deno.test("implies() holds for a match and itself, passes on, and is not in cont
       if (implies(a, b) && implies(b, c)) assert.ok(implies(a, c));
       if (implies(a, b)) assert.ok(mayBeSame(a, b));
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
 });
 

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { judgePath } from "../../../host/topology/judge.ts";
 import { hostOf, ROOT_PORT, type Spec, treeOf } from "./support.ts";
+import { runs } from "../../support/runs.ts";
 
 /** A function of a random machine; those above it come before it. */
 interface Sown {
@@ -141,7 +142,7 @@ Deno.test("random trees: every pair is what the slow oracle says", () => {
         }
       }
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
   assert.deepEqual([...seen.keys()].sort(), ["direct", "none", "through"], "all were met");
 });
