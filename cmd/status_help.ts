@@ -28,6 +28,13 @@ const STATUSES: Readonly<Record<string, readonly string[]>> = {
     "4 some host is not ready, or there are warnings and --deny-warnings",
   ],
   init: ["0 done", USAGE, "4 no device to write a policy of"],
+  lab: [
+    "The shell's own with --shell. Else:",
+    "0 told, or all cases passed or were skipped",
+    "1 a case failed",
+    USAGE,
+    "4 something is missing here, or a wait was in vain: the message says what, and what to do",
+  ],
   plan: [
     "0 it could be done",
     "1 the policy denies it, or exports nothing",
