@@ -11,10 +11,7 @@ const files = propertyTests(`${ROOT}tests`);
 let failed = 0;
 for (let seed = first; seed < first + runs; seed++) {
   const { success, stdout } = new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["test", "-A", "--no-check", "--parallel", "--quiet"],
-      ...["--preload", `${ROOT}tests/support/seed.ts`, ...files],
-    ],
+    args: ["test", "-A", "--no-check", "--parallel", "--quiet", ...files],
     cwd: ROOT,
     env: { BARGATE_SEED: String(seed), NO_COLOR: "1" },
     stderr: "inherit",
