@@ -5,7 +5,8 @@ import { CommandError } from "../../cmd/errors.ts";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { visible, visibleLines } from "../../cmd/output/visible.ts";
 import { fromFileUrl } from "../support/paths.ts";
-import { bargate, withFolder } from "./run_verb.ts";
+import { bargate } from "./run_here.ts";
+import { withFolder } from "./run_verb.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const POLICY = `${ROOT}examples/policies/cmb-to-edu.yaml`;

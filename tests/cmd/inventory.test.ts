@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { inventoryTable } from "../../cmd/output/inventory_table.ts";
 import { parseSnapshot } from "../../host/parse_snapshot.ts";
-import { bargate, withFolder } from "./run_verb.ts";
+import { bargate } from "./run_here.ts";
+import { bargate as bargateProcess, withFolder } from "./run_verb.ts";
 
 const CORPUS = new URL("../corpus/", import.meta.url).pathname;
 const LABORATORY = new URL("../../examples/hosts/laboratory.json", import.meta.url).pathname;
@@ -37,7 +38,7 @@ Deno.test("plan --inventory plans on a file, with no right but to read it", asyn
   await withFolder(async (folder) => {
     const file = `${folder}/host.json`;
     await Deno.writeTextFile(file, HOST);
-    const { status, stdout, stderr } = await bargate(
+    const { status, stdout, stderr } = await bargateProcess(
       ["plan", "--inventory", file, POLICY, "--format", "json"],
     );
     assert.equal(status, ExitStatus.done, stderr);
@@ -69,7 +70,7 @@ Deno.test("a device that a file does not have is looked for in the file, not on 
     );
     for (const flag of ["--inventory", "--sim"]) {
       const args = ["plan", flag, file, POLICY, "--format", "json"];
-      const { stdout, stderr } = await bargate(args, ALL);
+      const { stdout, stderr } = await bargateProcess(args, ALL);
       const [{ code, fix }] = JSON.parse(stdout).diagnostics;
       assert.equal(code, "BG2031", stderr);
       assert.ok(fix.includes(`in ${file} where`) && !fix.includes("lspci"), fix);
@@ -158,7 +159,7 @@ Deno.test("plan --inventory of what cannot be read is a usage error", async () =
 });
 
 Deno.test("inventory of this host reads back, and says what it could not read", async () => {
-  const { status, stdout, stderr } = await bargate(["inventory", "--format", "json"], ALL);
+  const { status, stdout, stderr } = await bargate(["inventory", "--format", "json"]);
   if (status === ExitStatus.hostNotReady) {
     assert.match(stderr, /^error: Cannot take the inventory: /);
     return;
@@ -172,26 +173,26 @@ Deno.test("inventory of this host reads back, and says what it could not read", 
   await withFolder(async (folder) => {
     const file = `${folder}/host.json`;
     const args = ["inventory", "--device", entry.address, "-o", file];
-    const one = await bargate(args, ALL);
+    const one = await bargate(args);
     assert.deepEqual([one.status, one.stdout], [ExitStatus.done, ""]);
     const written = parseSnapshot(await Deno.readFile(file)).snapshot;
     assert.ok(written?.functions.some(({ address }) => address === entry.address));
-    const table = await bargate(["inventory", "--device", entry.address], ALL);
+    const table = await bargate(["inventory", "--device", entry.address]);
     assert.match(table.stdout, /^Linux .*\nADDRESS +ID +CLASS .*\n/);
     assert.equal(table.stdout.trimEnd().split("\n").length, 3);
   });
 });
 
 Deno.test("inventory of a device that is not there, or is no address, is said to be wrong", async () => {
-  const absent = await bargate(["inventory", "--device", "ffff:ff:1f.7"], ALL);
+  const absent = await bargate(["inventory", "--device", "ffff:ff:1f.7"]);
   assert.equal(absent.status, ExitStatus.hostNotReady);
   assert.match(absent.stderr, /^error: Cannot take the inventory/);
-  const wrong = await bargate(["inventory", "--device", "03:00.0"], ALL);
+  const wrong = await bargate(["inventory", "--device", "03:00.0"]);
   assert.equal(wrong.status, ExitStatus.usage);
   assert.match(wrong.stderr, /full PCI address.*received 03:00\.0/);
-  const nowhere = await bargate(["inventory", "--out", "/nonexistent/host.json"], ALL);
+  const nowhere = await bargate(["inventory", "--out", "/nonexistent/host.json"]);
   assert.notEqual(nowhere.status, ExitStatus.done);
-  assert.equal((await bargate(["inventory", "extra"], ALL)).status, ExitStatus.usage);
+  assert.equal((await bargate(["inventory", "extra"])).status, ExitStatus.usage);
 });
 
 Deno.test("the table has one line a function, and moves no cursor", () => {
@@ -227,12 +228,12 @@ Deno.test("inventory diff says what differs, status 1; the same is status 0", as
     const [one, other] = [`${folder}/one.json`, `${folder}/other.json`];
     await Deno.writeTextFile(one, HOST);
     await Deno.writeTextFile(other, HOST.replace(`"vfio-pci"`, `"nvme\\u002dx"`));
-    const same = await bargate(["inventory", "diff", one, one], ALL);
+    const same = await bargate(["inventory", "diff", one, one]);
     assert.deepEqual([same.status, same.stdout], [0, "both inventories say the same\n"]);
-    const human = await bargate(["inventory", "diff", one, other], ALL);
+    const human = await bargate(["inventory", "diff", one, other]);
     assert.equal(human.status, ExitStatus.denied, human.stderr);
     assert.equal(human.stdout, "0000:01:00.0 driver: vfio-pci -> nvme-x\n");
-    const json = await bargate(["inventory", "diff", one, other, "--format", "json"], ALL);
+    const json = await bargate(["inventory", "diff", one, other, "--format", "json"]);
     assert.equal(json.status, ExitStatus.denied);
     assert.deepEqual(JSON.parse(json.stdout), {
       differences: [
@@ -244,12 +245,12 @@ Deno.test("inventory diff says what differs, status 1; the same is status 0", as
 
 Deno.test("inventory diff of what is no inventory, or cannot be read, is said to be wrong", async () => {
   const bad = `${CORPUS}snapshots/bad/root-array.json`;
-  const wrong = await bargate(["inventory", "diff", bad, bad], ALL);
+  const wrong = await bargate(["inventory", "diff", bad, bad]);
   assert.deepEqual([wrong.status, wrong.stdout], [ExitStatus.hostNotReady, ""]);
   assert.match(wrong.stderr, /BG2108/);
-  const absent = await bargate(["inventory", "diff", bad, "/nonexistent/host.json"], ALL);
+  const absent = await bargate(["inventory", "diff", bad, "/nonexistent/host.json"]);
   assert.equal(absent.status, ExitStatus.usage);
-  const one = await bargate(["inventory", "diff", bad], ALL);
+  const one = await bargate(["inventory", "diff", bad]);
   assert.equal(one.status, ExitStatus.usage);
 });
 
@@ -262,14 +263,14 @@ Deno.test("inventory --redact shows aliases, as a table and as a file that can b
     await Deno.writeTextFile(file, secret);
     for (const flags of [[], ["--format", "json"]]) {
       const args = ["inventory", "--redact", "--sim", file, ...flags];
-      const { status, stdout, stderr } = await bargate(args, ALL);
+      const { status, stdout, stderr } = await bargate(args);
       assert.equal(status, ExitStatus.done, stderr);
       assert.ok(!stdout.includes("acme"), stdout);
       assert.ok(stdout.includes("rdma001"), stdout);
     }
     const redacted = `${folder}/redacted.json`;
-    await bargate(["inventory", "--redact", "--sim", file, "--out", redacted], ALL);
-    const { status } = await bargate(["plan", "--inventory", redacted, POLICY], ALL);
+    await bargate(["inventory", "--redact", "--sim", file, "--out", redacted]);
+    const { status } = await bargate(["plan", "--inventory", redacted, POLICY]);
     assert.equal(status, ExitStatus.done);
   });
 });
@@ -286,17 +287,17 @@ Deno.test("inventory --sim says what the file says, no less and no more, redacte
     await Deno.writeTextFile(file, text);
     for (const device of [[], ["--device", "0000:01:00.0"]]) {
       const sim = ["inventory", "--sim", file, "--format", "json", ...device];
-      const plain = await bargate(sim, ALL);
+      const plain = await bargate(sim);
       assert.deepEqual(parseSnapshot(bytes(plain.stdout)).snapshot, snapshot, plain.stderr);
     }
     const sim = ["inventory", "--sim", file, "--redact", "--out", redacted];
-    assert.equal((await bargate(sim, ALL)).status, ExitStatus.done);
+    assert.equal((await bargate(sim)).status, ExitStatus.done);
     const found = parseSnapshot(await Deno.readFile(redacted)).snapshot;
     const { description: _, functions, ...rest } = found ?? assert.fail("no snapshot");
     const { functions: before, ...whole } = snapshot;
     assert.deepEqual(rest, whole);
     assert.deepEqual(functions, before.map((entry) => ({ ...entry, openBy: [{ pid: 1 }] })));
-    const absent = await bargate(["inventory", "--sim", file, "--device", "0000:02:00.0"], ALL);
+    const absent = await bargate(["inventory", "--sim", file, "--device", "0000:02:00.0"]);
     assert.equal(absent.status, ExitStatus.hostNotReady);
   });
 });
@@ -305,7 +306,7 @@ Deno.test("inventory diff says of redacted files that aliases cannot be compared
   await withFolder(async (folder) => {
     const [file, redacted] = [`${folder}/host.json`, `${folder}/redacted.json`];
     await Deno.writeTextFile(file, HOST);
-    await bargate(["inventory", "--redact", "--sim", file, "--out", redacted], ALL);
+    await bargate(["inventory", "--redact", "--sim", file, "--out", redacted]);
     for (
       const [old, now, told] of [[file, redacted, true], [redacted, redacted, true], [
         file,
@@ -315,7 +316,6 @@ Deno.test("inventory diff says of redacted files that aliases cannot be compared
     ) {
       const { stdout, stderr } = await bargate(
         ["inventory", "diff", old, now, "--format", "json"],
-        ALL,
       );
       assert.equal(/^warning: .*aliases/m.test(stderr), told, stderr);
       assert.deepEqual(JSON.parse(stdout), { differences: [] });
@@ -327,13 +327,13 @@ Deno.test("inventory --owners looks at processes, and --probe not at a simulated
   await withFolder(async (folder) => {
     const file = `${folder}/host.json`;
     await Deno.writeTextFile(file, HOST);
-    const probed = await bargate(["inventory", "--probe", "--sim", file], ALL);
+    const probed = await bargate(["inventory", "--probe", "--sim", file]);
     assert.equal(probed.status, ExitStatus.usage);
     assert.match(probed.stderr, /^error: Cannot probe a simulated host/m);
-    const owners = await bargate(["inventory", "--owners", "--sim", file, "--format", "json"], ALL);
+    const owners = await bargate(["inventory", "--owners", "--sim", file, "--format", "json"]);
     assert.equal(owners.status, ExitStatus.done, owners.stderr);
   });
-  const here = await bargate(["inventory", "--owners", "--format", "json"], ALL);
+  const here = await bargate(["inventory", "--owners", "--format", "json"]);
   if (here.status === ExitStatus.done) {
     const { problems } = parseSnapshot(new TextEncoder().encode(here.stdout));
     assert.ok(problems.length === 0 || /^warning: /m.test(here.stderr));

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { inventoryPaths } from "../../cmd/inventory_paths.ts";
 import { fromFileUrl } from "../support/paths.ts";
-import { bargate, withFolder } from "./run_verb.ts";
+import { bargate } from "./run_here.ts";
+import { withFolder } from "./run_verb.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const POLICY = `${ROOT}examples/policies/cmb-to-edu.yaml`;

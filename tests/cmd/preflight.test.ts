@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { fromFileUrl } from "../support/paths.ts";
 import sarifSchema from "./sarif-2.1.0-rtm.5.schema.json" with { type: "json" };
-import { bargate, withFolder } from "./run_verb.ts";
+import { bargate } from "./run_here.ts";
+import { bargate as bargateProcess, withFolder } from "./run_verb.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const POLICY = `${ROOT}examples/policies/cmb-to-edu.yaml`;
@@ -15,7 +16,7 @@ const MAIN = `${ROOT}cmd/main.ts`;
 const HOSTS = [READY, DRIFTED, ABSENT].flatMap((file) => ["--inventory", file]);
 
 Deno.test("preflight looks at many hosts in one run, with no right but to read files", async () => {
-  const ran = await bargate(["preflight", POLICY, ...HOSTS, "--format", "json"]);
+  const ran = await bargateProcess(["preflight", POLICY, ...HOSTS, "--format", "json"]);
   assert.equal(ran.status, ExitStatus.hostNotReady, ran.stderr);
   const { hosts, diagnostics, summary, policy } = JSON.parse(ran.stdout);
   assert.match(policy, /^sha256:/);
@@ -76,7 +77,7 @@ Deno.test("preflight holds policies against each host's pages, as plan does", as
   const large = `${ROOT}examples/hosts/arm64-64k.json`;
   const told = async (verb: string, ...hosts: readonly string[]) => {
     const args = [verb, "--importer", "a", "-", "--format", "json", ...hosts];
-    const { status, stdout, stderr } = await bargate(args, { stdin: PAGES, rights: ["-A"] });
+    const { status, stdout, stderr } = await bargate(args, { stdin: PAGES });
     const found = verb === "plan" && stdout === "" ? stderr : JSON.parse(stdout);
     return { status, found };
   };
@@ -182,7 +183,7 @@ Deno.test("preflight writes for people, for build servers and for code scanning"
 
 Deno.test("preflight --live asks the devices of a simulated host", async () => {
   const args = ["preflight", POLICY, "--sim", READY, "--live", "--format", "json"];
-  const { status, stdout, stderr } = await bargate(args, { rights: ["-A"] });
+  const { status, stdout, stderr } = await bargateProcess(args, { rights: ["-A"] });
   assert.equal(status, ExitStatus.done, stderr);
   assert.equal(JSON.parse(stdout).hosts[0].ready, true);
 });

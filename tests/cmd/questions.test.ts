@@ -1,7 +1,8 @@
 /** The verbs that answer questions about policies: explain, test, diff, schema. */
 import assert from "node:assert/strict";
 import { ExitStatus } from "../../cmd/exit_status.ts";
-import { bargate, withFolder } from "./run_verb.ts";
+import { bargate } from "./run_here.ts";
+import { bargate as bargateProcess, withFolder } from "./run_verb.ts";
 
 const POLICY = `apiVersion: bargate/v1
 kind: ExportPolicy
@@ -831,4 +832,17 @@ Deno.test("explain: what an errno on a host cannot be asked of is a usage error"
     assert.equal(status, ExitStatus.usage, stderr);
     assert.match(stderr, message);
   }
+});
+
+Deno.test("the verbs that answer questions need no right but to read", async () => {
+  await withFolder(async (folder) => {
+    const [policy, suite] = [`${folder}/policy.yaml`, `${folder}/test.yaml`];
+    await Deno.writeTextFile(policy, POLICY);
+    await Deno.writeTextFile(suite, CASES);
+    const asked = [...explainArgs("engine", 2, "4KiB").slice(0, -1), policy];
+    for (const args of [asked, ["test", policy, suite], ["diff", policy, policy], ["schema"]]) {
+      const { status, stdout, stderr } = await bargateProcess(args);
+      assert.equal(status, ExitStatus.done, `${args}: ${stdout}${stderr}`);
+    }
+  });
 });

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { ExitStatus } from "../../cmd/exit_status.ts";
 import { fromFileUrl } from "../support/paths.ts";
-import { bargate, withFolder } from "./run_verb.ts";
+import { bargate } from "./run_here.ts";
+import { withFolder } from "./run_verb.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
-const ALL = { rights: ["-A"] };
 
 /** A folder with a policy and the inventory of a host that it can be planned on. */
 async function withInputs(
@@ -21,7 +21,7 @@ async function withInputs(
 
 async function assertKept(args: readonly string[], out: string, input: string): Promise<void> {
   const before = Deno.readTextFileSync(input);
-  const { status, stderr, stdout } = await bargate([...args, "--out", out], ALL);
+  const { status, stderr, stdout } = await bargate([...args, "--out", out]);
   assert.equal(status, ExitStatus.usage, `${args}: ${stderr}`);
   assert.match(stderr, /error: Cannot write the \w+( \w+)? to .*: .*name another file$/m);
   assert.equal(stdout, "");
@@ -71,7 +71,7 @@ Deno.test("plan takes a new plan's place for an old one's", async () => {
   await withInputs(async ({ folder, policy, host }) => {
     const out = `${folder}/plan.json`;
     Deno.writeTextFileSync(out, "old");
-    const { status } = await bargate(["plan", "--inventory", host, policy, "--out", out], ALL);
+    const { status } = await bargate(["plan", "--inventory", host, policy, "--out", out]);
     assert.equal(status, ExitStatus.done);
     assert.match(Deno.readTextFileSync(out), /"ExportPlan"/);
   });
@@ -82,11 +82,11 @@ Deno.test("init writes over no file, unless it is told to", async () => {
     const out = `${folder}/first.yaml`;
     Deno.writeTextFileSync(out, "edited");
     const init = ["init", "--inventory", host, "--out", out];
-    const refused = await bargate(init, ALL);
+    const refused = await bargate(init);
     assert.equal(refused.status, ExitStatus.usage);
     assert.match(refused.stderr, /there is a file already; name another one, or give --force/);
     assert.equal(Deno.readTextFileSync(out), "edited");
-    assert.equal((await bargate([...init, "--force"], ALL)).status, ExitStatus.done);
+    assert.equal((await bargate([...init, "--force"])).status, ExitStatus.done);
     assert.match(Deno.readTextFileSync(out), /kind: ExportPolicy/);
   });
 });

@@ -7,7 +7,7 @@ import { factsOf, type HostFacts } from "../../cmd/prepare_plan.ts";
 import { readInventory } from "../../cmd/read_inventory.ts";
 import "../../ffi/preload.ts";
 import { fromFileUrl } from "../support/paths.ts";
-import { bargate } from "./run_verb.ts";
+import { bargate } from "./run_here.ts";
 
 const HOSTS = new URL("../../examples/hosts/", import.meta.url);
 const LABORATORY = fromFileUrl(new URL("laboratory.json", HOSTS));
@@ -34,7 +34,7 @@ exports:
 async function planned(stdin: string, where: "--sim" | "--inventory") {
   const { status, stdout, stderr } = await bargate(
     ["plan", "--format", "json", where, LABORATORY, "-"],
-    { stdin, rights: ["-A"] },
+    { stdin },
   );
   const { diagnostics } = JSON.parse(stdout === "" ? "{}" : stdout);
   assert.ok(Array.isArray(diagnostics), stderr);
@@ -86,7 +86,7 @@ Deno.test("a simulated host has the facts of its file: none is lost, none is mad
 
 Deno.test("plan, preflight and init say the same of a file and of its simulation", async (t) => {
   const run = async (args: readonly string[]) => {
-    const { status, stdout, stderr } = await bargate(args, { rights: ["-A"] });
+    const { status, stdout, stderr } = await bargate(args);
     assert.ok(stdout !== "", stderr);
     return { status, stdout };
   };
