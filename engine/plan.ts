@@ -25,7 +25,7 @@ import { Denials, type InertDeny } from "./plan_denials.ts";
 import { DeviceFinder, type Resolved } from "./plan_device.ts";
 import { ImporterFinder } from "./plan_importer.ts";
 import { RangeFinder } from "./plan_ranges.ts";
-import { type Neighbour, neighboursIn } from "./reset_domain.ts";
+import { domainsIn } from "./reset_domain.ts";
 import { FunctionIndex } from "./resolve.ts";
 import { topologyFindings } from "./topology_findings.ts";
 
@@ -55,7 +55,7 @@ export interface Plan {
   /** Empty if `diagnostics` has an error. */
   readonly grants: readonly PlannedGrant[];
   /** By the address of each device that has grants: what is reset together with it. */
-  readonly neighbours: ReadonlyMap<string, readonly Neighbour[]>;
+  readonly domains: ReadonlyMap<string, readonly SnapshotFunction[]>;
   readonly diagnostics: readonly Diagnostic[];
   /** Whether one of the errors is a refusal by policy, and not a fact of the host. */
   readonly denied: boolean;
@@ -91,7 +91,7 @@ export function makePlan(set: PolicySet, host: HostSnapshot, options: PlanOption
     host: { release: host.kernel.release, pageSize: host.pageSize },
     policy: set.digest,
     grants: failed ? [] : planner.grants,
-    neighbours: failed ? new Map() : planner.neighbours(),
+    domains: failed ? new Map() : planner.domains(),
     diagnostics: findings.map((finding) => finding.diagnostic),
     denied: findings.some((finding) => finding.denied),
   };
@@ -222,12 +222,12 @@ class Planner {
     return this.#denials.inert();
   }
 
-  neighbours(): ReadonlyMap<string, readonly Neighbour[]> {
-    const neighboursOf = neighboursIn(this.host);
+  domains(): ReadonlyMap<string, readonly SnapshotFunction[]> {
+    const domainOf = domainsIn(this.host);
     const addresses = new Set(this.grants.map(({ device }) => device.address));
-    return new Map([...addresses].map((address) => {
+    return new Map([...addresses].flatMap((address) => {
       const entry = this.#index.at(address);
-      return [address, entry === undefined ? [] : neighboursOf(entry)];
+      return entry === undefined ? [] : [[address, domainOf(entry)]];
     }));
   }
 

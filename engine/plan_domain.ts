@@ -4,10 +4,9 @@
  *
  * @module
  */
-import { comparePciAddresses } from "../host/address.ts";
-import type { DeviceTarget } from "./device_target.ts";
+import { DomainMembers } from "./domain_members.ts";
 import type { Plan, PlannedGrant } from "./plan.ts";
-import { hitTogether } from "./reset_domain.ts";
+import { resetThrough } from "./reset_domain.ts";
 
 /** A function of the reset domain, with the planned grants on it. */
 export interface DomainFunction {
@@ -37,13 +36,11 @@ const TOLD = 32;
 
 /** The reset domains of a plan's grants. */
 export class ResetDomains {
-  readonly #grants: ReadonlyMap<string, readonly PlannedGrant[]>;
-  /** By the address of a device: itself and the others, by address. */
-  readonly #functions = new Map<string, readonly Omit<DomainFunction, "grants">[]>();
+  readonly #members: DomainMembers;
 
   /** @param plan all of it */
-  constructor(private readonly plan: Plan) {
-    this.#grants = Map.groupBy(plan.grants, ({ device }) => device.address);
+  constructor(plan: Plan) {
+    this.#members = new DomainMembers(plan);
   }
 
   /**
@@ -53,14 +50,7 @@ export class ResetDomains {
    * @returns by address; the grant's own device only where it has other grants
    */
   of(grant: PlannedGrant): readonly DomainFunction[] {
-    return this.#around(grant.device).flatMap(({ driver, ...where }) => {
-      const isOwn = where.address === grant.device.address;
-      const on = this.#grants.get(where.address) ?? [];
-      const grants = isOwn ? on.filter((other) => other !== grant) : on;
-      if (isOwn && grants.length === 0) return [];
-      const bound = grants.length > 0 || driver === undefined ? {} : { driver };
-      return { ...where, ...bound, grants };
-    });
+    return this.toldOf(grant, Infinity).functions;
   }
 
   /**
@@ -71,37 +61,29 @@ export class ResetDomains {
    * @param limit the most grants, and functions without, that are told
    */
   toldOf(grant: PlannedGrant, limit = TOLD): ToldDomain {
-    const all = this.of(grant);
+    const { device } = grant;
+    const above = new Set(device.above);
     const functions: DomainFunction[] = [];
     let left = limit;
-    for (const each of all) {
+    for (const { place, driver } of this.#members.around(device)) {
       if (left <= 0) break;
-      const grants = each.grants.slice(0, left);
-      functions.push({ ...each, grants });
+      const { address } = place;
+      const isOwn = address === device.address;
+      const on = this.#members.grantsOn(address);
+      const others = isOwn ? on.filter((other) => other !== grant) : on;
+      if (isOwn && others.length === 0) continue;
+      const through = isOwn ? address : resetThrough(device, above, place) ?? address;
+      const grants = others.slice(0, left);
+      functions.push({ address, through, ...(driver === undefined ? {} : { driver }), grants });
       left -= Math.max(1, grants.length);
     }
+    const all = this.#members.countAround(device);
+    const alone = this.#members.grantsOn(device.address).length < 2;
     const omitted = {
-      functions: all.length - functions.length,
-      grants: grantsOf(all) - grantsOf(functions),
+      functions: all.functions - (alone ? 1 : 0) - functions.length,
+      grants: all.grants - 1 - grantsOf(functions),
     };
     return omitted.functions + omitted.grants === 0 ? { functions } : { functions, omitted };
-  }
-
-  #around(device: DeviceTarget): readonly Omit<DomainFunction, "grants">[] {
-    const known = this.#functions.get(device.address);
-    if (known !== undefined) return known;
-    const { address } = device;
-    const found = new Map<string, Omit<DomainFunction, "grants">>([
-      [address, { address, through: address }],
-    ]);
-    for (const { address, through, driver } of this.plan.neighbours.get(device.address) ?? []) {
-      found.set(address, { address, through, ...(driver === undefined ? {} : { driver }) });
-    }
-    const planned = [...this.#grants.values()].flatMap(([first]) => first?.device ?? []);
-    for (const hit of hitTogether(device, planned)) found.set(hit.address, hit);
-    const sorted = [...found.values()].sort((a, b) => comparePciAddresses(a.address, b.address));
-    this.#functions.set(device.address, sorted);
-    return sorted;
   }
 }
 

@@ -65,9 +65,11 @@ function checkPhysfn(
   if (found === undefined && !whole) return;
   const why = found === undefined
     ? "the physical function is not in the snapshot"
-    : found.entry.physfn === undefined
-    ? undefined
-    : "the physical function is a virtual one itself";
+    : found.entry.physfn !== undefined
+    ? "the physical function is a virtual one itself"
+    : found.entry.parent !== each.entry.parent
+    ? `the physical function is below ${found.entry.parent}, and a virtual one is beside it`
+    : undefined;
   if (why === undefined) return;
   problems.add("bad-physfn", () => {
     return { ...fieldOf(each, "physfn"), why: `${why} (received "${physfn}")` };

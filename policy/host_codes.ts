@@ -409,8 +409,8 @@ export const HOST_CODES = {
     "correct `parent`",
   ),
   BG2116: fact(
-    "Physical function is missing or virtual",
-    "A virtual function belongs to a physical one, which must be in the inventory too.",
+    "Physical function is missing, virtual or elsewhere",
+    "A virtual function belongs to a physical one, which must be in the inventory too, and is below the same bridge.",
     "correct `physfn`, or take the inventory again",
   ),
   BG2117: fact(

@@ -118,7 +118,7 @@ Deno.test("Guardian gives one program the grants of one importer only", () => {
     host: { release: "7.3", pageSize: 4096 },
     policy: "sha256:x",
     grants: [planned(), { ...planned(), importerName: "other/engine" }],
-    neighbours: new Map(),
+    domains: new Map(),
     diagnostics: [],
     denied: false,
   };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { hitTogether, isHitWith, neighboursIn } from "../../engine/reset_domain.ts";
+import { domainsIn, isHitWith, resetThrough } from "../../engine/reset_domain.ts";
 import { makePlan } from "../../engine/plan.ts";
 import { ResetDomains } from "../../engine/plan_domain.ts";
 import type { SnapshotFunction } from "../../host/snapshot.ts";
@@ -19,19 +19,22 @@ const SIBLING_VF = place("0000:03:00.2", ["0000:02:00.0", SWITCH], PF.address);
 const COUSIN = place("0000:05:00.0", ["0000:02:01.0", SWITCH]);
 const STRANGER = place("0000:00:14.0", []);
 
-Deno.test("hitTogether finds a physical function, its virtual ones, and what shares a bridge", () => {
-  const all = [PF, VF, VF, SIBLING_VF, COUSIN, STRANGER];
-  assert.deepEqual(hitTogether(VF, all), [
-    { address: PF.address, through: PF.address },
-    { address: SIBLING_VF.address, through: PF.address },
-    { address: COUSIN.address, through: SWITCH },
+Deno.test("resetThrough finds the physical function, else the nearest bridge above both", () => {
+  const through = (place: typeof PF, other: typeof PF) =>
+    resetThrough(place, new Set(place.above), other);
+  assert.deepEqual([PF, VF, SIBLING_VF, COUSIN, STRANGER].map((other) => through(VF, other)), [
+    PF.address,
+    PF.address,
+    PF.address,
+    SWITCH,
+    undefined,
   ]);
-  assert.deepEqual(hitTogether(PF, all).map(({ through }) => through), [
+  assert.deepEqual([VF, SIBLING_VF, COUSIN].map((other) => through(PF, other)), [
     PF.address,
     PF.address,
     SWITCH,
   ]);
-  assert.deepEqual(hitTogether(STRANGER, all), []);
+  assert.equal(through(STRANGER, PF), undefined);
 });
 
 Deno.test("isHitWith finds a function, and a virtual one by its physical one", () => {
@@ -60,31 +63,31 @@ function entry(
   };
 }
 
-Deno.test("neighboursIn has the bus and the physical function, and nothing of a root bus", () => {
+Deno.test("domainsIn has the bus with all below, and of a root bus the physical function's", () => {
   const functions = [
+    entry("0000:03:00.0", "0000:01:00.1"),
     entry("0000:00:10.0", "pci0000:00"),
     entry("0000:00:14.0", "pci0000:00"),
+    entry("0000:00:14.1", "pci0000:00", { physfn: "0000:00:14.0" }),
     entry("0000:01:00.0", "0000:00:10.0"),
     entry("0000:01:00.1", "0000:00:10.0", { driver: "nvme" }),
     entry("0000:02:00.0", "0000:00:10.0", { physfn: "0000:01:00.0", driver: "vfio-pci" }),
-    entry("0000:03:00.0", "0000:01:00.1"),
   ];
-  const host = { kernel: { release: "7.3.0" }, pageSize: 4096, iommu: [], functions };
-  const of = (address: string) => {
-    const found = functions.find((each) => each.address === address);
-    assert.ok(found !== undefined);
-    return neighboursIn(host)(found).map(({ address, through, driver }) => [
-      address,
-      through,
-      driver,
-    ]);
-  };
-  assert.deepEqual(of("0000:01:00.0"), [
-    ["0000:01:00.1", "0000:00:10.0", "nvme"],
-    ["0000:02:00.0", "0000:01:00.0", "vfio-pci"],
-    ["0000:03:00.0", "0000:00:10.0", undefined],
-  ]);
-  assert.deepEqual(of("0000:00:14.0"), []);
+  const domainOf = domainsIn({
+    kernel: { release: "7.3.0" },
+    pageSize: 4096,
+    iommu: [],
+    functions,
+  });
+  const of = (address: string) =>
+    domainOf(functions.find((each) => each.address === address) ?? assert.fail())
+      .map(({ address }) => address);
+  const bus = ["0000:01:00.0", "0000:01:00.1", "0000:02:00.0", "0000:03:00.0"];
+  assert.deepEqual(of("0000:01:00.0"), bus);
+  assert.deepEqual(of("0000:02:00.0"), bus);
+  assert.deepEqual(of("0000:03:00.0"), ["0000:03:00.0"]);
+  assert.deepEqual(of("0000:00:14.0"), ["0000:00:14.0", "0000:00:14.1"]);
+  assert.deepEqual(of("0000:00:10.0"), ["0000:00:10.0"]);
 });
 
 Deno.test("a plan tells all its grants that a bridge above takes along, and of others those near", () => {

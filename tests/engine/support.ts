@@ -193,7 +193,7 @@ export class Scene {
       host: { release: "7.3.0-sim", pageSize: 4096 },
       policy: "sha256:test",
       grants,
-      neighbours: new Map(),
+      domains: new Map(),
       diagnostics: [],
       denied: false,
     };

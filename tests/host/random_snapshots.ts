@@ -225,14 +225,16 @@ function functionsOf(plan: readonly Planned[]): SnapshotFunction[] {
     const at = above === undefined ? undefined : near[above % Math.max(near.length, 1)];
     const bridge = at === undefined ? undefined : { ...at, class: BRIDGE };
     if (at !== undefined && bridge !== undefined) made[made.indexOf(at)] = bridge;
-    const physical = virtual ? made.find(({ physfn }) => physfn === undefined) : undefined;
+    const physical = virtual
+      ? made.find((each) => each.physfn === undefined && domainOf(each) === domainOf({ address }))
+      : undefined;
     const { nodes, ...rest } = plain;
     made.push({
       ...rest,
       ...nodesOf(nodes, made.length, plain.iommuGroup),
       ...(physical === undefined ? {} : { physfn: physical.address }),
       address,
-      parent: bridge?.address ?? "pci0000:00",
+      parent: physical?.parent ?? bridge?.address ?? "pci0000:00",
       bars: room.bars(bars),
       config: ownConfig(plain),
     });
