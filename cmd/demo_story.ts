@@ -75,6 +75,10 @@ export async function runDemo(
   const notes: string[] = [];
   const note = (line: string) => notes.push(line.replaceAll(files.folder, ""));
   const host = await openSimulatedHost(`${files.folder}${files.snapshot}`, note, "own");
+  if ("unfit" in host) {
+    const wrong = host.unfit.diagnostics.map(({ message }) => message).join("; ");
+    throw unexpected(files.snapshot, wrong, "an inventory");
+  }
   const plan = await planned(context, host, files, say);
   for (const line of notes.splice(0)) say("plan", line);
   say("plan", planText(plan, { simulated: true }).trimEnd());

@@ -18,7 +18,7 @@ import type { Plan } from "../engine/plan.ts";
 import { checkRecipient } from "../engine/recipient.ts";
 import type { VfTokenSource } from "../engine/vf_token.ts";
 import type { ImporterRule } from "../policy/model.ts";
-import { askingBy } from "./ask_controllers.ts";
+import { type AskControllers, askingBy } from "./ask_controllers.ts";
 import { askingForExport, onlyImporter } from "./ask_for_export.ts";
 import { type AskedVariable, childEnvironment, parseVariable } from "./child_environment.ts";
 import type { Context } from "./context.ts";
@@ -35,7 +35,13 @@ import { summarize } from "./output/summary.ts";
 import { pathArgument } from "./path_argument.ts";
 import { holdToPlan, readPlanToHold } from "./hold_to_plan.ts";
 import { PLAN_FLAGS, type PlanFlags, planOptions } from "./plan_flags.ts";
-import { factsOf, type Prepared, preparePlan, showDiagnostics } from "./prepare_plan.ts";
+import {
+  factsOf,
+  type HostFacts,
+  type Prepared,
+  preparePlan,
+  showDiagnostics,
+} from "./prepare_plan.ts";
 import { ensureRuntimeFolder, runtimeFolder } from "./runtime_folder.ts";
 import { ShutdownSignals } from "./shutdown_signals.ts";
 import { readVfTokens } from "./vf_token_file.ts";
@@ -60,9 +66,8 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   const way = wayTo(flags, command);
   refuseUnsimulated(flags);
   const host = await openHost(this, flags.sim);
+  if ("unfit" in host) return await refuseUnfit(this, flags, host.unfit, paths);
   const vfTokens = await vfTokensOf(flags, host.kernel);
-  const { release, pageSize } = host.kernel;
-  const { files, snapshot: simulated, problems } = host;
   const options = planOptions(flags);
   const held = flags.plan === undefined ? undefined : await readPlanToHold(flags.plan, {
     options,
@@ -72,11 +77,7 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
     options,
     ...(held === undefined ? {} : { held }),
   });
-  const facts = simulated === undefined
-    ? factsOf({ files, release, pageSize }, undefined, ask)
-    // What its controllers would answer, the file says.
-    : factsOf({ files, release, pageSize, simulated, problems: problems ?? [] }, flags.sim);
-  const made = await preparePlan(this, facts, paths, options);
+  const made = await preparePlan(this, factsFor(host, flags.sim, ask), paths, options);
   const prepared = held === undefined ? made : holdToPlan(made, held);
   const { plan } = prepared;
   tellDiagnostics(this, flags, prepared);
@@ -92,6 +93,28 @@ async function exportSlices(this: Context, flags: Flags, ...paths: string[]): Pr
   });
   // A call that does not return keeps its thread, and would keep this process from ending by itself.
   this.exitNow(status);
+}
+
+/** Of a file from which no host can be simulated it is told what is wrong with it. */
+async function refuseUnfit(
+  context: Context,
+  flags: Flags,
+  unfit: HostFacts,
+  paths: readonly string[],
+): Promise<void> {
+  const prepared = await preparePlan(context, unfit, paths, planOptions(flags));
+  tellDiagnostics(context, flags, prepared);
+  context.exitWith(prepared.status);
+}
+
+function factsFor(
+  { kernel: { release, pageSize }, files, snapshot: simulated, problems = [] }: OpenHost,
+  sim: string | undefined,
+  ask: AskControllers,
+): HostFacts {
+  if (simulated === undefined) return factsOf({ files, release, pageSize }, undefined, ask);
+  // What its controllers would answer, the file says.
+  return factsOf({ files, release, pageSize, simulated, problems }, sim);
 }
 
 /** From here on nobody of the same account can look into this process. */

@@ -11,6 +11,7 @@ import type { HostSnapshot } from "../host/snapshot.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
 import type { Context } from "./context.ts";
 import { loadSimulation } from "./load_simulation.ts";
+import type { UnfitHost } from "./simulated_host.ts";
 import { visible } from "./output/visible.ts";
 
 /** A host that devices can be opened on. */
@@ -29,10 +30,18 @@ export interface OpenHost {
  *
  * @param context of the verb
  * @param sim path of the snapshot to simulate; absent: this host
- * @throws {CommandError} the snapshot cannot be used
+ * @throws {CommandError} usage: the snapshot cannot be read
  */
-export async function openHost(context: Context, sim: string | undefined): Promise<OpenHost> {
-  if (sim === undefined) return { kernel: new LinuxKernel(), files: new LinuxFiles() };
+export async function openHost(
+  context: Context,
+  sim: string | undefined,
+): Promise<OpenHost | UnfitHost> {
+  if (sim === undefined) return openThisHost();
   const { openSimulatedHost } = await loadSimulation();
   return await openSimulatedHost(sim, (line) => context.process.stderr.write(`${visible(line)}\n`));
+}
+
+/** The machine that this runs on. */
+export function openThisHost(): OpenHost {
+  return { kernel: new LinuxKernel(), files: new LinuxFiles() };
 }

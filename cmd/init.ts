@@ -21,8 +21,8 @@ import { humanDiagnostics } from "./output/human.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { SIM_FLAG } from "./plan_flags.ts";
-import { planningHost } from "./planning_host.ts";
-import { factsOf, type HostFacts, type TakenFacts } from "./prepare_plan.ts";
+import { planningFacts } from "./planning_facts.ts";
+import type { HostFacts, TakenFacts } from "./prepare_plan.ts";
 import { readInventory } from "./read_inventory.ts";
 import { refuseInput } from "./refuse_input.ts";
 import { refuseExisting, writePrivate } from "./write_private.ts";
@@ -61,7 +61,7 @@ async function init(this: Context, flags: Flags): Promise<void> {
 
 /** @throws {CommandError} usage: a file that cannot be read, or two hosts */
 async function factsFor(context: Context, { inventory, sim }: Flags): Promise<HostFacts> {
-  if (inventory === undefined) return factsOf(await planningHost(context, sim), sim);
+  if (inventory === undefined) return await planningFacts(context, sim);
   if (sim === undefined) return await readInventory(inventory);
   throw new CommandError(
     `Cannot look at two hosts: give --inventory or --sim (received ${inventory} and ${sim})`,

@@ -19,6 +19,7 @@ import { writePieces } from "./output/write_pieces.ts";
 import { visible } from "./output/visible.ts";
 import { pathArgument } from "./path_argument.ts";
 import { planningHost } from "./planning_host.ts";
+import type { HostFacts } from "./prepare_plan.ts";
 import { SIM_FLAG } from "./plan_flags.ts";
 import { shortcomings, takeInventory } from "./take_inventory.ts";
 import { refuseInput } from "./refuse_input.ts";
@@ -39,6 +40,7 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
   const { format, device, out, sim, matrix } = flags;
   refuseInput(out, "the inventory", [sim]);
   const host = await planningHost(this, sim);
+  if ("unfit" in host) return await tellUnfit(this, host.unfit);
   const listed = await takeInventory(host, matrix ? undefined : device);
   const read = flags.owners ? (await loadChanges()).withOwners(listed, host) : listed;
   const found = flags.probe ? await probedBy(read, flags) : read;
@@ -55,6 +57,16 @@ async function inventory(this: Context, flags: Flags): Promise<void> {
   }
   // A controller that does not answer keeps its thread, and would keep this process.
   if (flags.probe) this.exitNow(ExitStatus.done);
+}
+
+/** The file that is to be simulated is no inventory, and it is said why. */
+async function tellUnfit(context: Context, { diagnostics }: HostFacts): Promise<void> {
+  const file = "./output/human.ts";
+  const { humanDiagnostics }: typeof import("./output/human.ts") = await import(file);
+  const { stderr } = context.process;
+  const coloured = context.colours && stderr.isTerminal;
+  stderr.write(humanDiagnostics(diagnostics, { textOf: () => undefined, coloured }));
+  context.exitWith(ExitStatus.hostNotReady);
 }
 
 /** What few ask for is loaded only then: the run-time reads what a literal import leads to at every start. */

@@ -29,7 +29,7 @@ import { pathArgument } from "./path_argument.ts";
 import { ioctlsOf } from "./plan_bytes.ts";
 import { PLAN_FLAGS, type PlanFlags, planOptions } from "./plan_flags.ts";
 import { planLines, planPieces } from "./plan_text.ts";
-import { planningHost } from "./planning_host.ts";
+import { planningFacts } from "./planning_facts.ts";
 import {
   factsOf,
   type HostFacts,
@@ -105,7 +105,7 @@ async function factsFor(context: Context, { inventory, sim, probe }: Flags): Pro
     );
   }
   if (probe) return await factsByAsking(context);
-  if (inventory === undefined) return factsOf(await planningHost(context, sim), sim);
+  if (inventory === undefined) return await planningFacts(context, sim);
   if (sim === undefined) return await readInventory(inventory);
   throw new CommandError(
     `Cannot plan for two hosts: give --inventory or --sim (received ${inventory} and ${sim})`,
@@ -116,9 +116,9 @@ async function factsFor(context: Context, { inventory, sim, probe }: Flags): Pro
 /** What can open a device is loaded only here: the run-time reads what a literal import leads to. */
 async function factsByAsking(context: Context): Promise<HostFacts> {
   const [host, asking] = ["./host.ts", "./ask_controllers.ts"] as const;
-  const { openHost }: typeof import("./host.ts") = await import(`${host}`);
+  const { openThisHost }: typeof import("./host.ts") = await import(`${host}`);
   const { askingBy }: typeof import("./ask_controllers.ts") = await import(`${asking}`);
-  const { kernel, files } = await openHost(context, undefined);
+  const { kernel, files } = openThisHost();
   const { release, pageSize } = kernel;
   return factsOf({ files, release, pageSize }, undefined, askingBy(context, kernel));
 }

@@ -9,6 +9,7 @@ import { kernelRelease, pageSize } from "../ffi/process.ts";
 import type { Context } from "./context.ts";
 import { loadSimulation } from "./load_simulation.ts";
 import type { ThisHost } from "./prepare_plan.ts";
+import type { UnfitHost } from "./simulated_host.ts";
 import { visible } from "./output/visible.ts";
 
 /**
@@ -16,17 +17,22 @@ import { visible } from "./output/visible.ts";
  *
  * @param context of the verb
  * @param sim path of the snapshot to simulate; absent: this host
- * @throws {CommandError} the snapshot cannot be used
+ * @throws {CommandError} usage: the snapshot cannot be read
  */
-export async function planningHost(context: Context, sim: string | undefined): Promise<ThisHost> {
+export async function planningHost(
+  context: Context,
+  sim: string | undefined,
+): Promise<ThisHost | UnfitHost> {
   if (sim === undefined) {
     return { files: new LinuxFiles(), release: kernelRelease(), pageSize: pageSize() };
   }
   const { openSimulatedHost } = await loadSimulation();
-  const { kernel, files, snapshot, problems } = await openSimulatedHost(
+  const host = await openSimulatedHost(
     sim,
     (line) => context.process.stderr.write(`${visible(line)}\n`),
   );
+  if ("unfit" in host) return host;
+  const { kernel, files, snapshot, problems } = host;
   return {
     files,
     release: kernel.release,

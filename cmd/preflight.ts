@@ -15,6 +15,7 @@ import { BORROWED, type NotChecked } from "../engine/preflight/not_checked.ts";
 import { type Preflight, preflight, type PreflightOptions } from "../engine/preflight/preflight.ts";
 import { inertEverywhere } from "../engine/preflight/inert_denies.ts";
 import { controllersToAsk } from "../engine/controllers_to_ask.ts";
+import type { Kernel } from "../engine/kernel.ts";
 import { type Files, FilesError } from "../host/files.ts";
 import { readOwnAccount, readOwnLimits } from "../host/own_process.ts";
 import type { HostSnapshot } from "../host/snapshot.ts";
@@ -25,7 +26,7 @@ import { FORMATS } from "./check_files.ts";
 import type { Context } from "./context.ts";
 import { CommandError } from "./errors.ts";
 import { ExitStatus } from "./exit_status.ts";
-import { openHost } from "./host.ts";
+import { openHost, openThisHost } from "./host.ts";
 import { namesOfThisHost } from "./host_names.ts";
 import { inventoryPaths, refuseInventories } from "./inventory_paths.ts";
 import { kernelConfigOf } from "./kernel_config_of.ts";
@@ -200,7 +201,7 @@ async function readHost(
   try {
     return await hostOf(context, flags, file);
   } catch (error) {
-    if (file !== undefined && error instanceof CommandError) return error;
+    if ((file ?? flags.sim) !== undefined && error instanceof CommandError) return error;
     throw error;
   }
 }
@@ -236,6 +237,7 @@ async function hostOf(
     return { facts: await readInventory(file), process: { source: "inventory" } };
   }
   const bare = await planningHost(context, sim);
+  if ("unfit" in bare) return { facts: bare.unfit, process: { source: "simulated" } };
   const { config } = await kernelConfigOf(bare);
   const host = { ...bare, ...(config === undefined ? {} : { config }) };
   const process = sim === undefined ? ofThisHost(host.files) : { source: "simulated" as const };
@@ -294,7 +296,7 @@ async function askedLive(
   const controllers = asks ? controllersToAsk(set, host, options) : [];
   if (controllers.length === 0) return { host, diagnostics: [] };
   const { askingBy } = await import("./ask_controllers.ts");
-  const { kernel } = await openHost(context, sim);
+  const { kernel } = openThisHost();
   kernel.makeNonDumpable();
   const vfTokenFor = vfTokenFile === undefined
     ? undefined
@@ -312,7 +314,7 @@ async function lookedAtLive(
 ): Promise<{ diagnostics: HostReport["diagnostics"]; notChecked: readonly NotChecked[] }> {
   if (!live || before.grants.length === 0) return { diagnostics: [], notChecked: [] };
   const { probeLive } = await import("../engine/preflight/live.ts");
-  const { kernel } = await openHost(context, sim);
+  const kernel = await kernelOf(context, sim);
   kernel.makeNonDumpable();
   const vfTokenFor = vfTokenFile === undefined
     ? undefined
@@ -334,6 +336,17 @@ async function lookedAtLive(
       why: WHY_LEFT[why],
     })),
   };
+}
+
+/** @throws {CommandError} host not ready: the file is not what it was a moment ago */
+async function kernelOf(context: Context, sim: string | undefined): Promise<Kernel> {
+  const host = await openHost(context, sim);
+  if ("kernel" in host) return host.kernel;
+  const why = host.unfit.diagnostics[0]?.message ?? "it is no inventory";
+  throw new CommandError(
+    `Cannot open devices of the host of ${sim}, which has changed meanwhile: ${why}`,
+    ExitStatus.hostNotReady,
+  );
 }
 
 const WHY_LEFT: Readonly<Record<WhyLeft, string>> = {

@@ -15,8 +15,7 @@ import { HostedKernel } from "../sim/hosted_kernel.ts";
 import { SnapshotFiles } from "../sim/snapshot_files.ts";
 import { functionsOf } from "../sim/snapshot_functions.ts";
 import type { Diagnostic } from "../policy/diagnostic.ts";
-import { CommandError } from "./errors.ts";
-import { ExitStatus } from "./exit_status.ts";
+import type { HostFacts } from "./prepare_plan.ts";
 import { readInventory } from "./read_inventory.ts";
 
 const ROOT = 0;
@@ -36,20 +35,28 @@ export interface SimulatedHost {
   readonly problems: readonly Diagnostic[];
 }
 
+/** A file that no host can be simulated from. */
+export interface UnfitHost {
+  /** What is wrong with it, as of a host that is looked at as a file (`--inventory`). */
+  readonly unfit: HostFacts;
+}
+
 /**
  * Makes a simulated host, and says so.
  *
  * @param path of a snapshot (`bargate inventory`)
  * @param tell takes lines for people
  * @param players who the accounts are
- * @throws {CommandError} usage: the file cannot be read, or is no snapshot
+ * @throws {CommandError} usage: the file cannot be read
  */
 export async function openSimulatedHost(
   path: string,
   tell: (line: string) => void,
   players: Players = "real",
-): Promise<SimulatedHost> {
-  const { snapshot, problems } = await readHost(path);
+): Promise<SimulatedHost | UnfitHost> {
+  const facts = await readInventory(path);
+  const snapshot = facts.take(() => true)?.snapshot;
+  if (snapshot === undefined) return { unfit: facts };
   const host = simulatedHost(snapshot, tell, players);
   const count = functionsOf(snapshot).length;
   // A build's own name is not for logs: who redacts what is printed would find it there.
@@ -58,7 +65,7 @@ export async function openSimulatedHost(
   tell(
     `simulated: Linux ${release} with ${devices}, from ${path}; no device of this machine is touched`,
   );
-  return { ...host, problems };
+  return { ...host, problems: facts.diagnostics };
 }
 
 /**
@@ -129,19 +136,4 @@ function ownAccount(): Account {
     gid,
     ...(home === undefined ? {} : { home }),
   };
-}
-
-async function readHost(
-  path: string,
-): Promise<Pick<SimulatedHost, "snapshot" | "problems">> {
-  const { take, diagnostics } = await readInventory(path);
-  const snapshot = take(() => true)?.snapshot;
-  if (snapshot !== undefined) return { snapshot, problems: diagnostics };
-  const wrong = diagnostics.map(({ file, line, column, message }) =>
-    `${file}:${line}:${column}: ${message}`
-  );
-  throw new CommandError(
-    `Cannot simulate the host of ${path}: ${wrong.join("; ")}`,
-    ExitStatus.usage,
-  );
 }

@@ -137,7 +137,7 @@ function wrong({ status, signal, said }: Measured, sound: boolean): string | und
   const trace = /^ +at .*$|stack trace|call stack|out of memory/im.exec(said)?.[0];
   if (trace !== undefined) return trace;
   if (sound) return status === ExitStatus.usage ? "it is called in a wrong way" : undefined;
-  if (status === ExitStatus.hostNotReady || status === ExitStatus.usage) return undefined;
+  if (status === ExitStatus.hostNotReady) return undefined;
   return `a host that cannot be gives status ${status}`;
 }
 

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import type { Context } from "../../cmd/context.ts";
 import { ExitStatus } from "../../cmd/exit_status.ts";
-import { planningHost } from "../../cmd/planning_host.ts";
-import { factsOf, type HostFacts } from "../../cmd/prepare_plan.ts";
+import { planningFacts } from "../../cmd/planning_facts.ts";
+import type { HostFacts } from "../../cmd/prepare_plan.ts";
 import { readInventory } from "../../cmd/read_inventory.ts";
 import "../../ffi/preload.ts";
 import { fromFileUrl } from "../support/paths.ts";
@@ -15,6 +15,11 @@ const POLICIES = fromFileUrl(new URL("../../examples/policies/", import.meta.url
 /** It says a little that makes no sense, and is a host all the same. */
 const WITH_WARNING = fromFileUrl(
   new URL("../corpus/snapshots/bad/config-of-another.json", import.meta.url),
+);
+
+/** It is no host: nothing is behind a circle of bridges. */
+const UNFIT = fromFileUrl(
+  new URL("../corpus/snapshots/bad/parent-cycle-of-two.json", import.meta.url),
 );
 
 /** Nothing but the importer's device makes functions other than the exporter matter. */
@@ -62,7 +67,7 @@ async function factsBy(where: "--sim" | "--inventory", file: string) {
   const context = { process: { stderr } } as unknown as Context;
   const facts: HostFacts = where === "--inventory"
     ? await readInventory(file)
-    : factsOf(await planningHost(context, file), file);
+    : await planningFacts(context, file);
   const { pageSize, diagnostics } = facts;
   return { file: facts.file, pageSize, diagnostics, taken: facts.take(() => false) };
 }
@@ -117,5 +122,50 @@ Deno.test("plan, preflight and init say the same of a file and of its simulation
       return stdout.replace("the simulated host ", "").replaceAll(/ +$/gm, "");
     };
     assert.equal(await written("--sim"), await written("--inventory"));
+  });
+});
+
+/** What a verb says of a file, however it is told to take it. */
+async function saidOf(where: "--sim" | "--inventory", file: string, args: readonly string[]) {
+  const { status, stdout, stderr } = await bargate([...args, where, file]);
+  return { status, stdout, stderr };
+}
+
+Deno.test("a file that is no host is told of alike, simulated or not, in every format", async (t) => {
+  const formats = {
+    plan: ["human", "json", "jsonl"],
+    preflight: ["human", "json", "jsonl", "sarif", "github", "junit"],
+  };
+  for (const [verb, names] of Object.entries(formats)) {
+    for (const format of names) {
+      await t.step(`${verb} --format ${format}`, async () => {
+        const args = [verb, POLICIES, "--format", format];
+        const asFile = await saidOf("--inventory", UNFIT, args);
+        assert.deepEqual(await saidOf("--sim", UNFIT, args), asFile);
+        assert.equal(asFile.status, ExitStatus.hostNotReady);
+        const all = `${asFile.stdout}${asFile.stderr}`;
+        assert.match(all, /BG2115/);
+        assert.match(all, /\/functions\/[0-9]+\/parent/);
+      });
+    }
+  }
+  await t.step("init", async () => {
+    const asFile = await saidOf("--inventory", UNFIT, ["init"]);
+    assert.deepEqual(await saidOf("--sim", UNFIT, ["init"]), asFile);
+    assert.equal(asFile.status, ExitStatus.hostNotReady);
+    assert.match(asFile.stderr, /BG2115/);
+  });
+  await t.step("inventory", async () => {
+    const { status, stdout, stderr } = await bargate(["inventory", "--sim", UNFIT]);
+    assert.deepEqual([status, stdout], [ExitStatus.hostNotReady, ""]);
+    assert.match(stderr, /BG2115/);
+  });
+  await t.step("preflight of a file that cannot be read", async () => {
+    for (const format of ["human", "json", "sarif"]) {
+      const args = ["preflight", POLICIES, "--format", format];
+      const asFile = await saidOf("--inventory", "/nonexistent", args);
+      assert.deepEqual(await saidOf("--sim", "/nonexistent", args), asFile);
+      assert.match(asFile.stdout, /BG2122/);
+    }
   });
 });

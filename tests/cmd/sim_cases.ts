@@ -315,8 +315,13 @@ Deno.test("what a simulated host cannot have is refused, and said", async () => 
       ],
       [
         ["plan", "--sim", POLICY, POLICY],
-        ExitStatus.usage,
-        /Cannot simulate the host of .*cmb-to-edu\.yaml:1:1: /,
+        ExitStatus.hostNotReady,
+        /BG2101[^]*cmb-to-edu\.yaml:1:1/,
+      ],
+      [
+        ["export", "--sim", POLICY, policy, ...TRUE],
+        ExitStatus.hostNotReady,
+        /BG2101[^]*cmb-to-edu\.yaml:1:1/,
       ],
       [
         ["plan", "--sim", "/nonexistent", POLICY],
