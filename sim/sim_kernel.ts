@@ -66,6 +66,8 @@ export interface SimHost {
   readonly paths?: Readonly<Record<string, SimPath>>;
   readonly feature?: FeatureAnswer;
   readonly uid?: number;
+  /** Bytes; absent: 4 KiB. */
+  readonly pageSize?: number;
   /** Traces of the revoke routine tell what devices do; otherwise only what a test pushes to them. */
   readonly recordsMoves?: boolean;
 }
@@ -79,7 +81,7 @@ const NOWHERE = { device: 0n, inode: 0n };
 
 /** A kernel in process. */
 export class SimKernel implements Kernel {
-  readonly pageSize = 4096;
+  readonly pageSize: number;
   readonly release = "7.3.0-sim";
   readonly pid = BARGATE_PID;
   readonly uid: number;
@@ -106,6 +108,7 @@ export class SimKernel implements Kernel {
 
   constructor(readonly host: SimHost) {
     this.uid = host.uid ?? 0;
+    this.pageSize = host.pageSize ?? 4096;
     this.feature = host.feature ?? { state: "present" };
     const moved = (device: string, revoked: boolean) => this.#moved(device, revoked);
     ({ devices: this.devices, groups: this.groups } = devicesOf(host.functions, moved));

@@ -4,7 +4,7 @@
  * @module
  */
 import { isPciAddress } from "../host/address.ts";
-import type { HostSnapshot, SnapshotFunction } from "../host/snapshot.ts";
+import type { HostSnapshot, SnapshotBar, SnapshotFunction } from "../host/snapshot.ts";
 import type { SimMemories } from "./nvme_registers.ts";
 import type { SimFunction } from "./vfio.ts";
 
@@ -23,25 +23,52 @@ const IDS = 4;
  */
 export function functionsOf(snapshot: HostSnapshot): readonly SimFunction[] {
   const domains = hotResetDomains(snapshot);
+  const physical = new Set(snapshot.functions.map(({ physfn }) => physfn));
   return snapshot.functions.filter(({ driver }) => driver !== undefined && VFIO_DRIVER.test(driver))
-    .map((fn) => functionOf(fn, domains.get(fn.parent)));
+    .map((fn) =>
+      functionOf(fn, {
+        domain: domains.get(fn.parent),
+        hasVirtualFunctions: physical.has(fn.address) || (fn.sriov?.enabled ?? 0) > 0,
+      })
+    );
 }
 
-function functionOf(fn: SnapshotFunction, domain: readonly string[] | undefined): SimFunction {
+/** What the others say of a function. */
+interface Surroundings {
+  readonly domain: readonly string[] | undefined;
+  readonly hasVirtualFunctions: boolean;
+}
+
+function functionOf(
+  fn: SnapshotFunction,
+  { domain, hasVirtualFunctions }: Surroundings,
+): SimFunction {
   const memories = memoriesOf(fn);
+  const [ports, memory] = [
+    barsOf(fn, (kind) => kind === "io"),
+    barsOf(fn, (kind) => kind !== "io"),
+  ];
   return {
     address: fn.address,
     node: fn.cdev ?? `${fn.address} (no character device)`,
     config: configOf(fn),
-    bars: new Map(
-      fn.bars.filter(({ kind }) => kind !== "io").map(({ index, size }) => [index, size]),
-    ),
+    bars: memory,
+    ...(ports.size === 0 ? {} : { ports }),
     resettable: fn.resetMethods.length > 0,
     virtual: fn.physfn !== undefined,
+    ...(fn.physfn === undefined ? {} : { physfn: fn.physfn }),
+    ...(hasVirtualFunctions ? { hasVirtualFunctions } : {}),
     ...(fn.iommuGroup === undefined ? {} : { group: fn.iommuGroup }),
     ...(domain === undefined ? {} : { hotResetDomain: domain }),
     ...(memories === undefined ? {} : { memories }),
   };
+}
+
+function barsOf(
+  { bars }: SnapshotFunction,
+  isMeant: (kind: SnapshotBar["kind"]) => boolean,
+): ReadonlyMap<number, bigint> {
+  return new Map(bars.flatMap(({ index, kind, size }) => isMeant(kind) ? [[index, size]] : []));
 }
 
 /** What nobody asked a controller for, its simulation does not know. */

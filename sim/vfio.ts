@@ -61,6 +61,8 @@ export interface SimFunction {
   readonly sriov?: boolean;
   /** Of a virtual function: its physical function, which counts if it is a device of this host too. */
   readonly physfn?: string;
+  /** Of a physical function: it has virtual functions, which need not be devices of this host. */
+  readonly hasVirtualFunctions?: boolean;
 }
 
 /** The driver's side of one function. */
@@ -470,8 +472,12 @@ export class SimVfioDevice {
   *#writePowerState(state: number): Steps {
     if (state === D3HOT) yield* this.#move(true);
     const there = state === D0 || state === D3HOT;
-    if (there && this.#virtualFunctions === 0) this.#powerState = state;
+    if (there && !this.#hasVirtualFunctions) this.#powerState = state;
     if (this.enabled) yield* this.#move(false);
+  }
+
+  get #hasVirtualFunctions(): boolean {
+    return this.#virtualFunctions > 0 || this.fn.hasVirtualFunctions === true;
   }
 
   *#writeCommand(bytes: Uint8Array): Steps {

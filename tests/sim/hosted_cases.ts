@@ -5,6 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { simulatedHost } from "../../cmd/simulated_host.ts";
 import { demoImporter, Words } from "../../cmd/demo_importer.ts";
 import { systemClock } from "../../engine/clock.ts";
 import { type Event, EventLog } from "../../engine/event.ts";
@@ -268,4 +269,22 @@ Deno.test("nothing of the machine is reached: no borrowed descriptor, no node", 
   assert.throws(() => kernel.identify("/dev/null"), /ENOENT/);
   assert.throws(() => kernel.identify("/sys"), /ENOENT/);
   kernel.close(own);
+});
+
+Deno.test("there is an iommufd where the kernel has one, with character devices or without", async () => {
+  const { cdev: _, ...byGroup } = ssd();
+  const host = (option: "n" | "y" | undefined, fn: ReturnType<typeof ssd>) => {
+    const made = snapshotOf([port(), fn]);
+    const config = option === undefined ? {} : { config: { CONFIG_IOMMUFD: option } };
+    return { ...made, kernel: { ...made.kernel, ...config } };
+  };
+  await leavingNothing(() => {
+    const cases = [["y", byGroup, true], ["n", byGroup, false], [undefined, ssd(), true]] as const;
+    for (const [option, fn, there] of cases) {
+      const { kernel } = simulatedHost(host(option, fn), () => {});
+      if (there) kernel.close(kernel.openIommufd());
+      else assert.throws(() => kernel.openIommufd(), { errnoName: "ENOENT" });
+    }
+    return Promise.resolve();
+  });
 });

@@ -27,6 +27,7 @@ interface Placed {
   /** Its number, by which its IOMMU group and its node are named; absent: it has none. */
   readonly number?: number;
   readonly group?: number;
+  readonly config?: string;
 }
 
 /** Makes the functions of a shape, one by one. */
@@ -67,7 +68,7 @@ export const SOUND: Readonly<Record<string, Shape>> = {
   "plain functions": function* (count) {
     for (let index = 0; index < count; index++) {
       const own = address(index);
-      yield { address: own, parent: rootOf(own) };
+      yield { address: own, parent: rootOf(own), config: HEADER };
     }
   },
   "devices below one bridge": (count) => below(count, () => ({})),
@@ -135,8 +136,10 @@ export const IMPOSSIBLE: Readonly<Record<string, Shape>> = {
   "one node for all": (count) => below(count, () => ({ number: 5000 })),
 };
 
+/** As much as an ordinary user can read: a million of them are no more than the parser takes. */
+const HEADER = `868034120600${"00".repeat(58)}`;
 /** As long as root can read of a conventional function, without capabilities. */
-const CONFIG = `868034120600${"00".repeat(250)}`;
+const CONFIG = `${HEADER}${"00".repeat(192)}`;
 
 function functionText(placed: Placed, index: number): string {
   const { address, parent, class: code = "010802", driver, physfn, number } = placed;
@@ -157,7 +160,7 @@ function functionText(placed: Placed, index: number): string {
     ...(number === undefined ? {} : { cdev: `/dev/vfio/devices/vfio${5000 + number}` }),
     parent,
     resetMethods: number === undefined ? [] : ["flr"],
-    config: CONFIG,
+    config: placed.config ?? CONFIG,
     bars: [{ ...bar, size: "0x4000", flags: [] }],
     unreadable: [],
   });
