@@ -7,8 +7,9 @@ import { comparePciAddresses, isPciAddress } from "./address.ts";
 import { readDeviceNames } from "./device_names.ts";
 import { FieldReader, type Finding } from "./field_reader.ts";
 import { type Files, FilesError, type Folder, inFolder } from "./files.ts";
-import { groupNumber, PCI_DEVICES, readFunction, set, virtualFunctions } from "./read_function.ts";
+import { Beside } from "./read_beside.ts";
 import { readCpu } from "./read_cpu.ts";
+import { groupNumber, PCI_DEVICES, readFunction, set } from "./read_function.ts";
 import type { HostSnapshot, LeftOutFunction, NodeAccess, SnapshotFunction } from "./snapshot.ts";
 import { wholeOf } from "./whole_functions.ts";
 
@@ -241,43 +242,20 @@ class FunctionReader {
   readTogether(listed: readonly string[]): void {
     const partly = listed.some((name) => isPciAddress(name) && !this.#tried.has(name));
     this.#partly = partly;
+    const beside = new Beside(this.host);
     if (partly) {
       for (const entry of [...this.functions.values()]) {
-        for (const address of resetTogether(this.host, entry)) this.read(address);
-        for (const address of groupOf(this.host, entry)) this.read(address);
+        for (const address of beside.of(entry)) this.read(address);
       }
     }
     // Resets of what is above hit what is below. What is added here is walked through in its turn.
-    for (const { address, parent, physfn } of this.functions.values()) {
+    for (const entry of this.functions.values()) {
+      const { parent, physfn } = entry;
       if (isPciAddress(parent)) this.read(parent);
-      else if (partly) firstBeside(this.host, address).forEach((first) => this.read(first));
+      else if (partly) beside.firstOnRoot(entry).forEach((first) => this.read(first));
       if (physfn !== undefined) this.read(physfn);
     }
   }
-}
-
-/** Functions of the same bus, unless it is a root bus, and of the same physical function. */
-function resetTogether(
-  host: FieldReader,
-  { address, parent, physfn }: SnapshotFunction,
-): readonly string[] {
-  const beside = isPciAddress(parent) ? host.names(`${PCI_DEVICES}/${parent}`) : [];
-  return [
-    ...beside.filter(isPciAddress),
-    ...virtualFunctions(host.files, physfn ?? address, host.findings),
-  ];
-}
-
-/** Functions of the same IOMMU group, which VFIO can own only as a whole. */
-function groupOf(host: FieldReader, { address, iommuGroup }: SnapshotFunction): readonly string[] {
-  if (iommuGroup === undefined) return [];
-  return host.names(`${PCI_DEVICES}/${address}/iommu_group/devices`).filter(isPciAddress);
-}
-
-/** The first function on the root bus of one that sits there. */
-function firstBeside(host: FieldReader, address: string): readonly string[] {
-  const path = host.realPath(`${PCI_DEVICES}/${address}`) ?? "";
-  return host.names(path.slice(0, path.lastIndexOf("/"))).filter(isPciAddress).sort().slice(0, 1);
 }
 
 /** Slots by the address of what sits in them, which has no function number. */

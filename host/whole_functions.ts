@@ -63,13 +63,17 @@ function dropWithoutPhysical(
   skip: (address: string, why: string) => void,
 ): void {
   const virtual = [...kept.values()].filter(({ physfn }) => physfn !== undefined);
-  for (const { address, physfn = "" } of virtual) {
+  for (const { address, physfn = "", parent } of virtual) {
     const physical = kept.get(physfn);
-    if (physical !== undefined && physical.physfn === undefined) continue;
+    const wrong = physical === undefined
+      ? "not in the inventory"
+      : physical.physfn !== undefined
+      ? "a virtual one"
+      : physical.parent !== parent
+      ? `below ${physical.parent}, and not beside it`
+      : undefined;
+    if (wrong === undefined) continue;
     kept.delete(address);
-    skip(
-      address,
-      `its physical function, ${physfn}, is ${physical ? "a virtual one" : "not in the inventory"}`,
-    );
+    skip(address, `its physical function, ${physfn}, is ${wrong}`);
   }
 }

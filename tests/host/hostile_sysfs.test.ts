@@ -206,6 +206,13 @@ const WRONG: readonly Wrong[] = [
     why: /0000:09:00\.0, is not in the inventory/,
   },
   {
+    what: "a physical function that is below another bridge",
+    change: { [at(NIC, "physfn")]: { link: `../${BRIDGE}/${SSD}` } },
+    without: [NIC],
+    where: NIC,
+    why: /0000:01:00\.0, is below 0000:00:01\.0, and not beside it/,
+  },
+  {
     what: "a driver with a terminal's control characters in its name",
     change: { [at(NIC, "driver")]: { link: "/sys/bus/pci/drivers/\u001b[2J" } },
     where: listed(NIC, "driver"),
